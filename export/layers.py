@@ -1,0 +1,174 @@
+"""The published blocks of learned codecs, in a form that exports to plain ONNX operators.
+
+All maps are float32 `[N, C, H, W]`. Source of the definitions: Balle et al. 2016 (GDN), Cheng et
+al. 2020 (residual blocks, simplified attention), as used by L-MSFC.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+
+class _LowerBound(torch.autograd.Function):
+    """`max(x, bound)` whose gradient still lets `x` come back above the bound."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bound: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.bound = bound
+        return x.clamp(min=bound)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grad * ((x >= ctx.bound) | (grad < 0)), None
+
+
+def lower_bound(x: Tensor, bound: float) -> Tensor:
+    """`max(x, bound)`; the gradient passes below the bound when it would raise `x`."""
+    return cast("Tensor", _LowerBound.apply(x, bound))
+
+
+def conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    """A convolution with "same" padding: an output side is ceil(side / stride)."""
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2)
+
+
+def subpixel_conv(
+    in_channels: int, out_channels: int, factor: int = 2, kernel: int = 3
+) -> nn.Sequential:
+    """A convolution to `factor**2` times the channels, then depth to space."""
+    return nn.Sequential(
+        conv(in_channels, out_channels * factor**2, kernel), nn.PixelShuffle(factor)
+    )
+
+
+class GDN(nn.Module):
+    """Generalised divisive normalisation: `x / sqrt(beta + gamma * x^2)`, or times it (inverse).
+
+    Beta and gamma are kept non-negative by a square of a bounded parameter; at export the bound
+    is a plain maximum, which constant folding removes.
+
+    Args:
+        channels: Channels in and out.
+        inverse: Multiply instead of divide.
+    """
+
+    pedestal = 2.0**-36
+    beta_min = 1e-6
+
+    def __init__(self, channels: int, inverse: bool = False) -> None:
+        super().__init__()
+        self.inverse = inverse
+        self.beta = nn.Parameter((torch.ones(channels) + self.pedestal).sqrt())
+        self.gamma = nn.Parameter((0.1 * torch.eye(channels) + self.pedestal).sqrt())
+
+    def _bounded(self, parameter: Tensor, minimum: float) -> Tensor:
+        bound = (minimum + self.pedestal) ** 0.5
+        bounded = lower_bound(parameter, bound) if self.training else parameter.clamp(min=bound)
+        return bounded**2 - self.pedestal
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `[N, C, H, W]`; same shape out."""
+        gamma = self._bounded(self.gamma, 0.0)[..., None, None]
+        norm = torch.sqrt(
+            nn.functional.conv2d(x * x, gamma, self._bounded(self.beta, self.beta_min))
+        )
+        return x * norm if self.inverse else x / norm
+
+
+def _activation(channels: int, gdn: bool, inverse: bool) -> nn.Module:
+    return GDN(channels, inverse) if gdn else nn.LeakyReLU(0.01)
+
+
+class ResidualBlockWithStride(nn.Module):
+    """conv3x3 (stride), LeakyReLU, conv3x3, GDN; the skip is a conv1x1 with the same stride."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 2, gdn: bool = True):
+        super().__init__()
+        self.body = nn.Sequential(
+            conv(in_channels, out_channels, stride=stride),
+            nn.LeakyReLU(0.01),
+            conv(out_channels, out_channels),
+            _activation(out_channels, gdn, inverse=False),
+        )
+        same = stride == 1 and in_channels == out_channels
+        self.skip = nn.Identity() if same else conv(in_channels, out_channels, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Halve the grid (by the stride, rounded up)."""
+        return cast("Tensor", self.body(x) + self.skip(x))
+
+
+class ResidualBlock(nn.Module):
+    """Two conv3x3 with LeakyReLU; the skip is the identity, or a conv1x1 to other channels."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            conv(in_channels, out_channels),
+            nn.LeakyReLU(0.01),
+            conv(out_channels, out_channels),
+            nn.LeakyReLU(0.01),
+        )
+        same = in_channels == out_channels
+        self.skip = nn.Identity() if same else conv(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same grid out."""
+        return cast("Tensor", self.body(x) + self.skip(x))
+
+
+class ResidualBlockUpsample(nn.Module):
+    """Sub-pixel conv x2, LeakyReLU, conv3x3, inverse GDN; the skip is a sub-pixel conv."""
+
+    def __init__(self, in_channels: int, out_channels: int, gdn: bool = True):
+        super().__init__()
+        self.body = nn.Sequential(
+            subpixel_conv(in_channels, out_channels),
+            nn.LeakyReLU(0.01),
+            conv(out_channels, out_channels),
+            _activation(out_channels, gdn, inverse=True),
+        )
+        self.skip = subpixel_conv(in_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Double the grid."""
+        return cast("Tensor", self.body(x) + self.skip(x))
+
+
+class _Bottleneck(nn.Module):
+    """1x1, ReLU, 3x3, ReLU, 1x1, add, ReLU; half the channels inside."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        half = max(1, channels // 2)
+        self.body = nn.Sequential(
+            conv(channels, half, 1),
+            nn.ReLU(),
+            conv(half, half),
+            nn.ReLU(),
+            conv(half, channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape out."""
+        return torch.relu(x + self.body(x))
+
+
+class AttentionBlock(nn.Module):
+    """Simplified attention: one branch of three bottlenecks gates another; residual add."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.main = nn.Sequential(*(_Bottleneck(channels) for _ in range(3)))
+        self.gate = nn.Sequential(
+            *(_Bottleneck(channels) for _ in range(3)), conv(channels, channels, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape out."""
+        return cast("Tensor", x + self.main(x) * torch.sigmoid(self.gate(x)))

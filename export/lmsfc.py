@@ -1,0 +1,458 @@
+"""L-MSFC v1 without context model, for any pyramid: transforms, entropy model, quantiser.
+
+The four networks `analysis`, `hyper_analysis`, `hyper_synthesis` and `synthesis` are what is
+exported; everything else in this file exists for training and for checking the runtime.
+
+Conventions shared with the runtime:
+
+* `mean` is in units of the latent `y`, and is rounded to the grid 2^-6;
+* `index` is continuous and unclipped: sigma = 0.11 * 2^(index / 8), rounded to an integer;
+* quality is an integer `d`: step = 2^(d / 8), symbol = round((y - mean) / step), and the table
+  used is `clip(index - d, 0, 63)`, whose sigma is in units of the step;
+* the hyper-latent `z` is rounded with step 1 and coded with one table per channel.
+
+Source of the architecture: arXiv 2306.16670 (FENet, DRNet, mean-scale hyperprior).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from fcmrt.export.layers import (
+    AttentionBlock,
+    ResidualBlock,
+    ResidualBlockUpsample,
+    ResidualBlockWithStride,
+    conv,
+    lower_bound,
+    subpixel_conv,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SIGMA_0 = 0.11
+INDEXES_PER_OCTAVE = 8  # sigma doubles every 8 indexes
+STEPS_PER_OCTAVE = 8  # the step doubles every 8 qualities
+TABLES = 64
+MEAN_GRID = 64  # means are multiples of 1 / 64
+INDEX_START = 24.0  # index that an untrained network gives: sigma = 0.88
+MIN_LIKELIHOOD = 2.0**-20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LmsfcConfig:
+    """Sizes of one codec. Levels go from the finest to the coarsest, each half the one before."""
+
+    feature_channels: tuple[int, ...] = (256, 256, 256, 256)
+    # channels of each level
+    width: int = 128
+    # channels inside analysis and synthesis ("N")
+    latent_channels: int = 128
+    # channels of y ("M")
+    latent_stride: int = 16
+    # side of a cell of y in cells of the finest level; a power of two
+    hyper_channels: int = 128
+    # channels of z and inside the hyper networks
+    hyper_stride: int = 4
+    # side of a cell of z in cells of y; a power of two
+    gdn: bool = True
+    # GDN at the end of the blocks with a stride; else LeakyReLU
+    mixing_kernel: int = 5
+    # side of the kernels that bring a finer level down to be mixed into the coarser one
+    lift_kernel: int = 3
+    # side of the kernels that bring a level up to the latent's grid
+    hyper_relu: bool = False
+    # ReLU instead of LeakyReLU in hyper-synthesis, which integer arithmetic expresses exactly
+
+    def __post_init__(self) -> None:
+        for name in ("latent_stride", "hyper_stride"):
+            value = getattr(self, name)
+            if value < 1 or value & (value - 1):
+                raise ValueError(f"{name} must be a power of two, got {value}")
+        channels = (*self.feature_channels, self.width, self.latent_channels, self.hyper_channels)
+        if not self.feature_channels or min(channels) < 1:
+            raise ValueError("needs at least one level, and one channel everywhere")
+
+    @property
+    def levels(self) -> int:
+        """Number of feature maps."""
+        return len(self.feature_channels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, read back by `from_dict`."""
+        return {**asdict(self), "feature_channels": list(self.feature_channels)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`; unknown keys are rejected by the constructor."""
+        return cls(**{**data, "feature_channels": tuple(data["feature_channels"])})
+
+
+LMSFC_V1_PUBLISHED = LmsfcConfig()
+LMSFC_NANODET_LIGHT = LmsfcConfig(
+    feature_channels=(128, 128, 128),
+    width=88,
+    latent_channels=128,
+    latent_stride=2,
+    hyper_channels=48,
+    hyper_stride=4,
+    gdn=False,
+    mixing_kernel=3,
+    lift_kernel=1,
+    hyper_relu=True,
+)
+PRESETS = {"lmsfc-v1": LMSFC_V1_PUBLISHED, "lmsfc-nanodet-light": LMSFC_NANODET_LIGHT}
+
+
+class FeatureNorm(nn.Module):
+    """Fixed mean and standard deviation per channel, measured on training features."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("std", torch.ones(1, channels, 1, 1))
+
+    def set(self, mean: Tensor, std: Tensor) -> None:
+        """Set both, each float `[C]`."""
+        self.mean.copy_(mean.reshape(self.mean.shape))
+        self.std.copy_(std.reshape(self.std.shape).clamp(min=1e-6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Centre and scale `[N, C, H, W]`."""
+        return (x - self.mean) / self.std
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Back to the features' own range."""
+        return x * self.std + self.mean
+
+
+class Analysis(nn.Module):
+    """Fusion and encoding interleaved, finest level first (FENet).
+
+    A stage halves the grid until the latent's grid is reached and keeps it from then on; a level
+    coarser than the grid at its turn is brought up by sub-pixel convolutions before fusion.
+    """
+
+    def __init__(self, config: LmsfcConfig):
+        super().__init__()
+        width, latent = config.width, config.latent_channels
+        stages = max(config.levels, int(math.log2(config.latent_stride)))
+        self.norms = nn.ModuleList(FeatureNorm(c) for c in config.feature_channels)
+        self.lifts = nn.ModuleList()
+        self.stages = nn.ModuleList()
+        grid, running = 1, 0
+        for i in range(stages):
+            channels = running
+            if i < config.levels:
+                feature = config.feature_channels[i]
+                doublings = int(math.log2(2**i / grid))
+                self.lifts.append(
+                    nn.Sequential(
+                        *(
+                            subpixel_conv(feature, feature, kernel=config.lift_kernel)
+                            for _ in range(doublings)
+                        )
+                    )
+                )
+                channels += feature
+            stride = 2 if grid < config.latent_stride else 1
+            grid, running = grid * stride, width
+            blocks: list[nn.Module]
+            if i == stages - 1:
+                blocks = [conv(channels, latent, stride=stride), AttentionBlock(latent)]
+            else:
+                blocks = [ResidualBlockWithStride(channels, width, stride, config.gdn)]
+                blocks += [AttentionBlock(width)] if i == 1 else []
+                blocks += [ResidualBlock(width, width)]
+            self.stages.append(nn.Sequential(*blocks))
+
+    def forward(self, *features: Tensor) -> Tensor:
+        """Turn features, finest first (`[N, C_i, H_i, W_i]`), into `y`."""
+        x: Tensor | None = None
+        for i, stage in enumerate(self.stages):
+            if i < len(features):
+                feature = self.lifts[i](self.norms[i](features[i]))
+                x = feature if x is None else torch.cat([x, feature], 1)
+            x = stage(x)
+        return cast("Tensor", x)
+
+
+class HyperAnalysis(nn.Module):
+    """Five conv3x3 (strides 1, 1, 2, 1, 2 for a hyper stride of 4) with LeakyReLU between."""
+
+    def __init__(self, config: LmsfcConfig):
+        super().__init__()
+        width = config.hyper_channels
+        layers: list[nn.Module] = [conv(config.latent_channels, width)]
+        for _ in range(int(math.log2(config.hyper_stride))):
+            layers += [nn.LeakyReLU(0.01), conv(width, width)]
+            layers += [nn.LeakyReLU(0.01), conv(width, width, stride=2)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Turn `y` (`[N, M, H, W]`) into `z` of ceil(H / hyper stride) rows, likewise columns."""
+        return cast("Tensor", self.layers(y))
+
+
+class HyperSynthesis(nn.Module):
+    """conv3x3 and sub-pixel convolutions in turn; the last conv3x3 gives means and indexes."""
+
+    def __init__(self, config: LmsfcConfig):
+        super().__init__()
+        width, slope = config.hyper_channels, 0.0 if config.hyper_relu else 0.01
+        layers: list[nn.Module] = []
+        for i in range(int(math.log2(config.hyper_stride))):
+            wider = config.hyper_channels * (2 + i) // 2
+            for layer in (conv(width, wider), subpixel_conv(wider, wider)):
+                layers += [layer, nn.LeakyReLU(slope) if slope else nn.ReLU()]
+            width = wider
+        self.layers = nn.Sequential(*layers)
+        self.head = conv(width, 2 * config.latent_channels)
+
+    def forward(self, z_hat: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn rounded `z` into `mean` and `index`, continuous, at hyper stride times its size.
+
+        The caller crops both to the size of `y`, from the top left.
+        """
+        mean, octaves = self.head(self.layers(z_hat)).chunk(2, 1)
+        return mean, octaves * INDEXES_PER_OCTAVE + INDEX_START
+
+
+class Synthesis(nn.Module):
+    """One decoder per level, then mixing from fine to coarse (DRNet)."""
+
+    def __init__(self, config: LmsfcConfig):
+        super().__init__()
+        self.entry = AttentionBlock(config.latent_channels)
+        self.branches = nn.ModuleList(_branch(config, level) for level in range(config.levels))
+        self.downs = nn.ModuleList()
+        self.mixers = nn.ModuleList()
+        for finer, coarser in zip(
+            config.feature_channels[:-1], config.feature_channels[1:], strict=True
+        ):
+            down = nn.Sequential(conv(finer, coarser, config.mixing_kernel, 2), nn.LeakyReLU(0.01))
+            mixer = nn.Sequential(conv(2 * coarser, coarser), nn.LeakyReLU(0.01))
+            self.downs.append(down)
+            self.mixers.append(mixer)
+        self.norms = nn.ModuleList(FeatureNorm(c) for c in config.feature_channels)
+
+    def forward(self, y_hat: Tensor) -> tuple[Tensor, ...]:
+        """Turn decoded `y` into features, finest first."""
+        x = self.entry(y_hat)
+        features = [branch(x) for branch in self.branches]
+        for i, (down, mixer) in enumerate(zip(self.downs, self.mixers, strict=True)):
+            both = torch.cat([down(features[i]), features[i + 1]], 1)
+            features[i + 1] = features[i + 1] + mixer(both)
+        return tuple(
+            cast("FeatureNorm", norm).inverse(feature.float())
+            for norm, feature in zip(self.norms, features, strict=True)
+        )
+
+
+def _branch(config: LmsfcConfig, level: int) -> nn.Sequential:
+    """The decoder of one level, from the latent's grid up or down to the level's grid."""
+    width, feature = config.width, config.feature_channels[level]
+    doublings = int(math.log2(config.latent_stride)) - level
+    blocks: list[nn.Module] = [ResidualBlock(config.latent_channels, width)]
+    if doublings == 0:
+        return nn.Sequential(*blocks, conv(width, feature))
+    for i in range(1, abs(doublings) + 1):
+        last = i == abs(doublings)
+        channels = feature if last else width
+        if doublings < 0:
+            blocks += [ResidualBlockWithStride(width, channels, 2, config.gdn)]
+        elif last and level == 0:
+            blocks += [subpixel_conv(width, feature)]
+        else:
+            blocks += [ResidualBlockUpsample(width, channels, config.gdn)]
+        if not last:
+            blocks += [AttentionBlock(width)] if i == 2 and doublings > 0 else []
+            blocks += [ResidualBlock(width, width)]
+    return nn.Sequential(*blocks)
+
+
+class ChannelPrior(nn.Module):
+    """A learned mixture of logistics per channel: the factorised prior of `z`."""
+
+    def __init__(self, channels: int, components: int = 3):
+        super().__init__()
+        spread = torch.linspace(-2.0, 2.0, components)
+        self.centre = nn.Parameter(spread.repeat(channels, 1))
+        self.log_scale = nn.Parameter(torch.zeros(channels, components))
+        self.weight = nn.Parameter(torch.zeros(channels, components))
+
+    def likelihood(self, z: Tensor) -> Tensor:
+        """Probability of the unit interval around `z` (float32 `[N, C, H, W]`), same shape."""
+        centred = z.movedim(1, -1)[..., None] - self.centre
+        inverse = torch.exp(-self.log_scale.clamp(-4.0, 6.0))
+        # Differences of sigmoids are taken on the side where they do not cancel.
+        side = -torch.sign(centred.detach() + 1e-9)
+        upper = torch.sigmoid(side * (centred + 0.5) * inverse)
+        lower = torch.sigmoid(side * (centred - 0.5) * inverse)
+        mass = (torch.softmax(self.weight, -1) * (upper - lower).abs()).sum(-1)
+        return mass.movedim(-1, 1)
+
+    def probabilities(self, low: int, high: int) -> Tensor:
+        """Probability of each integer `low..high`: float64 `[C, high - low + 1]`."""
+        values = torch.arange(low, high + 1, dtype=torch.float64, device=self.centre.device)
+        grid = values[None, None, :].repeat(1, len(self.centre), 1)[..., None]
+        with torch.no_grad():
+            return self.double_copy().likelihood(grid)[0, :, :, 0]
+
+    def double_copy(self) -> ChannelPrior:
+        """A float64 copy, to read tables from."""
+        copy = ChannelPrior(*self.centre.shape).double().to(self.centre.device)
+        copy.load_state_dict(self.state_dict())
+        return copy
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """What one pass through the codec gives."""
+
+    features: tuple[Tensor, ...]
+    # decoded features, float32 `[N, C_i, H_i, W_i]`, finest first
+    y_bits: Tensor
+    # estimated bits of y per picture, float32 `[N]`
+    z_bits: Tensor
+    # estimated bits of z per picture, float32 `[N]`
+
+    @property
+    def bits(self) -> Tensor:
+        """Estimated bits per picture, float32 `[N]`."""
+        return self.y_bits + self.z_bits
+
+
+class Lmsfc(nn.Module):
+    """The codec: four networks, the prior of `z`, and the quantiser between them."""
+
+    def __init__(self, config: LmsfcConfig):
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config)
+        self.hyper_analysis = HyperAnalysis(config)
+        self.hyper_synthesis = HyperSynthesis(config)
+        self.synthesis = Synthesis(config)
+        self.prior = ChannelPrior(config.hyper_channels)
+        self.apply(_initialise)
+
+    def set_feature_statistics(self, means: Sequence[Tensor], stds: Sequence[Tensor]) -> None:
+        """Set the fixed normalisation of every level, each float `[C_i]`."""
+        for norms in (self.analysis.norms, self.synthesis.norms):
+            for norm, mean, std in zip(norms, means, stds, strict=True):
+                cast("FeatureNorm", norm).set(mean, std)
+
+    def hyper(self, z_hat: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Mean and index (float32) for rounded `z`, cropped to the size of `y`."""
+        mean, index = self.hyper_synthesis(z_hat)
+        rows, columns = size
+        return mean[..., :rows, :columns].float(), index[..., :rows, :columns].float()
+
+    def forward(
+        self, features: Sequence[Tensor], d: Tensor, generator: torch.Generator | None = None
+    ) -> Forward:
+        """Pass for training: noise in the rate, straight-through rounding in the distortion.
+
+        Args:
+            features: float32 `[N, C_i, H_i, W_i]`, finest first.
+            d: Quality per picture, `[N]`; the networks are not told.
+            generator: Source of the noise.
+        """
+        y = self.analysis(*features).float()
+        z = self.hyper_analysis(y).float()
+        mean, index = self.hyper(round_through(z), (y.shape[-2], y.shape[-1]))
+        d = d.reshape(-1, 1, 1, 1).float()
+        step = torch.exp2(d / STEPS_PER_OCTAVE)
+        scaled = (y - mean) / step
+        y_bits = estimate_bits(scaled + noise(scaled, generator), index - d)
+        z_bits = bits(self.prior.likelihood(z + noise(z, generator)))
+        y_hat = mean + step * round_through(scaled)
+        return Forward(self.synthesis(y_hat), y_bits, z_bits)
+
+    def entropy_forward(self, y: Tensor, d: Tensor) -> Tensor:
+        """Bits per picture (`[N]`) of really rounded symbols, differentiable in the entropy model.
+
+        For the last steps of training, when analysis and synthesis no longer change.
+        """
+        z = self.hyper_analysis(y).float()
+        z_hat = round_through(z)
+        mean, index = self.hyper(z_hat, (y.shape[-2], y.shape[-1]))
+        d = d.reshape(-1, 1, 1, 1).float()
+        scaled = (y - mean) / torch.exp2(d / STEPS_PER_OCTAVE)
+        return estimate_bits(round_through(scaled), index - d) + bits(self.prior.likelihood(z_hat))
+
+    @torch.no_grad()
+    def quantise(self, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantise as the runtime does: real rounding, means on their grid, integer indexes.
+
+        Args:
+            y: float32 `[N, M, H, W]`.
+            d: Quality per picture, `[N]`.
+
+        Returns:
+            Decoded `y`, and the ideal bits of `y` and of `z` per picture (float32 `[N]`).
+        """
+        z_hat = torch.round(self.hyper_analysis(y))
+        mean, index = self.hyper(z_hat, (y.shape[-2], y.shape[-1]))
+        mean = torch.round(mean * MEAN_GRID) / MEAN_GRID
+        d = d.reshape(-1, 1, 1, 1).float()
+        step = torch.exp2(d / STEPS_PER_OCTAVE)
+        symbols = torch.round((y - mean) / step)
+        y_bits = estimate_bits(symbols, torch.round(index) - d)
+        return mean + step * symbols, y_bits, bits(self.prior.likelihood(z_hat))
+
+    @torch.no_grad()
+    def round_trip(self, features: Sequence[Tensor], d: Tensor) -> Forward:
+        """Encode and decode as the runtime would, with the ideal bits; for validation."""
+        y_hat, y_bits, z_bits = self.quantise(self.analysis(*features).float(), d)
+        return Forward(self.synthesis(y_hat), y_bits, z_bits)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Start convolutions with outputs as large as their inputs; PyTorch's own start fades."""
+    if isinstance(module, nn.Conv2d):
+        fan_in = module.weight[0].numel()
+        nn.init.trunc_normal_(module.weight, std=fan_in**-0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def round_through(x: Tensor) -> Tensor:
+    """Round half to even; the gradient passes as if nothing had happened."""
+    return x + (torch.round(x) - x).detach()
+
+
+def noise(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Uniform noise in -0.5..0.5 of the shape of `x`."""
+    return torch.rand(x.shape, generator=generator, device=x.device) - 0.5
+
+
+def bits(likelihood: Tensor) -> Tensor:
+    """Sum of -log2 over everything but the batch: float32 `[N]`."""
+    return -torch.log2(lower_bound(likelihood, MIN_LIKELIHOOD)).flatten(1).sum(1)
+
+
+def estimate_bits(symbols: Tensor, index: Tensor) -> Tensor:
+    """Bits of `symbols` under zero-mean Gaussians of the given table indexes.
+
+    Args:
+        symbols: float32 `[N, M, H, W]`, integers, or with noise in training.
+        index: Table indexes after the shift by `d`, same shape; clipped here to the tables.
+
+    Returns:
+        float32 `[N]`.
+    """
+    index = lower_bound(-lower_bound(-index, -(TABLES - 1.0)), 0.0)
+    inverse = torch.exp2(-index / INDEXES_PER_OCTAVE) / (SIGMA_0 * math.sqrt(2.0))
+    size = symbols.abs()
+    likelihood = 0.5 * (torch.erfc((size - 0.5) * inverse) - torch.erfc((size + 0.5) * inverse))
+    return bits(likelihood)

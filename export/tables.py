@@ -1,0 +1,120 @@
+"""From probabilities to the integer tables that an engine ships.
+
+Made once, when the engine is made; at run time nothing rebuilds a table from floats.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from fcmrt.tables import MAX_SIZE, PROB_BITS, CdfTables
+
+TOTAL = 1 << PROB_BITS
+
+LEAST_PROBABILITY = 2.0**-16.5
+"""Integers less likely than this are left to the escape.
+
+Giving one a frequency of 1 in 2^14 takes 1.44 / 2^14 bits from all others; leaving it to the escape
+costs it about 8 bits more. The two are equal at a probability of 2^-16.5.
+"""
+
+
+def quantize_probabilities(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
+    """Finds the frequencies under which coding costs least.
+
+    Args:
+        probabilities: `[n]`, non-negative; need not add up to 1.
+
+    Returns:
+        uint16 `[n]`, each at least 1, together 2^14: the minimiser of the sum of
+        `-p * log2(frequency)` among such integers.
+
+    Determinism: depends on the arguments alone; ties go to the lower index.
+    """
+    mass = np.maximum(np.asarray(probabilities, dtype=np.float64), 1e-12)
+    mass = mass / mass.sum()
+    freqs = np.maximum(1, np.floor(mass * TOTAL)).astype(np.int64)
+    # The cost is convex in each frequency, so single steps of the best exchange reach the optimum.
+    spare = TOTAL - int(freqs.sum())
+    direction = 1 if spare > 0 else -1
+
+    def change(i: int) -> float:
+        f = int(freqs[i])
+        if f + direction < 1:
+            return math.inf
+        return -direction * float(mass[i]) * abs(math.log2((f + direction) / f))
+
+    heap = [(change(i), i) for i in range(len(freqs))]
+    heapq.heapify(heap)
+    for _ in range(abs(spare)):
+        _, i = heap[0]
+        freqs[i] += direction
+        heapq.heapreplace(heap, (change(i), i))
+    return freqs.astype(np.uint16)
+
+
+def table_of(
+    probabilities: npt.NDArray[np.float64], low: int
+) -> tuple[int, npt.NDArray[np.uint16]]:
+    """Makes one table: cuts the range, gives the rest to the escape.
+
+    Args:
+        probabilities: `[n]` of the integers `low`, `low + 1`, ...; what is missing to 1 is beyond.
+        low: The first integer.
+
+    Returns:
+        Offset, and frequencies uint16 `[size + 1]`, the escape's last.
+    """
+    likely = np.flatnonzero(probabilities >= LEAST_PROBABILITY)
+    if not likely.size:
+        return low, np.array([TOTAL], np.uint16)
+    first, end = int(likely[0]), int(likely[-1]) + 1
+    if end - first > MAX_SIZE:
+        peak = int(np.argmax(probabilities))
+        first = max(first, peak - MAX_SIZE // 2)
+        end = min(end, first + MAX_SIZE)
+    kept = probabilities[first:end]
+    return low + first, quantize_probabilities(np.append(kept, max(0.0, 1.0 - kept.sum())))
+
+
+def tables_of(rows: list[tuple[int, npt.NDArray[np.uint16]]]) -> CdfTables:
+    """Joins tables, each offset and frequencies, to a set."""
+    return CdfTables(
+        np.array([offset for offset, _ in rows], np.int32),
+        np.array([len(freqs) - 1 for _, freqs in rows], np.int32),
+        np.concatenate([freqs for _, freqs in rows]),
+    )
+
+
+def gaussian_tables(count: int, sigma_0: float, per_octave: int) -> CdfTables:
+    """Makes the tables of zero-mean Gaussians whose deviations form a geometric series.
+
+    Args:
+        count: Number of tables.
+        sigma_0: Standard deviation of table 0, in units of the symbol.
+        per_octave: Tables after which the deviation has doubled.
+    """
+    rows = []
+    for i in range(count):
+        sigma = sigma_0 * 2.0 ** (i / per_octave)
+        reach = max(1, math.ceil(6 * sigma))
+        edges = [(k - 0.5) / (sigma * math.sqrt(2)) for k in range(reach + 2)]
+        # Differences of erfc on the positive side keep their digits; the other side mirrors them.
+        half = [0.5 * (math.erfc(a) - math.erfc(b)) for a, b in itertools.pairwise(edges)]
+        rows.append(table_of(np.array(half[:0:-1] + half), -reach))
+    return tables_of(rows)
+
+
+def channel_tables(probabilities: npt.NDArray[np.float64], low: int) -> CdfTables:
+    """Makes one table per channel from its probabilities.
+
+    Args:
+        probabilities: `[C, n]` of the integers `low`, `low + 1`, ...
+        low: The first integer.
+    """
+    return tables_of([table_of(row, low) for row in np.asarray(probabilities, np.float64)])

@@ -1,0 +1,47 @@
+"""Deployment runtime for learned feature codecs.
+
+    engine = fcmrt.Engine.builtin()
+    packet = fcmrt.Encoder(engine).encode(features)
+    features = fcmrt.Decoder(engine).decode(packet)
+
+Importing fcmrt loads NumPy and nothing heavier; libraries that run networks load when used.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+if importlib.util.find_spec("fcmrt.kernels") is None:
+    raise ImportError(
+        "this is fcmrt's source folder, which is not a complete package: install it "
+        "(pip install '.[cpu]') and import it from elsewhere"
+    )
+
+from importlib import metadata as _metadata
+
+from . import errors
+from .bitstream import StreamHeader
+from .config import CodingParams, Limits, RuntimeOptions
+from .container import open
+from .decoder import Decoder
+from .encoder import Encoder
+from .engine import Engine
+from .packet import Packet
+from .spec import FeatureSpec
+
+__version__ = _metadata.version("fcmrt")
+
+__all__ = [
+    "CodingParams",
+    "Decoder",
+    "Encoder",
+    "Engine",
+    "FeatureSpec",
+    "Limits",
+    "Packet",
+    "RuntimeOptions",
+    "StreamHeader",
+    "__version__",
+    "errors",
+    "open",
+]

@@ -1,0 +1,110 @@
+"""Arrays in and out: the only place that knows the interchange protocols.
+
+Features come in as NumPy arrays, or as anything on the CPU that speaks DLPack or the buffer
+protocol (PyTorch tensors among them), without a copy; they go out as NumPy arrays or as tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import BackendUnavailableError, ConfigError, DeviceError, DTypeError
+
+FloatArray = npt.NDArray[np.float32]
+Framework = Literal["numpy", "torch"]
+
+_DLPACK_CPU_DEVICES = (1, 3)  # kDLCPU and kDLCUDAHost, of the DLPack specification
+
+
+def as_numpy(array: Any, name: str) -> npt.NDArray[Any]:
+    """Views an array of any library as a NumPy array.
+
+    Args:
+        array: NumPy array, object with `__dlpack__` on the CPU, or buffer; borrowed.
+        name: What to call it in an error.
+
+    Returns:
+        A view where the protocol allows one.
+
+    Raises:
+        DTypeError: Not an array, or an element type that NumPy does not know (bfloat16), or a
+            tensor that still takes part in automatic differentiation.
+        DeviceError: The array is not in the CPU's memory.
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    if hasattr(array, "__dlpack__"):
+        device = array.__dlpack_device__()[0]
+        if device not in _DLPACK_CPU_DEVICES:
+            raise DeviceError(
+                f"{name} is on a device (DLPack type {int(device)}); this runner takes arrays in "
+                "the CPU's memory: copy it there first"
+            )
+        try:
+            return np.from_dlpack(array)
+        except (BufferError, RuntimeError, TypeError) as error:
+            raise DTypeError(f"{name} cannot be taken through DLPack: {error}") from error
+    if hasattr(array, "__cuda_array_interface__"):
+        raise DeviceError(f"{name} is on a CUDA device; copy it to the CPU's memory first")
+    try:
+        return np.asarray(memoryview(array))
+    except TypeError:
+        raise DTypeError(
+            f"{name} is a {type(array).__name__}; an array is needed: NumPy, or anything that "
+            "speaks DLPack or the buffer protocol"
+        ) from None
+
+
+def as_features(array: Any, name: str) -> FloatArray:
+    """Takes one level's features in, checked.
+
+    Args:
+        array: float32 or float16, any rank; see `as_numpy`.
+        name: The level's name, for errors.
+
+    Returns:
+        float32 array of the same shape, C-contiguous; a view of float32 input that already is.
+
+    Raises:
+        DTypeError: Another element type, NaN or infinity.
+    """
+    taken = as_numpy(array, name)
+    if taken.dtype not in (np.float32, np.float16):
+        raise DTypeError(f"{name} is {taken.dtype}; features are float32 or float16")
+    features = np.ascontiguousarray(taken, dtype=np.float32)
+    # A sum is one quick pass and finite whenever all its terms are, unless it overflows.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.add.reduce(features, axis=None)
+    if not np.isfinite(total) and not np.isfinite(features).all():
+        raise DTypeError(f"{name} holds NaN or infinity, which no codec can take")
+    return features
+
+
+def check_framework(framework: str) -> None:
+    """Refuses a kind of output array that is unknown, or whose library is not installed.
+
+    Raises:
+        ConfigError: Neither "numpy" nor "torch".
+        BackendUnavailableError: "torch", and PyTorch is not installed.
+    """
+    if framework == "torch":
+        try:
+            import torch  # noqa: F401
+        except ImportError as error:
+            raise BackendUnavailableError(
+                "output='torch' needs PyTorch: pip install torch"
+            ) from error
+    elif framework != "numpy":
+        raise ConfigError(f"output {framework!r} is not known; there are 'numpy' and 'torch'")
+
+
+def from_numpy(array: npt.NDArray[Any], framework: Framework) -> Any:
+    """Hands an owned NumPy array out as an array of the framework, without a copy."""
+    if framework == "numpy":
+        return array
+    import torch
+
+    return torch.from_numpy(array)

@@ -1,0 +1,47 @@
+"""Syntax of the bitstream: integers, packets and stream headers, with nothing but the library.
+
+Everything here takes untrusted bytes and raises nothing but `BitstreamError` for them.
+"""
+
+from __future__ import annotations
+
+from .header import DIGEST_BYTES, FeatureDType, LevelSpec, Profile, StreamHeader
+from .header_syntax import (
+    FORMAT_VERSION,
+    MAX_HEADER_BYTES,
+    is_self_contained,
+    read_header,
+    write_header,
+)
+from .packet_head import Geometry, PacketHead
+from .packet_syntax import LEAST_PACKET_BYTES, ParsedPacket, read_packet, write_packet
+from .peek import PacketBytes, PacketInfo, peek_packet
+from .varint import BytesLike, byte_view, read_varint, unzigzag, write_varint, zigzag
+
+__all__ = [
+    "DIGEST_BYTES",
+    "FORMAT_VERSION",
+    "LEAST_PACKET_BYTES",
+    "MAX_HEADER_BYTES",
+    "BytesLike",
+    "FeatureDType",
+    "Geometry",
+    "LevelSpec",
+    "PacketBytes",
+    "PacketHead",
+    "PacketInfo",
+    "ParsedPacket",
+    "Profile",
+    "StreamHeader",
+    "byte_view",
+    "is_self_contained",
+    "peek_packet",
+    "read_header",
+    "read_packet",
+    "read_varint",
+    "unzigzag",
+    "write_header",
+    "write_packet",
+    "write_varint",
+    "zigzag",
+]

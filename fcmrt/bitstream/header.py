@@ -1,0 +1,150 @@
+"""The contents of a stream header; `header_syntax` has its bytes.
+
+Rules: `docs/format.md`, section 9.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from ..config import CodingParams
+from ..errors import ConfigError
+from .varint import U32_MAX
+
+DIGEST_BYTES = 32
+MAX_LEVELS = 64
+MAX_NAME_BYTES = 64
+MAX_NOTES = 64
+MAX_NOTE_KEY_BYTES = 64
+MAX_NOTE_VALUE_BYTES = 1024
+
+Profile = Literal["exact", "same-engine"]
+FeatureDType = Literal["float32", "float16"]
+
+# The place in the tuple is the number on the wire.
+PROFILES: tuple[Profile, ...] = ("exact", "same-engine")
+FEATURE_DTYPES: tuple[FeatureDType, ...] = ("float32", "float16")
+
+
+def _text_bytes(what: str, text: str, shortest: int, longest: int) -> bytes:
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{what} cannot be written as UTF-8") from error
+    if not shortest <= len(data) <= longest:
+        raise ConfigError(f"{what} has {len(data)} bytes; it must have {shortest} to {longest}")
+    return data
+
+
+def _check_u32(what: str, value: int, least: int) -> None:
+    if not least <= value <= U32_MAX:
+        raise ConfigError(f"{what} is {value}; it must be {least} to {U32_MAX}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LevelSpec:
+    """One level of the features, as the encoder was given it."""
+
+    name: str
+    """Name of the level, 1 to 64 bytes of UTF-8, unlike that of any other level."""
+
+    channels: int
+    """Number of channels, at least 1."""
+
+    height: int = 0
+    """Rows; 0 (then width too): every packet tells its own size."""
+
+    width: int = 0
+    """Columns; 0 (then height too): every packet tells its own size."""
+
+    dtype: FeatureDType = "float32"
+    """Element type of the features that the encoder was given."""
+
+    def __post_init__(self) -> None:
+        _text_bytes("the name of a level", self.name, 1, MAX_NAME_BYTES)
+        _check_u32(f"channels of level {self.name!r}", self.channels, 1)
+        _check_u32(f"height of level {self.name!r}", self.height, 0)
+        _check_u32(f"width of level {self.name!r}", self.width, 0)
+        if bool(self.height) != bool(self.width):
+            raise ConfigError(f"level {self.name!r} has only one of height and width")
+        if self.dtype not in FEATURE_DTYPES:
+            raise ConfigError(f"dtype {self.dtype!r} is not one of {', '.join(FEATURE_DTYPES)}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StreamHeader:
+    """What all packets of one stream have in common."""
+
+    engine_digest: bytes
+    """SHA-256 of the engine's manifest, 32 bytes."""
+
+    levels: tuple[LevelSpec, ...]
+    """The feature levels, 1 to 64, in the engine's order."""
+
+    profile: Profile = "exact"
+    """What the two sides must share for a packet to be decoded right."""
+
+    runner_digest: bytes | None = None
+    """What the stream was made with, 32 bytes not all 0, same-engine only; None: not told."""
+
+    coding: CodingParams = dataclasses.field(default_factory=CodingParams)
+    """Parameters of the entropy coder."""
+
+    time_base: tuple[int, int] = (1, 1)
+    """Seconds of one tick of a packet's pts, as numerator and denominator, both at least 1."""
+
+    picture_width: int = 0
+    """Columns of the picture that the features were made from; 0: not told."""
+
+    picture_height: int = 0
+    """Rows of the picture that the features were made from; 0: not told."""
+
+    input_width: int = 0
+    """Columns of the network's input; 0: not told."""
+
+    input_height: int = 0
+    """Rows of the network's input; 0: not told."""
+
+    notes: tuple[tuple[str, str], ...] = ()
+    """Free text by key, at most 64; keys up to 64 and values up to 1024 bytes of UTF-8."""
+
+    def __post_init__(self) -> None:
+        if len(self.engine_digest) != DIGEST_BYTES:
+            raise ConfigError(f"engine_digest has {len(self.engine_digest)} bytes; it must have 32")
+        if self.profile not in PROFILES:
+            raise ConfigError(f"profile {self.profile!r} is not one of {', '.join(PROFILES)}")
+        if self.runner_digest is not None:
+            if self.profile != "same-engine":
+                raise ConfigError("only a stream of profile same-engine has a runner_digest")
+            if len(self.runner_digest) != DIGEST_BYTES or not any(self.runner_digest):
+                raise ConfigError("runner_digest must have 32 bytes that are not all 0, or be None")
+        if len(self.time_base) != 2:
+            raise ConfigError("time_base must be a numerator and a denominator")
+        for number in self.time_base:
+            _check_u32("a number of time_base", number, 1)
+        for name in ("picture_width", "picture_height", "input_width", "input_height"):
+            _check_u32(name, getattr(self, name), 0)
+        if not 1 <= len(self.levels) <= MAX_LEVELS:
+            raise ConfigError(f"there are {len(self.levels)} levels; there must be 1 to 64")
+        if len({level.name for level in self.levels}) != len(self.levels):
+            raise ConfigError("two levels have the same name")
+        if len(self.notes) > MAX_NOTES:
+            raise ConfigError(f"there are {len(self.notes)} notes; there may be at most 64")
+        for key, value in self.notes:
+            _text_bytes("the key of a note", key, 0, MAX_NOTE_KEY_BYTES)
+            _text_bytes("the value of a note", value, 0, MAX_NOTE_VALUE_BYTES)
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...] | None:
+        """Height and width of every level, None where a packet has to tell them."""
+        if not all(level.height for level in self.levels):
+            return None
+        return tuple((level.height, level.width) for level in self.levels)
+
+    @property
+    def elements(self) -> int | None:
+        """Number of feature values of one picture, None where a packet has to tell it."""
+        if self.sizes is None:
+            return None
+        return sum(level.channels * level.height * level.width for level in self.levels)

@@ -1,0 +1,93 @@
+"""The command line, one module per subcommand.
+
+Each module has `add_arguments(parser)` and `run(args) -> int`, and is imported only when its
+subcommand is called: `fcmrt inspect` needs neither onnxruntime nor Pillow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import FcmrtError
+
+COMMANDS = {
+    "encode": "code features or pictures into an .fcm file",
+    "decode": "get the features back out of an .fcm file",
+    "inspect": "show what is in an engine, an .fcm file, a header or a packet",
+    "doctor": "tell what works on this machine, and why the rest does not",
+    "demo": "a photo through a split detector, with and without the codec",
+}
+
+
+class _Version(argparse.Action):
+    """Prints the version; the package is asked only when somebody wants to know."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from .. import __version__
+
+        print(f"fcmrt {__version__}")
+        parser.exit()
+
+
+def make_parser(command: str | None) -> argparse.ArgumentParser:
+    """Makes the parser.
+
+    Args:
+        command: The subcommand whose arguments are wanted; None or an unknown one: only the list.
+    """
+    parser = argparse.ArgumentParser(
+        prog="fcmrt",
+        description="Deployment runtime for learned feature codecs.",
+        epilog="'fcmrt COMMAND --help' tells more about one command.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=f"{name}: {summary}.")
+        if name == command:
+            importlib.import_module(f".{name}", __name__).add_arguments(sub)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: The arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code: 0 done, 1 the command's finding is that something is wrong, 2 it could not
+        be done, or not all of it (one line on standard error says why).
+
+    Raises:
+        SystemExit: From argparse: help, version, or wrong usage.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in arguments if word in COMMANDS), None)
+    args = make_parser(command).parse_args(arguments)
+    try:
+        code = importlib.import_module(f".{args.command}", __name__).run(args)
+        sys.stdout.flush()
+        return int(code)
+    except BrokenPipeError:
+        # The reader of our output has gone (a pager, `head`): nothing is wrong. Standard output
+        # is pointed elsewhere so that the interpreter's last flush does not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (FcmrtError, OSError) as error:
+        print(f"fcmrt {args.command}: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"fcmrt {args.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _one_line(error: Exception) -> str:
+    """Says what an error says, in one line; an `OSError` as `FILE: reason`."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())

@@ -1,0 +1,204 @@
+"""`fcmrt doctor`: what works on this machine, and why the rest does not."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import BackendUnavailableError
+from .text import print_json, table
+
+LIBRARIES = {
+    # module: (distributions that bring it, extra that installs it, what for)
+    "onnxruntime": (("onnxruntime", "onnxruntime-gpu"), "cpu", "runs the networks"),
+    "PIL": (("pillow",), "demo", "reads pictures"),
+    "matplotlib": (("matplotlib",), "demo", "draws the demo's picture"),
+    "pycocotools": (("pycocotools",), "demo", "measures agreement of detections"),
+    "torch": (("torch",), "export", "exports codecs"),
+    "onnx": (("onnx",), "export", "exports codecs"),
+    "cupy": (("cupy-cuda13x", "cupy-cuda12x", "cupy"), "cuda", "runs CUDA kernels"),
+    "tensorrt": (("tensorrt-cu13", "tensorrt-cu12", "tensorrt"), "tensorrt", "runs plans"),
+}
+"""Libraries that fcmrt can use; none of them is imported to look for it."""
+
+ALONE = ("cuda", "tensorrt")
+"""Extras whose libraries do not get along with those of `cpu`."""
+
+CPU_FLAGS = (
+    *("sse4_1", "sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx512f", "avx512bw", "avx512vl"),
+    *("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd", "asimdhp", "asimddp", "sve"),
+)
+"""Instruction sets that matter to coder and networks, as Linux names them."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examines the machine; 0 if encoding and decoding work here, else 1."""
+    found = examine()
+    if args.json:
+        print_json(found)
+    else:
+        print(_report(found))
+    return 0 if found["works"] else 1
+
+
+def examine() -> dict[str, Any]:
+    """Gathers everything that the report says."""
+    libraries = {module: _library(module) for module in LIBRARIES}
+    kernels = _kernels()
+    trial = _round_trip()
+    return {
+        "works": trial["works"],
+        "versions": _versions(),
+        "cpu": _cpu(),
+        "kernels": kernels,
+        "libraries": libraries,
+        "providers": _providers(libraries["onnxruntime"]),
+        "round_trip": trial,
+        "advice": _advice(libraries, kernels, trial),
+    }
+
+
+def _versions() -> dict[str, str]:
+    from .. import __version__
+    from ..bitstream import FORMAT_VERSION
+
+    return {
+        "fcmrt": __version__,
+        "format": ".".join(map(str, FORMAT_VERSION)),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": platform.platform(),
+    }
+
+
+def _cpu() -> dict[str, Any]:
+    lines: dict[str, str] = {}
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            lines.setdefault(key.strip(), value.strip())
+    flags = (lines.get("flags") or lines.get("Features", "")).split()
+    return {
+        "name": lines.get("model name") or platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "features": [flag for flag in CPU_FLAGS if flag in flags],
+    }
+
+
+def _kernels() -> dict[str, Any]:
+    from .. import kernels
+
+    try:
+        return {"available": kernels.available(), "active": kernels.get().name}
+    except BackendUnavailableError as error:
+        return {"available": kernels.available(), "active": None, "error": str(error)}
+
+
+def _library(module: str) -> dict[str, Any]:
+    """Looks for a library without importing it."""
+    distributions, extra, use = LIBRARIES[module]
+    installed = {}
+    for name in distributions:
+        try:
+            installed[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    present = importlib.util.find_spec(module) is not None
+    return {"present": present, "distributions": installed, "extra": extra, "use": use}
+
+
+def _providers(onnxruntime: dict[str, Any]) -> list[str]:
+    """Asks onnxruntime what it can run on; nothing if it is not there or does not load."""
+    if not onnxruntime["present"]:
+        return []
+    try:
+        import onnxruntime as ort
+
+        return list(ort.get_available_providers())
+    except (ImportError, AttributeError, OSError):
+        return []
+
+
+def _round_trip() -> dict[str, Any]:
+    """Codes one small synthetic set of features with the built-in engine and gets it back."""
+    from ..decoder import Decoder
+    from ..encoder import Encoder
+    from ..engine import Engine
+
+    try:
+        engine = Engine.builtin()
+        draw = np.random.default_rng(0)
+        features = {
+            level.name: draw.standard_normal(
+                (level.channels, -(-16 // level.stride), -(-16 // level.stride)), np.float32
+            )
+            for level in engine.manifest.features
+        }
+        packet = Encoder(engine).encode(features)
+        decoded = Decoder(engine).decode(packet)
+    except Exception as error:  # whatever goes wrong is the finding
+        return {"works": False, "error": f"{type(error).__name__}: {error}"}
+    works = all(decoded[name].shape == level.shape for name, level in features.items())
+    return {"works": works, "engine": engine.manifest.name, "packet_bytes": len(packet)}
+
+
+def _advice(
+    libraries: dict[str, dict[str, Any]], kernels: dict[str, Any], trial: dict[str, Any]
+) -> list[str]:
+    """What stands in the way here, and what to do about it."""
+    advice = []
+    if len(libraries["onnxruntime"]["distributions"]) > 1:
+        advice.append(
+            "onnxruntime and onnxruntime-gpu are both installed: this is broken, they share one "
+            "folder and overwrite each other's files. Mend it with: pip uninstall -y onnxruntime "
+            "onnxruntime-gpu; then install one of them: pip install 'fcmrt[cpu]' or 'fcmrt[cuda]'"
+        )
+    if "error" in kernels:
+        advice.append(kernels["error"])
+    if not trial["works"]:
+        reason = trial.get("error", "the features came back with other sizes")
+        advice.append(f"the built-in engine does not work here: {reason}")
+    return advice
+
+
+def _library_row(found: dict[str, Any]) -> str:
+    if not found["present"]:
+        alone = ", in an environment of its own" if found["extra"] in ALONE else ""
+        return f"missing ({found['use']}): pip install 'fcmrt[{found['extra']}]'{alone}"
+    installed = ", ".join(f"{name} {v}" for name, v in found["distributions"].items())
+    return installed or "present, version not told"
+
+
+def _report(found: dict[str, Any]) -> str:
+    cpu, kernels, trial = found["cpu"], found["kernels"], found["round_trip"]
+    rows = [*found["versions"].items()]
+    rows.append(("cpu", f"{cpu['name']}, {cpu['cores']} cores"))
+    rows.append(("cpu features", " ".join(cpu["features"]) or "not known"))
+    names = [f"{n} (active)" if n == kernels["active"] else n for n in kernels["available"]]
+    rows.append(("kernels", ", ".join(names)))
+    for module, library in found["libraries"].items():
+        rows.append((module, _library_row(library)))
+    rows.append(("providers", ", ".join(found["providers"]) or "none"))
+    if trial["works"]:
+        state = f"{trial['engine']} encodes and decodes, {trial['packet_bytes']} bytes"
+    else:
+        state = "FAILS"
+    rows.append(("engine", state))
+    lines = [table(rows)]
+    if found["advice"]:
+        lines += ["", *(f"- {line}" for line in found["advice"])]
+    verdict = "fcmrt works here." if found["works"] else "fcmrt does not work here yet."
+    return "\n".join([*lines, "", verdict])

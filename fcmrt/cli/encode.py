@@ -1,0 +1,137 @@
+"""`fcmrt encode`: features or pictures into an .fcm file."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError
+from .inputs import add_engine_argument, is_array_file, load_engine, read_features
+from .task import TASKS, Detector, describe_pictures
+from .text import count
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..packet import Packet
+
+    Features = dict[str, npt.NDArray[Any]]
+
+BYTES_PER_VALUE = 4  # ratios are against features in float32
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help=".npz with one array per feature level ([C, H, W], or [N, C, H, W] for a batch), "
+        ".npy for an engine with one level, or, with --task, a picture",
+    )
+    parser.add_argument("-o", "--output", metavar="OUT.fcm", required=True, help="file to write")
+    add_engine_argument(parser)
+    parser.add_argument(
+        "--quality",
+        metavar="Q",
+        type=float,
+        help="quality level, 1 is smallest; may be between two",
+    )
+    parser.add_argument("--task", choices=TASKS, help="network whose front half takes the pictures")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Encodes all inputs into one file."""
+    from ..container import Writer
+    from ..encoder import Encoder
+
+    paths = [Path(name) for name in args.inputs]
+    _check_kinds(paths, args.task)
+    engine = load_engine(args.engine)
+    if args.task is None:
+        levels = [feature.name for feature in engine.manifest.features]
+        sources = _features_of_arrays(paths, levels)
+    else:
+        sources = _features_of_pictures(paths)
+    first = next(sources)
+    # Packets of the first one's sizes need not tell them again.
+    sizes = {name: level.shape[-2:] for name, level in first[1].items()}
+    encoder = Encoder(engine, quality=args.quality, sizes=sizes)
+    header = encoder.header
+    if args.task is not None:
+        from ..demo.photos import picture_size
+
+        header = describe_pictures(header, args.task, [picture_size(path) for path in paths])
+
+    totals = _Totals()
+    output = Path(args.output)
+    partial = output.with_name(output.name + ".part")
+    try:
+        with partial.open("wb") as file, Writer(file, header) as writer:
+            for name, features in itertools.chain([first], sources):
+                coded = encoder.encode(features)
+                for packet in coded if isinstance(coded, list) else [coded]:
+                    writer.write(packet)
+                    print(totals.add(name, packet))
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+    print(f"{output}: {totals.summary()}, file {count(output.stat().st_size)} bytes")
+    return 0
+
+
+def _check_kinds(paths: list[Path], task: str | None) -> None:
+    """Refuses arrays with a task, pictures without one, before anything is loaded."""
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(2, "No such file", str(path))
+        if is_array_file(path) and task is not None:
+            raise ConfigError(f"{path} holds features already; --task is for pictures")
+        if not is_array_file(path) and task is None:
+            raise ConfigError(
+                f"{path} is not .npz or .npy; if it is a picture, say which network makes features "
+                "of it: --task nanodet"
+            )
+
+
+def _features_of_arrays(paths: list[Path], levels: list[str]) -> Iterator[tuple[str, Features]]:
+    for path in paths:
+        yield path.name, read_features(path, levels)
+
+
+def _features_of_pictures(paths: list[Path]) -> Iterator[tuple[str, Features]]:
+    detector = Detector()
+    for path in paths:
+        yield path.name, detector.features(path)
+
+
+class _Totals:
+    """Counts what goes in and comes out, for the lines printed."""
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.bytes = 0
+        self.elements = 0
+
+    def add(self, name: str, packet: Packet) -> str:
+        """Counts one packet and gives its line."""
+        elements = packet.elements or 0
+        line = f"{self.packets:5d}  {name}: {_cost(len(packet), elements)}"
+        self.packets += 1
+        self.bytes += len(packet)
+        self.elements += elements
+        return line
+
+    def summary(self) -> str:
+        """Gives the line for all packets."""
+        packets = "1 packet" if self.packets == 1 else f"{self.packets} packets"
+        return f"{packets}, {_cost(self.bytes, self.elements)}"
+
+
+def _cost(size: int, elements: int) -> str:
+    ratio = BYTES_PER_VALUE * elements / size if size else 0.0
+    rate = 8 * size / elements if elements else 0.0
+    return f"{count(size)} bytes, {ratio:.1f}:1, {rate:.4f} bits per element"

@@ -1,0 +1,81 @@
+"""What the commands read: engines and features."""
+
+from __future__ import annotations
+
+import argparse
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigError, EngineError, ShapeError
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+
+
+def add_engine_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--engine`."""
+    parser.add_argument(
+        "--engine", metavar="FILE", help="engine file; without it, the one that comes with fcmrt"
+    )
+
+
+def load_engine(path: str | Path | None) -> Engine:
+    """Loads an engine file, or the built-in engine for None.
+
+    Raises:
+        EngineError: As `Engine.load`, with the path in front.
+        OSError: The file cannot be read.
+    """
+    from ..engine import Engine
+
+    if path is None:
+        return Engine.builtin()
+    try:
+        return Engine.load(path)
+    except EngineError as error:
+        raise EngineError(f"{path}: {error}") from error
+
+
+def is_array_file(path: Path) -> bool:
+    """Tells whether the name is that of a NumPy file."""
+    return path.suffix.lower() in (".npy", ".npz")
+
+
+def read_features(path: Path, levels: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Reads one picture's or one batch's features.
+
+    Args:
+        path: An .npz with one array per level, or, for engines with one level, an .npy.
+        levels: Names of the engine's feature levels.
+
+    Raises:
+        ConfigError: Not such a file, or its names are not the engine's.
+        ShapeError: An array that is neither one picture's nor a batch's.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            arrays = dict.fromkeys(levels[:1], loaded)
+        else:
+            with loaded:
+                arrays = {name: loaded[name] for name in loaded.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{path}: not a NumPy file without pickles: {error}") from error
+    if set(arrays) != set(levels):
+        raise ConfigError(
+            f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}"
+            f"{' (one unnamed array)' if path.suffix.lower() == '.npy' else ''}; "
+            f"this engine takes {', '.join(levels)}, one array each in an .npz"
+        )
+    for name, array in arrays.items():
+        if array.ndim not in (3, 4):
+            raise ShapeError(
+                f"{path}: {name} has shape {list(array.shape)}; it must be [C, H, W], or "
+                "[N, C, H, W] for a batch"
+            )
+    return arrays

@@ -1,0 +1,1 @@
+"""The demo: a photo through a split detector, with and without the codec in between."""

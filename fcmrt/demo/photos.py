@@ -1,0 +1,93 @@
+"""Pictures: those that come with the package, and any that Pillow reads."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BackendUnavailableError, ConfigError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SHIPPED = ("dog.jpg", "person.jpg", "basketball.jpg", "table.jpg")
+
+_ORIENTATION = 0x0112  # EXIF tag
+_SIDEWAYS = (5, 6, 7, 8)  # its values for pictures stored lying on their side
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One picture, decoded."""
+
+    name: str
+    # the file's name, for captions
+    pixels: npt.NDArray[np.uint8]
+    # uint8 [H, W, 3], RGB
+    file_bytes: int
+    # size of the file it came from
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+def read_photo(path: str | Path) -> Photo:
+    """Reads a picture file, turned upright as its EXIF data say.
+
+    Raises:
+        OSError: The file cannot be read.
+        ConfigError: Pillow does not know the format, or refuses the size.
+        BackendUnavailableError: Pillow is not installed.
+    """
+    return _decode(str(path), Path(path).read_bytes())
+
+
+def shipped_photo(name: str) -> Photo:
+    """Reads one of the photos in `SHIPPED`."""
+    return _decode(name, (resources.files("fcmrt") / "assets" / "photos" / name).read_bytes())
+
+
+def picture_size(path: str | Path) -> tuple[int, int]:
+    """Tells the height and width of a picture file, upright, without decoding its pixels.
+
+    Raises:
+        As `read_photo`.
+    """
+    with _opened(str(path), Path(path).read_bytes()) as picture:
+        width, height = picture.size
+        sideways = picture.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+    return (width, height) if sideways else (height, width)
+
+
+def _decode(path: str, data: bytes) -> Photo:
+    with _opened(path, data) as picture:
+        from PIL import ImageOps
+
+        pixels = np.array(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
+    return Photo(Path(path).name, pixels, len(data))
+
+
+@contextlib.contextmanager
+def _opened(path: str, data: bytes) -> Iterator[Image.Image]:
+    """Opens a picture, and turns whatever Pillow raises until it is closed into a `ConfigError`."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise BackendUnavailableError("pictures need Pillow: pip install 'fcmrt[demo]'") from error
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            yield picture
+    except Image.UnidentifiedImageError as error:
+        raise ConfigError(f"{path}: not a picture of a kind that Pillow reads") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ConfigError(f"{path}: a picture that cannot be read: {error}") from error

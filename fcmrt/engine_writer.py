@@ -1,0 +1,83 @@
+"""Writing engine files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping
+
+from . import storedzip
+from .engine import MANIFEST_NAME, Engine
+from .manifest import Manifest, Member
+
+
+def pack_engine(
+    manifest: Manifest, graphs: Mapping[str, bytes], tables: Mapping[str, bytes]
+) -> bytes:
+    """Makes the bytes of an engine file.
+
+    Args:
+        manifest: Its own `graphs` and `tables` are not used.
+        graphs: ONNX models by name, in the order they are to lie in.
+        tables: Table sets (`CdfTables.to_bytes`) by name, likewise.
+
+    Returns:
+        The file; equal arguments give equal bytes. Not checked: `Engine.load` does that.
+
+    Raises:
+        EngineError: A name or a value that an engine file cannot hold.
+    """
+    manifest = dataclasses.replace(
+        manifest,
+        graphs={n: _member(f"graphs/{n}.onnx", data) for n, data in graphs.items()},
+        tables={n: _member(f"tables/{n}.bin", data) for n, data in tables.items()},
+    )
+    members = [(MANIFEST_NAME, manifest.to_json())]
+    members += [(manifest.graphs[name].file, data) for name, data in graphs.items()]
+    members += [(manifest.tables[name].file, data) for name, data in tables.items()]
+    return storedzip.pack(members)
+
+
+def write_engine(
+    path: str | os.PathLike[str],
+    manifest: Manifest,
+    graphs: Mapping[str, bytes],
+    tables: Mapping[str, bytes],
+) -> Engine:
+    """Writes an engine file, after it has passed all checks of `Engine.load`.
+
+    Args:
+        path: Where to; a file that is there is replaced in one step.
+        manifest: As for `pack_engine`.
+        graphs: As for `pack_engine`.
+        tables: As for `pack_engine`.
+
+    Returns:
+        The engine, as loaded back.
+
+    Raises:
+        EngineError: It would not load; nothing is written.
+        OSError: The file cannot be written.
+    """
+    data = pack_engine(manifest, graphs, tables)
+    engine = Engine.load(data)
+    target = pathlib.Path(path)
+    with tempfile.NamedTemporaryFile(
+        dir=target.parent, prefix=f".{target.name}.", delete=False
+    ) as file:
+        try:
+            file.write(data)
+            file.close()
+            pathlib.Path(file.name).chmod(0o644)
+            os.replace(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    return engine
+
+
+def _member(file: str, data: bytes) -> Member:
+    return Member(file, hashlib.sha256(data).hexdigest(), len(data))

@@ -1,0 +1,193 @@
+"""An engine made ready to run, and one picture's way through its schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import kernels
+from .arrays import FloatArray
+from .config import RuntimeOptions
+from .elements import Elements, elements_of
+from .engine import Engine
+from .errors import EngineError
+from .kernels.api import I32, Indexes, PreparedTables
+from .observe import StageClock
+from .runner import Network, make_runner
+from .schedule import Dequantize, Run
+from .spec import UNIT_STEP, LatentSpec, Size, tensor_size
+
+
+class Executor:
+    """Networks, kernels and tables of one engine, under one set of options.
+
+    Encoders and decoders of the same engine and options share one; it may be used by several
+    threads at once. Networks are loaded when first needed.
+
+    Raises:
+        BackendUnavailableError: The runner or the kernels asked for are not installed.
+    """
+
+    def __init__(self, engine: Engine, options: RuntimeOptions) -> None:
+        self.engine = engine
+        self.kernels = kernels.get(options.kernels)
+        self._runner = make_runner(options)
+        self._tables = {
+            name: self.kernels.prepare(engine.tables(name)) for name in engine.manifest.tables
+        }
+        self._networks: dict[str, Network] = {}
+        self._lock = threading.Lock()
+
+    def network(self, name: str) -> Network:
+        """Returns the network of a graph, loading it if it is the first time."""
+        network = self._networks.get(name)
+        if network is None:
+            with self._lock:
+                network = self._networks.get(name)
+                if network is None:
+                    network = self._runner.load(name, self.engine.graph(name))
+                    self._networks[name] = network
+        return network
+
+    def tables(self, latent: LatentSpec) -> PreparedTables:
+        """Returns the prepared tables of a latent."""
+        return self._tables[latent.tables]
+
+
+def executor_for(engine: Engine, options: RuntimeOptions) -> Executor:
+    """Returns the executor that all encoders and decoders of an engine share; errors as there."""
+    return engine.shared(("executor", options), lambda: Executor(engine, options))
+
+
+@dataclasses.dataclass(slots=True)
+class Integers:
+    """What is coded of one latent, in coding order; all arrays `[n]`, owned, not to be changed."""
+
+    tables: str
+    """Name of the table set."""
+
+    skip: int
+    """Elements with a table index below it are not coded."""
+
+    indexes: Indexes
+    """Table indexes, shifted and clipped."""
+
+    symbols: I32
+    """The integers; 0 where skipped."""
+
+    means: I32 | None
+    """Means in units of 2^-mean_bits; None: the latent has none."""
+
+
+class Walk:
+    """One picture on its way through one side of the schedule.
+
+    Args:
+        executor: The engine, ready to run.
+        padded: Size of the padded finest level, in cells.
+        d: Number of the quality step.
+        clock: Is told the stages.
+    """
+
+    def __init__(self, executor: Executor, padded: Size, d: int, clock: StageClock) -> None:
+        self._executor = executor
+        self._manifest = executor.engine.manifest
+        self._padded = padded
+        self._d = d
+        self._step = self._manifest.steps.width(d)
+        self._clock = clock
+        self.tensors: dict[str, npt.NDArray[Any]] = {}
+        self.integers: dict[str, Integers] = {}
+
+    def elements(self, name: str) -> Elements:
+        """Returns which elements the latent covers, at this picture's size."""
+        latent = self._manifest.latents[name]
+        return elements_of(latent, self._manifest.tensors[latent.source], self._padded)
+
+    def run(self, step: Run) -> None:
+        """Runs one graph; its outputs are checked against the manifest and cropped to size."""
+        inputs = {name: self.tensors[name] for name in step.inputs}
+        outputs = self._executor.network(step.graph).run(inputs, step.outputs)
+        for name, output in zip(step.outputs, outputs, strict=True):
+            self.tensors[name] = self._fit(name, output)
+        self._clock.lap(step.graph)
+
+    def _fit(self, name: str, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        spec = self._manifest.tensors[name]
+        rows, columns = tensor_size(spec, self._padded)
+        if (
+            output.dtype != spec.dtype
+            or output.ndim != 4
+            or output.shape[:2] != (1, spec.channels)
+            or output.shape[2] < rows
+            or output.shape[3] < columns
+        ):
+            raise EngineError(
+                f"tensor {name!r} came out as {output.dtype} {list(output.shape)}; the manifest "
+                f"says {spec.dtype} [1, {spec.channels}, {rows}, {columns}]"
+            )
+        return np.ascontiguousarray(output[:, :, :rows, :columns])
+
+    def prior(self, name: str) -> tuple[I32 | None, npt.NDArray[Any], int, int]:
+        """Gathers what is known of a latent before its symbols.
+
+        Returns:
+            Means (None: none), table indexes (of the channels, or unclipped), by how much these
+            are shifted, and the step's width in units of 2^-16.
+        """
+        latent = self._manifest.latents[name]
+        elements = self.elements(name)
+        means = None if latent.means is None else elements.take(self.tensors[latent.means])
+        shift, width = (self._d, self._step) if latent.step else (0, UNIT_STEP)
+        if latent.indexes is None:
+            return means, elements.channels, 0, width
+        return means, elements.take(self.tensors[latent.indexes]), shift, width
+
+    def quantize(self, name: str) -> None:
+        """Quantises a latent: float values to symbols, and unclipped indexes to table indexes."""
+        latent = self._manifest.latents[name]
+        means, prior, shift, width = self.prior(name)
+        symbols, indexes = self._executor.kernels.quantize(
+            self.elements(name).take(self.tensors[latent.source]),
+            means,
+            self._manifest.mean_bits,
+            width,
+            prior,
+            shift,
+            self._executor.tables(latent).count,
+            latent.skip,
+        )
+        self.integers[name] = Integers(latent.tables, latent.skip, indexes, symbols, means)
+        self._clock.lap("quantize")
+
+    def dequantize(self, step: Dequantize) -> None:
+        """Turns a latent's symbols into the values that the networks see."""
+        latent = self._manifest.latents[step.latent]
+        integers = self.integers[step.latent]
+        values: FloatArray = self._executor.kernels.dequantize(
+            integers.symbols,
+            integers.means,
+            self._manifest.mean_bits,
+            self._step if latent.step else UNIT_STEP,
+        )
+        self.tensors[step.output] = self.elements(step.latent).put(values)
+        self._clock.lap("dequantize")
+
+    def check(self, order: list[str]) -> int:
+        """Computes the check over the integers of the latents (`docs/format.md`, section 6).
+
+        Args:
+            order: Names of the latents in the order of their code steps.
+        """
+        check = self._executor.kernels.check
+        total = 0
+        for k, name in enumerate(order):
+            integers = self.integers[name]
+            total += check(integers.symbols, 2 * k)
+            if integers.means is not None:
+                total += check(integers.means, 2 * k + 1)
+        return total & 0xFFFFFFFF

@@ -1,0 +1,251 @@
+"""The manifest: all that an engine says about itself, and how it stands in JSON."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar, cast
+
+from . import strictjson as sj
+from .errors import EngineError
+from .schedule import Step, parse_steps, step_value
+from .spec import UNIT_STEP, FeatureSpec, LatentSpec, Padding, Quality, StepTable, TensorSpec
+from .specjson import (
+    BY_CHANNEL,
+    parse_feature,
+    parse_latent,
+    parse_padding,
+    parse_quality,
+    parse_steps_table,
+    parse_tensor,
+)
+from .validator import validate
+
+FORMAT = (0, 1)
+MAX_MANIFEST_BYTES = 4 << 20
+
+Profile = Literal["exact", "same-engine"]
+
+_MAX_FEATURES = 64
+_MAX_ENTRIES = 1024  # of a section
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_Item = TypeVar("_Item")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Member:
+    """A file within the engine file."""
+
+    file: str
+    sha256: str
+    """Hexadecimal, lower case."""
+    bytes: int
+    """Its size."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What an engine is: its tensors, its schedule, its qualities and its files.
+
+    Mappings are read-only once inside. A manifest made by hand is checked by `check`, one read
+    from bytes has been.
+    """
+
+    name: str
+    family: str
+    """Which kind of codec it is, such as "lmsfc-v1"."""
+    profile: Profile
+    """Which machines decode the same integers: all ("exact"), or only such as the encoder's."""
+    features: tuple[FeatureSpec, ...]
+    padding: Padding
+    tensors: Mapping[str, TensorSpec]
+    latents: Mapping[str, LatentSpec]
+    mean_bits: int
+    """Means are in units of 2^-mean_bits; 0 to 16."""
+    steps: StepTable
+    quality: Quality
+    encode: tuple[Step, ...]
+    decode: tuple[Step, ...]
+    outputs: Mapping[str, str]
+    """Name of the tensor that holds each feature's reconstruction, by feature."""
+    graphs: Mapping[str, Member] = dataclasses.field(default_factory=dict)
+    tables: Mapping[str, Member] = dataclasses.field(default_factory=dict)
+    card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What people should know, in JSON's plain types: data, training, machine, metrics. Not read
+    by the library."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Mapping):
+                object.__setattr__(self, field.name, MappingProxyType(copy.deepcopy(dict(value))))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """Reads and checks a manifest.
+
+        Args:
+            data: The bytes of `manifest.json`; untrusted, borrowed.
+
+        Raises:
+            EngineError: Not JSON, an unknown key or step, a value of the wrong type or out of
+                range, or a schedule that does not hold; the text names the place.
+        """
+        found = sj.mapping(sj.loads(data, "manifest", MAX_MANIFEST_BYTES), "manifest")
+        version = sj.array(found.get("format"), "manifest.format", 2, 2)
+        if version != list(FORMAT) or any(type(part) is not int for part in version):
+            raise EngineError(
+                f"manifest.format is {version[0]!r:.20}.{version[1]!r:.20}; this library reads "
+                f"engines of format {FORMAT[0]}.{FORMAT[1]}"
+            )
+        keys = ("format", *(field.name for field in dataclasses.fields(cls)))
+        sj.fields(found, "manifest", keys)
+        features = sj.array(found["features"], "manifest.features", 1, _MAX_FEATURES)
+        outputs = sj.named(found["outputs"], "manifest.outputs", _MAX_FEATURES)
+        manifest = cls(
+            name=sj.name(found["name"], "manifest.name"),
+            family=sj.name(found["family"], "manifest.family"),
+            profile=cast(
+                Profile,
+                sj.choice(found["profile"], "manifest.profile", ("exact", "same-engine")),
+            ),
+            features=tuple(
+                parse_feature(value, f"manifest.features[{i}]") for i, value in enumerate(features)
+            ),
+            padding=parse_padding(found["padding"], "manifest.padding"),
+            tensors=_each(found["tensors"], "manifest.tensors", parse_tensor),
+            latents=_each(found["latents"], "manifest.latents", parse_latent),
+            mean_bits=sj.integer(found["mean_bits"], "manifest.mean_bits", 0, 16),
+            steps=parse_steps_table(found["steps"], "manifest.steps"),
+            quality=parse_quality(found["quality"], "manifest.quality"),
+            encode=parse_steps(found["encode"], "encode"),
+            decode=parse_steps(found["decode"], "decode"),
+            outputs={k: sj.name(v, f"manifest.outputs.{k}") for k, v in outputs.items()},
+            graphs=_each(found["graphs"], "manifest.graphs", _member),
+            tables=_each(found["tables"], "manifest.tables", _member),
+            card=sj.mapping(found["card"], "manifest.card"),
+        )
+        manifest.check()
+        return manifest
+
+    def check(self) -> None:
+        """Checks what the parts must have in common, and proves the schedule (`validate`).
+
+        Raises:
+            EngineError: What does not hold, and where.
+        """
+        if all(feature.stride != 1 for feature in self.features):
+            raise EngineError("manifest.features: the finest level must have stride 1")
+        for feature in self.features:
+            if self.padding.multiple % feature.stride:
+                raise EngineError(
+                    f"manifest.padding.multiple is {self.padding.multiple}; it must be a multiple "
+                    f"of the stride of {feature.name!r}, {feature.stride}"
+                )
+        if any(latent.step for latent in self.latents.values()):
+            low, high = self.quality.levels[-1], self.quality.levels[0]
+            if not self.steps.first <= low <= high <= self.steps.last:
+                raise EngineError(
+                    f"manifest.quality.levels go from {high} to {low}; manifest.steps has "
+                    f"{self.steps.first} to {self.steps.last}"
+                )
+        elif self.quality.levels != (0,) or self.steps != StepTable(0, (UNIT_STEP,)):
+            raise EngineError(
+                "manifest.quality: no latent takes a step, so there is one level, 0, of step 1.0"
+            )
+        for section, suffix in ("graphs", "onnx"), ("tables", "bin"):
+            members: Mapping[str, Member] = getattr(self, section)
+            for name, member in members.items():
+                if member.file != f"{section}/{name}.{suffix}":
+                    raise EngineError(
+                        f"manifest.{section}.{name}.file is {member.file[:80]!r}; it must be "
+                        f"{section}/{name}.{suffix}"
+                    )
+        validate(
+            features=self.features,
+            tensors=self.tensors,
+            latents=self.latents,
+            graphs=self.graphs,
+            tables=self.tables,
+            encode=self.encode,
+            decode=self.decode,
+            outputs=self.outputs,
+        )
+
+    def to_json(self) -> bytes:
+        """Writes the manifest: UTF-8, keys in a fixed order, one entry a line.
+
+        Returns:
+            Bytes that `from_json` reads back to an equal manifest, if this one is valid.
+
+        Raises:
+            EngineError: The card holds what JSON cannot.
+        """
+        parts = ["{"]
+        for key, value in self._values().items():
+            dump = _dump(value)
+            if key in ("features", "encode", "decode"):
+                dump = "[\n  " + ",\n  ".join(_dump(item) for item in value) + "\n ]"
+            elif key in ("tensors", "latents", "graphs", "tables") and value:
+                entries = (f"{_dump(name)}: {_dump(item)}" for name, item in value.items())
+                dump = "{\n  " + ",\n  ".join(entries) + "\n }"
+            parts.append(f' "{key}": {dump},')
+        parts[-1] = parts[-1].removesuffix(",")
+        return ("\n".join(parts) + "\n}\n").encode("utf-8")
+
+    def _values(self) -> dict[str, Any]:
+        return {
+            "format": list(FORMAT),
+            "name": self.name,
+            "family": self.family,
+            "profile": self.profile,
+            "features": [dataclasses.asdict(feature) for feature in self.features],
+            "padding": dataclasses.asdict(self.padding),
+            "tensors": {name: dataclasses.asdict(spec) for name, spec in self.tensors.items()},
+            "latents": {
+                name: dataclasses.asdict(latent) | {"indexes": latent.indexes or BY_CHANNEL}
+                for name, latent in self.latents.items()
+            },
+            "mean_bits": self.mean_bits,
+            "steps": dataclasses.asdict(self.steps),
+            "quality": {"mechanism": "step", **dataclasses.asdict(self.quality)},
+            "encode": [step_value(step) for step in self.encode],
+            "decode": [step_value(step) for step in self.decode],
+            "outputs": dict(self.outputs),
+            "graphs": {name: dataclasses.asdict(member) for name, member in self.graphs.items()},
+            "tables": {name: dataclasses.asdict(member) for name, member in self.tables.items()},
+            "card": self.card,
+        }
+
+
+def _plain(value: object) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__}")
+
+
+def _dump(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+        text.encode("utf-8")
+        return text
+    except (TypeError, ValueError) as error:
+        raise EngineError(f"the manifest holds a value that JSON cannot hold: {error}") from error
+
+
+def _each(value: Any, place: str, parse: Callable[[Any, str], _Item]) -> dict[str, _Item]:
+    return {k: parse(v, f"{place}.{k}") for k, v in sj.named(value, place, _MAX_ENTRIES).items()}
+
+
+def _member(value: Any, place: str) -> Member:
+    found = sj.fields(value, place, ("file", "sha256", "bytes"))
+    sha256 = sj.text(found["sha256"], f"{place}.sha256")
+    if not _SHA256.fullmatch(sha256):
+        raise EngineError(f"{place}.sha256 is not 64 hexadecimal digits in lower case")
+    size = sj.integer(found["bytes"], f"{place}.bytes", 0, (1 << 32) - 1)
+    return Member(sj.text(found["file"], f"{place}.file"), sha256, size)

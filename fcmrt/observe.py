@@ -1,0 +1,62 @@
+"""Where the time of a call goes: the recorder that an encoder or decoder reports its stages to."""
+
+from __future__ import annotations
+
+import collections
+import time
+from typing import Protocol
+
+
+class Recorder(Protocol):
+    """Receives the duration of every stage of every call.
+
+    Called from the thread that encodes or decodes; one recorder given to several encoders must be
+    safe for that. Stages of an encoder: `prepare` (arrays in, checks, padding), one per network
+    graph under the graph's name, `quantize`, `dequantize`, `code`, `pack`, `total`. Stages of a
+    decoder: `parse`, `code`, the graphs, `dequantize`, `finish` (cropping, arrays out), `total`.
+    """
+
+    def record(self, stage: str, ns: int) -> None:
+        """Takes note of one stage's duration in nanoseconds."""
+
+
+class StageTimes:
+    """A recorder that keeps every duration, by stage, in nanoseconds."""
+
+    def __init__(self) -> None:
+        self.ns: dict[str, list[int]] = collections.defaultdict(list)
+
+    def record(self, stage: str, ns: int) -> None:
+        """Appends one duration."""
+        self.ns[stage].append(ns)
+
+
+class StageClock:
+    """Splits one call into stages; costs next to nothing when nobody records.
+
+    A stage that comes up several times within a call (a codec with several code steps) is reported
+    once, with the sum.
+    """
+
+    __slots__ = ("_last", "_recorder", "_start", "_sums")
+
+    def __init__(self, recorder: Recorder | None) -> None:
+        self._recorder = recorder
+        self._sums: dict[str, int] = {}
+        self._start = self._last = time.perf_counter_ns() if recorder is not None else 0
+
+    def lap(self, stage: str) -> None:
+        """Books the time since the last lap, or since the start, on `stage`."""
+        if self._recorder is None:
+            return
+        now = time.perf_counter_ns()
+        self._sums[stage] = self._sums.get(stage, 0) + now - self._last
+        self._last = now
+
+    def stop(self) -> None:
+        """Reports all stages, and `total`."""
+        if self._recorder is None:
+            return
+        for stage, ns in self._sums.items():
+            self._recorder.record(stage, ns)
+        self._recorder.record("total", time.perf_counter_ns() - self._start)

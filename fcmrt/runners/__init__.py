@@ -1,0 +1,1 @@
+"""Libraries that run the networks, one file each; imported when used."""

@@ -1,0 +1,82 @@
+"""Networks on ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from ..errors import BackendUnavailableError, EngineError
+
+
+def import_onnxruntime() -> Any:
+    """Imports ONNX Runtime.
+
+    Raises:
+        BackendUnavailableError: Not installed, or broken by a second build of it in the same
+            environment (`onnxruntime` and `onnxruntime-gpu` overwrite each other's files).
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendUnavailableError(
+            "running networks needs ONNX Runtime: pip install 'fcmrt[cpu]' (or 'fcmrt[cuda]', "
+            "never both)"
+        ) from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise BackendUnavailableError(
+            "the installed ONNX Runtime is incomplete, as it is after onnxruntime and "
+            "onnxruntime-gpu were installed side by side: uninstall both, then install one of "
+            "'fcmrt[cpu]' and 'fcmrt[cuda]'"
+        )
+    return onnxruntime
+
+
+class OnnxRuntimeRunner:
+    """Runs graphs with ONNX Runtime's CPU provider.
+
+    Args:
+        threads: Threads of one run; None: one per core.
+
+    Raises:
+        BackendUnavailableError: ONNX Runtime is not installed.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._onnxruntime = import_onnxruntime()
+        self._threads = threads
+
+    def load(self, name: str, graph: bytes) -> OnnxRuntimeNetwork:
+        """See `fcmrt.runner.Runner.load`."""
+        options = self._onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads or 0
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            session = self._onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the library's exceptions share no base but Exception
+            raise EngineError(f"ONNX Runtime does not load graph {name!r}: {error}") from error
+        return OnnxRuntimeNetwork(name, session)
+
+
+class OnnxRuntimeNetwork:
+    """One graph in an inference session."""
+
+    def __init__(self, name: str, session: Any) -> None:
+        self._name = name
+        self._session = session
+
+    def run(
+        self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
+    ) -> list[npt.NDArray[Any]]:
+        """See `fcmrt.runner.Network.run`."""
+        try:
+            results: list[npt.NDArray[Any]] = self._session.run(list(outputs), dict(inputs))
+        except Exception as error:  # the library's exceptions share no base but Exception
+            raise EngineError(f"graph {self._name!r} failed in ONNX Runtime: {error}") from error
+        return results

@@ -1,0 +1,206 @@
+"""What an engine's tensors are, and the arithmetic of their sizes, steps and qualities.
+
+Sizes are `(height, width)` in cells. Strides count cells of the finest feature level, whose stride
+is 1: a tensor of stride 4 has a quarter of the finest level's rows, rounded up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Literal
+
+from .errors import ConfigError, ShapeError
+
+Size = tuple[int, int]
+DType = Literal["float32", "int32"]
+Parity = Literal["even", "odd"]
+
+UNIT_STEP = 1 << 16
+"""The step of latents that take none: 1.0 in units of 2^-16."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor of the schedule, `[1, channels, height, width]`."""
+
+    channels: int
+    stride: int
+    """In cells of the finest level."""
+    dtype: DType
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """One level of the features that the codec takes and gives back."""
+
+    name: str
+    channels: int
+    stride: int
+    """In cells of the finest level; the finest has 1."""
+
+    @property
+    def tensor(self) -> TensorSpec:
+        """The level as a tensor of the schedule."""
+        return TensorSpec(self.channels, self.stride, "float32")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LatentSpec:
+    """Integers that one code step codes: a source tensor, or a part of it, quantised.
+
+    Means and indexes are tensors at the source's stride, either with the source's channels, of
+    which the latent's count, or with the latent's own. The dequantised tensor has all of the
+    source's channels and is zero outside of the latent.
+    """
+
+    source: str
+    """The float tensor that the encoder quantises."""
+    tables: str
+    indexes: str | None
+    """An int32 tensor of unclipped table indexes. None: the table is the channel's number, counted
+    from the start of `channels`; written as "channel" in the manifest."""
+    means: str | None
+    """An int32 tensor in units of 2^-mean_bits; None: no means."""
+    step: bool
+    """Whether the packet's quality step applies; False: the step is 1."""
+    skip: int
+    """Elements whose table index is below it are not coded; 0: all are."""
+    channels: tuple[int, int] | None = None
+    """Which channels of the source, end excluded; None: all."""
+    parity: Parity | None = None
+    """Which cells of the checkerboard, by row + column; None: both."""
+
+    def channel_range(self, source: TensorSpec) -> tuple[int, int]:
+        """The channels of the source that the latent takes, end excluded."""
+        return (0, source.channels) if self.channels is None else self.channels
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Padding:
+    """How features are brought to the sizes that the graphs run at."""
+
+    multiple: int
+    """Height and width of the finest level are rounded up to it, in cells."""
+    mode: Literal["reflect", "replicate", "zero"]
+    align: Literal["start", "center"]
+    """Where the features lie: at the top left, or in the middle (the odd cell below, right)."""
+
+
+def _ceil_div(value: int, divisor: int) -> int:
+    return -(-value // divisor)
+
+
+def level_sizes(features: Sequence[FeatureSpec], height: int, width: int) -> tuple[Size, ...]:
+    """Sizes of all levels if the finest has `height` times `width` cells."""
+    return tuple((_ceil_div(height, f.stride), _ceil_div(width, f.stride)) for f in features)
+
+
+def padded_size(features: Sequence[FeatureSpec], sizes: Sequence[Size], padding: Padding) -> Size:
+    """The canonical size of the finest level: the least allowed one that holds all levels.
+
+    Args:
+        features: The levels; `padding.multiple` is a multiple of their strides.
+        sizes: Size of each level, in the same order.
+        padding: The engine's rule.
+
+    Returns:
+        `(height, width)` in cells of the finest level; level `l` is padded to a `stride_l`-th.
+
+    Raises:
+        ShapeError: Another number of sizes than levels, or a size below 1.
+    """
+    if len(sizes) != len(features):
+        raise ShapeError(f"got {len(sizes)} feature levels; the engine has {len(features)}")
+    for feature, size in zip(features, sizes, strict=True):
+        if min(size) < 1:
+            raise ShapeError(f"feature {feature.name!r} has {size[0]} x {size[1]} cells")
+
+    def side(axis: int) -> int:
+        least = max(s[axis] * f.stride for f, s in zip(features, sizes, strict=True))
+        return _ceil_div(least, padding.multiple) * padding.multiple
+
+    return side(0), side(1)
+
+
+def margins(size: Size, padded: Size, padding: Padding) -> tuple[int, int, int, int]:
+    """Cells to add to a level of `size` to make it `padded`: `(top, bottom, left, right)`."""
+    rows, columns = padded[0] - size[0], padded[1] - size[1]
+    top, left = (rows // 2, columns // 2) if padding.align == "center" else (0, 0)
+    return top, rows - top, left, columns - left
+
+
+def tensor_size(tensor: TensorSpec, padded: Size) -> Size:
+    """Size of a tensor when the finest level is padded to `padded`."""
+    return _ceil_div(padded[0], tensor.stride), _ceil_div(padded[1], tensor.stride)
+
+
+def count_elements(latent: LatentSpec, source: TensorSpec, padded: Size) -> int:
+    """Number of elements of a latent, skipped ones included, at a canonical size."""
+    start, stop = latent.channel_range(source)
+    height, width = tensor_size(source, padded)
+    cells = height * width
+    if latent.parity is not None:
+        # The top left cell is even, so of an odd number of cells one more is even.
+        cells = (cells + 1) // 2 if latent.parity == "even" else cells // 2
+    return (stop - start) * cells
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StepTable:
+    """The engine's quality steps."""
+
+    first: int
+    """The step number `d` of the first value."""
+    values: tuple[int, ...]
+    """Step widths in units of 2^-16, strictly increasing, u32."""
+
+    @property
+    def last(self) -> int:
+        """The step number `d` of the last value."""
+        return self.first + len(self.values) - 1
+
+    def width(self, d: int) -> int:
+        """The step's width in units of 2^-16.
+
+        Raises:
+            ConfigError: `d` is not in the table.
+        """
+        if not self.first <= d <= self.last:
+            raise ConfigError(f"step {d} is not in the engine's table, {self.first} to {self.last}")
+        return self.values[d - self.first]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Quality:
+    """The quality levels that a user chooses from, by steps."""
+
+    levels: tuple[int, ...]
+    """The step number `d` of each level, strictly decreasing; level 1, the first, has the fewest
+    bytes."""
+    default: int
+    """1 to the number of levels."""
+
+    def shift(self, quality: float) -> int:
+        """The step number `d` of a quality level.
+
+        Args:
+            quality: 1 (fewest bytes) to the number of levels; between two levels `d` is
+                interpolated and rounded to the nearest integer, ties to even.
+
+        Raises:
+            ConfigError: Not a number, or out of range.
+        """
+        number: object = quality
+        if isinstance(number, bool) or not isinstance(number, numbers.Real):
+            raise ConfigError(f"quality is {quality!r}; it must be a number")
+        value = float(number)
+        if not 1 <= value <= len(self.levels):
+            raise ConfigError(f"quality is {quality}; this engine has 1 to {len(self.levels)}")
+        below = math.floor(value)
+        low = self.levels[below - 1]
+        high = self.levels[min(below, len(self.levels) - 1)]
+        return round(low + (high - low) * Fraction(value - below))

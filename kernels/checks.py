@@ -1,0 +1,179 @@
+"""Checks of arguments and the failures that all implementations share."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BitstreamError, ConfigError, DTypeError, ShapeError, TruncatedError
+from ..tables import MAX_TABLES
+from .api import I32, LANES, MAX_ELEMENTS, MAX_MEAN_BITS, MAX_SEGMENTS, MAX_STEP, CodeStep
+
+T = TypeVar("T")
+
+
+class Status(enum.IntEnum):
+    """What native code reports; the numbers of `include/fcmrt/status.h`."""
+
+    OK = 0
+    WORDS_EXHAUSTED = 1
+    STATE_TOO_SMALL = 2
+    SEGMENTS_SIZE = 3
+    INDEX_OUT_OF_RANGE = 4
+    SKIPPED_NONZERO = 5
+    ESCAPES_EXHAUSTED = 6
+    ESCAPE_MALFORMED = 7
+    ESCAPE_OUT_OF_RANGE = 8
+    WORDS_LEFT = 9
+    ESCAPES_LEFT = 10
+    SEED_NONZERO = 11
+
+
+_TEXTS = {
+    Status.WORDS_EXHAUSTED: "a segment has fewer words than its symbols need",
+    Status.STATE_TOO_SMALL: "a first state is below 2^16",
+    Status.SEGMENTS_SIZE: "the segments have another length than their word counts ask for",
+    Status.INDEX_OUT_OF_RANGE: "a table index is outside of its table set",
+    Status.SKIPPED_NONZERO: "a symbol that is skipped is not 0",
+    Status.ESCAPES_EXHAUSTED: "the escape section ends before the last escape",
+    Status.ESCAPE_MALFORMED: "an escape is not the shortest form of a varint of 33 bits",
+    Status.ESCAPE_OUT_OF_RANGE: "an escape's value is not a 32-bit integer",
+    Status.WORDS_LEFT: "a segment has words that no symbol needed",
+    Status.ESCAPES_LEFT: "the escape section is longer than the escapes need",
+    Status.SEED_NONZERO: "a lane ended in a state that no encoder starts from",
+}
+
+_CUT_OFF = (Status.WORDS_EXHAUSTED, Status.ESCAPES_EXHAUSTED)
+
+
+def packet_error(status: Status) -> BitstreamError:
+    """The error to raise for a packet that cannot be decoded."""
+    kind = TruncatedError if status in _CUT_OFF else BitstreamError
+    return kind(_TEXTS[status])
+
+
+def steps_error(status: Status) -> ConfigError:
+    """The error to raise for code steps that cannot be encoded."""
+    return ConfigError(_TEXTS[status])
+
+
+def require_array(
+    name: str, array: Any, dtypes: tuple[type[np.generic], ...], length: int | None = None
+) -> None:
+    """Checks that an argument is a C-contiguous array of rank 1, of one of these types.
+
+    Raises:
+        DTypeError: It is not a NumPy array, not contiguous or of another element type.
+        ShapeError: It is not of rank 1, of another length, or above the number of elements that
+            the coder can count.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype.type not in dtypes:
+        found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        names = " or ".join(np.dtype(dtype).name for dtype in dtypes)
+        raise DTypeError(f"{name} must be an array of {names}, not {found}")
+    if array.ndim != 1 or (length is not None and len(array) != length):
+        wanted = "n" if length is None else length
+        raise ShapeError(f"{name} must have the shape [{wanted}], not {list(array.shape)}")
+    if len(array) > MAX_ELEMENTS:
+        raise ShapeError(f"{name} has {len(array)} elements; at most {MAX_ELEMENTS} can be coded")
+    if not array.flags.c_contiguous or not array.dtype.isnative:
+        raise DTypeError(f"{name} must be C-contiguous and of native byte order")
+
+
+def require_range(name: str, value: int, low: int, high: int) -> None:
+    """Checks an integer argument.
+
+    Raises:
+        ConfigError: It is outside of low to high.
+    """
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}; it must be {low} to {high}")
+
+
+def require_prepared(tables: object, kind: type[T]) -> T:
+    """Checks that tables were prepared by the implementation that is to use them; returns them.
+
+    Raises:
+        ConfigError: They were not.
+    """
+    if not isinstance(tables, kind):
+        raise ConfigError("these tables were prepared by another implementation of the kernels")
+    return tables
+
+
+def require_steps(steps: Sequence[CodeStep], tables: type) -> None:
+    """Checks the arrays of code steps; what they hold is checked by the coder.
+
+    Args:
+        steps: The code steps.
+        tables: Class of the implementation's prepared tables.
+
+    Raises:
+        DTypeError, ShapeError, ConfigError: A step is not as `CodeStep` says.
+    """
+    for step in steps:
+        require_array("symbols", step.symbols, (np.int32,))
+        require_array("indexes", step.indexes, (np.uint8, np.uint16), len(step.symbols))
+        require_range("skip", step.skip, 0, (1 << 31) - 1)
+        require_prepared(step.tables, tables)
+
+
+def require_layout(lanes: int, segments: int) -> None:
+    """Checks an encoder's lanes and segments.
+
+    Raises:
+        ConfigError: They are not allowed.
+    """
+    if lanes not in LANES:
+        raise ConfigError(f"lanes is {lanes}; it must be one of {LANES}")
+    require_range("segments", segments, 1, MAX_SEGMENTS)
+
+
+def require_grid(means: I32 | None, length: int, mean_bits: int, step: int) -> None:
+    """Checks what `quantize` and `dequantize` share.
+
+    Raises:
+        DTypeError, ShapeError, ConfigError: An argument is not as `Kernels.quantize` says.
+    """
+    if means is not None:
+        require_array("means", means, (np.int32,), length)
+    require_range("mean_bits", mean_bits, 0, MAX_MEAN_BITS)
+    require_range("step", step, 1, MAX_STEP)
+
+
+def require_indexes(
+    indexes: npt.NDArray[np.integer], shift: int, table_count: int, length: int | None
+) -> I32:
+    """Checks unshifted table indexes and what is done to them; returns them as int32 `[n]`.
+
+    Raises:
+        DTypeError, ShapeError, ConfigError: An argument is not as `Kernels.quantize` says.
+    """
+    require_array("indexes", indexes, (np.int32, np.uint8, np.uint16), length)
+    require_range("shift", shift, -(1 << 31), (1 << 31) - 1)
+    require_range("table_count", table_count, 1, MAX_TABLES)
+    return indexes.astype(np.int32, copy=False)
+
+
+def require_payload(segments: Any, words: Sequence[int], lanes: int) -> None:
+    """Checks that a packet's parts fit each other.
+
+    Raises:
+        BitstreamError: They do not.
+    """
+    if lanes not in LANES:
+        raise BitstreamError(f"{lanes} lanes are not allowed; there are {LANES}")
+    if not 1 <= len(words) <= MAX_SEGMENTS:
+        raise BitstreamError(f"{len(words)} segments are not allowed; there are 1 to 256")
+    if min(words) < 0:
+        raise BitstreamError("a segment has a negative number of words")
+    wanted = sum(4 * lanes + 2 * count for count in words)
+    found = memoryview(segments).nbytes
+    if found < wanted:
+        raise TruncatedError(f"the segments have {found} bytes; their word counts ask for {wanted}")
+    if found > wanted:
+        raise BitstreamError(f"the segments have {found - wanted} bytes too many")

@@ -1,0 +1,122 @@
+"""Launches the native kernels: checks what arrays look like, calls, turns statuses into errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ClosedError
+from ..tables import CdfTables
+from . import _cpu, checks
+from .api import F32, I32, CodedPayload, CodeStep, Indexes, PreparedTables, index_dtype
+from .checks import Status
+from .reference import choose_layout
+
+
+class ScalarKernels:
+    """Portable C++ loops, one thread per call; the interpreter's lock is released meanwhile."""
+
+    name = "scalar"
+
+    def prepare(self, tables: CdfTables) -> PreparedTables:
+        return _cpu.Tables(tables.offsets, tables.sizes, tables.freqs)
+
+    def plan(
+        self, steps: Sequence[CodeStep], overhead_permille: int, min_lanes: int
+    ) -> tuple[int, int]:
+        checks.require_steps(steps, _cpu.Tables)
+        status, cost_q8, largest = _cpu.measure(list(steps))
+        if status != Status.OK:
+            raise checks.steps_error(Status(status))
+        return choose_layout(cost_q8 >> 11, largest, overhead_permille, min_lanes)
+
+    def encode(
+        self, steps: Sequence[CodeStep], lanes: int, segments: int, check: int
+    ) -> CodedPayload:
+        checks.require_steps(steps, _cpu.Tables)
+        checks.require_layout(lanes, segments)
+        status, *coded = _cpu.encode(list(steps), lanes, segments, check & 0xFFFFFFFF)
+        if status != Status.OK:
+            raise checks.steps_error(Status(status))
+        return CodedPayload(*coded)
+
+    def decoder(
+        self, segments: Any, words: Sequence[int], escapes: Any, lanes: int
+    ) -> ScalarDecoder:
+        return ScalarDecoder(segments, words, escapes, lanes)
+
+    def check(self, values: I32, salt: int) -> int:
+        checks.require_array("values", values, (np.int32,))
+        return int(_cpu.check(values, salt & 0xFFFFFFFF))
+
+    def quantize(
+        self,
+        values: F32,
+        means: I32 | None,
+        mean_bits: int,
+        step: int,
+        indexes: npt.NDArray[np.integer],
+        shift: int,
+        table_count: int,
+        skip: int,
+    ) -> tuple[I32, Indexes]:
+        checks.require_array("values", values, (np.float32,))
+        checks.require_grid(means, len(values), mean_bits, step)
+        wide = checks.require_indexes(indexes, shift, table_count, len(values))
+        checks.require_range("skip", skip, 0, (1 << 31) - 1)
+        symbols = np.empty(len(values), np.int32)
+        clipped: Indexes = np.empty(len(values), index_dtype(table_count))
+        _cpu.quantize(
+            values, means, mean_bits, step, wide, shift, table_count, skip, symbols, clipped
+        )
+        return symbols, clipped
+
+    def dequantize(self, symbols: I32, means: I32 | None, mean_bits: int, step: int) -> F32:
+        checks.require_array("symbols", symbols, (np.int32,))
+        checks.require_grid(means, len(symbols), mean_bits, step)
+        values = np.empty(len(symbols), np.float32)
+        _cpu.dequantize(symbols, means, mean_bits, step, values)
+        return values
+
+    def shift_indexes(
+        self, indexes: npt.NDArray[np.integer], shift: int, table_count: int
+    ) -> Indexes:
+        wide = checks.require_indexes(indexes, shift, table_count, None)
+        clipped: Indexes = np.empty(len(wide), index_dtype(table_count))
+        _cpu.shift_indexes(wide, shift, table_count, clipped)
+        return clipped
+
+
+class ScalarDecoder:
+    """`StepDecoder` of `ScalarKernels`; the native object keeps the packet's bytes alive."""
+
+    def __init__(self, segments: Any, words: Sequence[int], escapes: Any, lanes: int) -> None:
+        checks.require_payload(segments, words, lanes)
+        self._native = _cpu.Decoder(
+            np.frombuffer(segments, np.uint8), list(words), np.frombuffer(escapes, np.uint8), lanes
+        )
+        self._finished = False
+        if self._native.status != Status.OK:
+            raise checks.packet_error(Status(self._native.status))
+
+    def step(self, indexes: Indexes, tables: PreparedTables, skip: int) -> I32:
+        if self._finished:
+            raise ClosedError("the packet was decoded to its end")
+        checks.require_array("indexes", indexes, (np.uint8, np.uint16))
+        checks.require_range("skip", skip, 0, (1 << 31) - 1)
+        symbols = np.empty(len(indexes), np.int32)
+        prepared = checks.require_prepared(tables, _cpu.Tables)
+        status = self._native.step(indexes, prepared, skip, symbols)
+        if status != Status.OK:
+            raise checks.packet_error(Status(status))
+        return symbols
+
+    def finish(self) -> int:
+        status, check = self._native.finish()
+        if status != Status.OK:
+            raise checks.packet_error(Status(status))
+        self._finished = True
+        return int(check)

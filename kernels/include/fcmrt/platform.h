@@ -1,0 +1,52 @@
+// What the shared core needs of a compiler: one function qualifier and fixed-width integers.
+//
+// The headers beside this one compile as C++20 on the host, with nvcc and with NVRTC. Under NVRTC
+// there are no standard headers, so the types are spelled out here.
+#pragma once
+
+#if defined(__CUDACC_RTC__)
+namespace fcmrt {
+using i32 = int;
+using i64 = long long;
+using u8 = unsigned char;
+using u16 = unsigned short;
+using u32 = unsigned int;
+using u64 = unsigned long long;
+}  // namespace fcmrt
+#else
+#include <cstdint>
+namespace fcmrt {
+using i32 = std::int32_t;
+using i64 = std::int64_t;
+using u8 = std::uint8_t;
+using u16 = std::uint16_t;
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+}  // namespace fcmrt
+#endif
+
+#if defined(__CUDACC__) || defined(__CUDACC_RTC__)
+#define FCMRT_HD __host__ __device__ __forceinline__
+#else
+#define FCMRT_HD static inline
+#endif
+
+namespace fcmrt {
+
+// Bytes of the format are little-endian and stand at any address; compilers merge these into one
+// load or store.
+FCMRT_HD u32 load_u16(const u8* p) { return u32(p[0]) | u32(p[1]) << 8; }
+
+FCMRT_HD u32 load_u32(const u8* p) { return load_u16(p) | load_u16(p + 2) << 16; }
+
+FCMRT_HD void store_u16(u8* p, u32 v) {
+  p[0] = u8(v);
+  p[1] = u8(v >> 8);
+}
+
+FCMRT_HD void store_u32(u8* p, u32 v) {
+  store_u16(p, v);
+  store_u16(p + 2, v >> 16);
+}
+
+}  // namespace fcmrt

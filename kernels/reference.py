@@ -1,0 +1,351 @@
+"""The kernels as `docs/format.md` words them: plain Python and NumPy, slow and obvious.
+
+Every other implementation must give the same bytes and the same integers.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BitstreamError, ClosedError
+from ..tables import PROB_BITS, CdfTables
+from . import checks
+from .api import (
+    F32,
+    I32,
+    LANES,
+    MAX_SEGMENTS,
+    CodedPayload,
+    CodeStep,
+    Indexes,
+    PreparedTables,
+    index_dtype,
+)
+from .checks import Status
+
+_SCALE = 1 << PROB_BITS
+_STATE_MIN = 1 << 16
+_MASK = 0xFFFFFFFF
+
+
+class _Event(NamedTuple):
+    """A coded symbol in terms of its table: the event's frequencies, and its number."""
+
+    freq: int
+    cum: int
+    table: int
+    escaped: bool
+    symbol: int
+
+
+def log2_q8(f: int) -> int:
+    """256 * log2(f), rounded as section 5 says; 1 <= f <= 16384."""
+    n = f.bit_length() - 1
+    m, r = f << (31 - n), n
+    for _ in range(8):
+        m, r = m * m >> 31, 2 * r
+        if m >= 1 << 32:
+            m, r = m >> 1, r + 1
+    return r
+
+
+def choose_layout(
+    payload: int, largest: int, overhead_permille: int, min_lanes: int
+) -> tuple[int, int]:
+    """Lanes and segments for a payload, as section 5 says.
+
+    Args:
+        payload: In bytes.
+        largest: Coded symbols of the step that has most.
+        overhead_permille: 1 to 1000.
+        min_lanes: One of `LANES`.
+
+    Raises:
+        ConfigError: A parameter is out of its range.
+    """
+    checks.require_range("overhead_permille", overhead_permille, 1, 1000)
+    checks.require_layout(min_lanes, 1)
+    fitting = [lanes for lanes in LANES if 3 * lanes * 1000 <= overhead_permille * payload]
+    lanes = max([min_lanes, *fitting])
+    if lanes < max(LANES):
+        return lanes, 1
+    segments = min(MAX_SEGMENTS, max(1, overhead_permille * payload // 128000))
+    return lanes, max(1, min(segments, -(-largest // 32)))
+
+
+def share(m: int, segment: int, segments: int) -> range:
+    """Numbers of the coded symbols of one segment's share, section 4."""
+    blocks = -(-m // 32)
+    begin, end = (min(m, 32 * (blocks * s // segments)) for s in (segment, segment + 1))
+    return range(begin, end)
+
+
+def seed(check: int, lanes: int, segment: int, lane: int) -> int:
+    """What a lane's first state is above 2^16, section 6."""
+    if segment > 0 or lane > 1:
+        return 0
+    if lanes == 1:
+        return (check ^ check >> 16) & 0xFFFF
+    return check >> 16 if lane == 1 else check & 0xFFFF
+
+
+def put_escape(value: int, begin: int, end: int) -> bytes:
+    """Bytes of an escape's value for a table with the range [begin, end), section 4."""
+    code = 2 * (value - end) if value >= end else 2 * (begin - 1 - value) + 1
+    out = bytearray()
+    while code >= 0x80:
+        out.append(code & 0x7F | 0x80)
+        code >>= 7
+    out.append(code)
+    return bytes(out)
+
+
+def take_escape(data: bytes, begin: int, end: int) -> tuple[int, int]:
+    """The value that `data` begins with, and the number of its bytes.
+
+    Raises:
+        BitstreamError: There is no such value.
+    """
+    code = 0
+    for n, byte in enumerate(data[:5]):
+        code |= (byte & 0x7F) << 7 * n
+        if byte < 0x80:
+            if byte == 0 and n > 0:
+                raise checks.packet_error(Status.ESCAPE_MALFORMED)
+            value = begin - 1 - code // 2 if code & 1 else end + code // 2
+            if not -(1 << 31) <= value < 1 << 31:
+                raise checks.packet_error(Status.ESCAPE_OUT_OF_RANGE)
+            return value, n + 1
+    raise checks.packet_error(
+        Status.ESCAPE_MALFORMED if len(data) >= 5 else Status.ESCAPES_EXHAUSTED
+    )
+
+
+def fmix(h: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Finaliser of MurmurHash3 (A. Appleby, public domain), element by element."""
+    h = h ^ h >> np.uint32(16)
+    h = h * np.uint32(0x85EBCA6B)
+    h = h ^ h >> np.uint32(13)
+    h = h * np.uint32(0xC2B2AE35)
+    return h ^ h >> np.uint32(16)
+
+
+def inverse_step(step: int) -> np.float32:
+    """65536 / step, rounded once to binary32; a lowest bit stands for the remainder."""
+    quotient, rest = divmod(1 << 63, step)
+    return np.float32(np.uint64(quotient | (rest > 0))) * np.float32(2.0**-47)
+
+
+class ReferenceKernels:
+    """Slow; for tests, and for reading beside the format."""
+
+    name = "reference"
+
+    def prepare(self, tables: CdfTables) -> PreparedTables:
+        return tables
+
+    def plan(
+        self, steps: Sequence[CodeStep], overhead_permille: int, min_lanes: int
+    ) -> tuple[int, int]:
+        checks.require_steps(steps, CdfTables)
+        events = [list(_events(step)) for step in steps]
+        cost = sum(PROB_BITS * 256 - log2_q8(event.freq) for step in events for event in step)
+        largest = max((len(step) for step in events), default=0)
+        return choose_layout(cost >> 11, largest, overhead_permille, min_lanes)
+
+    def encode(
+        self, steps: Sequence[CodeStep], lanes: int, segments: int, check: int
+    ) -> CodedPayload:
+        checks.require_steps(steps, CdfTables)
+        checks.require_layout(lanes, segments)
+        events = [list(_events(step)) for step in steps]
+        coded = [_encode_segment(events, lanes, s, segments, check) for s in range(segments)]
+        escapes = bytearray()
+        for step, of_step in zip(steps, events, strict=True):
+            for event in of_step:
+                if event.escaped:
+                    escapes += put_escape(event.symbol, *_range(_own(step.tables), event.table))
+        words = tuple(len(segment) // 2 - 2 * lanes for segment in coded)
+        return CodedPayload(b"".join(coded), words, bytes(escapes))
+
+    def decoder(
+        self, segments: Any, words: Sequence[int], escapes: Any, lanes: int
+    ) -> ReferenceDecoder:
+        return ReferenceDecoder(segments, words, escapes, lanes)
+
+    def check(self, values: I32, salt: int) -> int:
+        checks.require_array("values", values, (np.int32,))
+        place = np.arange(1, len(values) + 1, dtype=np.uint64)
+        added = (place * 0x9E3779B9).astype(np.uint32)
+        salted = fmix(np.array([salt + 1 & _MASK], np.uint32))
+        terms = fmix(values.view(np.uint32) + added + salted)
+        return int(terms.sum(dtype=np.uint64)) & _MASK
+
+    def quantize(
+        self,
+        values: F32,
+        means: I32 | None,
+        mean_bits: int,
+        step: int,
+        indexes: npt.NDArray[np.integer],
+        shift: int,
+        table_count: int,
+        skip: int,
+    ) -> tuple[I32, Indexes]:
+        checks.require_array("values", values, (np.float32,))
+        checks.require_grid(means, len(values), mean_bits, step)
+        checks.require_indexes(indexes, shift, table_count, len(values))
+        checks.require_range("skip", skip, 0, (1 << 31) - 1)
+        clipped = self.shift_indexes(indexes, shift, table_count)
+        mean = np.zeros(len(values), np.float32)
+        if means is not None:
+            mean = means.astype(np.float32) * np.float32(2.0**-mean_bits)
+        with np.errstate(invalid="ignore", over="ignore"):
+            t = (values - mean) * inverse_step(step)
+        t = np.nan_to_num(np.rint(t), nan=0.0, posinf=np.inf, neginf=-np.inf).astype(np.float64)
+        symbols = np.clip(t, -(1 << 31), (1 << 31) - 1).astype(np.int32)
+        symbols[clipped < skip] = 0
+        return symbols, clipped
+
+    def dequantize(self, symbols: I32, means: I32 | None, mean_bits: int, step: int) -> F32:
+        checks.require_array("symbols", symbols, (np.int32,))
+        checks.require_grid(means, len(symbols), mean_bits, step)
+        fixed = symbols.astype(np.int64) * step
+        if means is not None:
+            fixed += means.astype(np.int64) << 16 - mean_bits
+        return fixed.astype(np.float32) * np.float32(2.0**-16)
+
+    def shift_indexes(
+        self, indexes: npt.NDArray[np.integer], shift: int, table_count: int
+    ) -> Indexes:
+        wide = checks.require_indexes(indexes, shift, table_count, None).astype(np.int64)
+        return np.clip(wide - shift, 0, table_count - 1).astype(index_dtype(table_count))
+
+
+class ReferenceDecoder:
+    """`StepDecoder` of `ReferenceKernels`; copies the packet's bytes instead of borrowing them."""
+
+    def __init__(self, segments: Any, words: Sequence[int], escapes: Any, lanes: int) -> None:
+        checks.require_payload(segments, words, lanes)
+        data = bytes(segments)
+        self._lanes = lanes
+        self._escapes = bytes(escapes)
+        self._states: list[list[int]] = []
+        self._words: list[Iterator[int]] = []
+        self._failed = self._finished = False
+        for count in words:
+            self._states.append(list(struct.unpack_from(f"<{lanes}I", data)))
+            self._words.append(iter(struct.unpack_from(f"<{count}H", data, 4 * lanes)))
+            data = data[4 * lanes + 2 * count :]
+        if any(state < _STATE_MIN for states in self._states for state in states):
+            raise checks.packet_error(Status.STATE_TOO_SMALL)
+
+    def step(self, indexes: Indexes, tables: PreparedTables, skip: int) -> I32:
+        if self._finished:
+            raise ClosedError("the packet was decoded to its end")
+        if self._failed:
+            raise BitstreamError("the packet failed to decode before")
+        checks.require_array("indexes", indexes, (np.uint8, np.uint16))
+        checks.require_range("skip", skip, 0, (1 << 31) - 1)
+        self._failed = True
+        out = self._step(indexes, _own(tables), skip)
+        self._failed = False
+        return out
+
+    def _step(self, indexes: Indexes, tables: CdfTables, skip: int) -> I32:
+        if (indexes >= tables.count).any():
+            raise checks.packet_error(Status.INDEX_OUT_OF_RANGE)
+        places = np.flatnonzero(indexes >= skip)
+        out = np.zeros(len(indexes), np.int32)
+        escaped = []
+        for s in range(len(self._words)):
+            for i, number in enumerate(share(len(places), s, len(self._words))):
+                place = int(places[number])
+                t = int(indexes[place])
+                k = self._decode(s, i % self._lanes, tables.cum(t))
+                if k == tables.sizes[t]:
+                    escaped.append((place, t))
+                else:
+                    out[place] = tables.offsets[t] + k
+        for place, t in escaped:
+            out[place], length = take_escape(self._escapes, *_range(tables, t))
+            self._escapes = self._escapes[length:]
+        return out
+
+    def _decode(self, segment: int, lane: int, cum: npt.NDArray[np.int32]) -> int:
+        """Decodes one event of a table; returns its number."""
+        x = self._states[segment][lane]
+        slot = x & _SCALE - 1
+        k = int(np.searchsorted(cum, slot, side="right")) - 1
+        x = int(cum[k + 1] - cum[k]) * (x >> PROB_BITS) + slot - int(cum[k])
+        if x < _STATE_MIN:
+            word = next(self._words[segment], None)
+            if word is None:
+                raise checks.packet_error(Status.WORDS_EXHAUSTED)
+            x = x << 16 | word
+        self._states[segment][lane] = x
+        return k
+
+    def finish(self) -> int:
+        if self._failed:
+            raise BitstreamError("the packet failed to decode before")
+        self._failed = not self._finished
+        if any(next(words, None) is not None for words in self._words):
+            raise checks.packet_error(Status.WORDS_LEFT)
+        seeds = [[state - _STATE_MIN for state in states] for states in self._states]
+        carried, rest = seeds[0][:2], [*seeds[0][2:], *(seed for s in seeds[1:] for seed in s)]
+        if max(carried) > 0xFFFF or any(rest):
+            raise checks.packet_error(Status.SEED_NONZERO)
+        if self._escapes:
+            raise checks.packet_error(Status.ESCAPES_LEFT)
+        self._failed, self._finished = False, True
+        return sum(seed << 16 * lane for lane, seed in enumerate(carried))
+
+
+def _own(tables: PreparedTables) -> CdfTables:
+    return checks.require_prepared(tables, CdfTables)
+
+
+def _range(tables: CdfTables, t: int) -> tuple[int, int]:
+    begin = int(tables.offsets[t])
+    return begin, begin + int(tables.sizes[t])
+
+
+def _events(step: CodeStep) -> Iterator[_Event]:
+    """The coded symbols of a step, in order."""
+    tables = _own(step.tables)
+    for symbol, t in zip(step.symbols.tolist(), step.indexes.tolist(), strict=True):
+        if t >= tables.count:
+            raise checks.steps_error(Status.INDEX_OUT_OF_RANGE)
+        if t < step.skip:
+            if symbol != 0:
+                raise checks.steps_error(Status.SKIPPED_NONZERO)
+            continue
+        begin, end = _range(tables, t)
+        escaped = not begin <= symbol < end
+        k = end - begin if escaped else symbol - begin
+        freqs = tables.table(t)
+        yield _Event(int(freqs[k]), int(freqs[:k].sum(dtype=np.int64)), t, escaped, symbol)
+
+
+def _encode_segment(
+    events: list[list[_Event]], lanes: int, segment: int, segments: int, check: int
+) -> bytes:
+    """States and words of one segment."""
+    states = [_STATE_MIN + seed(check, lanes, segment, lane) for lane in range(lanes)]
+    words: list[int] = []  # backwards
+    for step in reversed(events):
+        numbers = share(len(step), segment, segments)
+        for i in reversed(range(len(numbers))):
+            event = step[numbers[i]]
+            x = states[i % lanes]
+            if x >> 18 >= event.freq:
+                words.append(x & 0xFFFF)
+                x >>= 16
+            states[i % lanes] = (x // event.freq << PROB_BITS) + x % event.freq + event.cum
+    return struct.pack(f"<{lanes}I{len(words)}H", *states, *reversed(words))

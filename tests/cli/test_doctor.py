@@ -1,0 +1,60 @@
+"""`doctor`: it says what is there, without loading it, and what is broken."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+
+import pytest
+
+import fcmrt
+from fcmrt.cli import doctor
+
+
+@pytest.fixture
+def no_round_trip(monkeypatch):
+    trial = {"works": True, "engine": "none", "packet_bytes": 1}
+    monkeypatch.setattr(doctor, "_round_trip", lambda: trial)
+
+
+def test_json(run):
+    code, out, err = run("doctor", "--json")
+    found = json.loads(out)
+    assert err == ""
+    assert code == (0 if found["works"] else 1)
+    assert found["versions"]["fcmrt"] == fcmrt.__version__
+    assert found["versions"]["format"] == "0.1"
+    assert "reference" in found["kernels"]["available"]
+    assert found["kernels"]["active"] in found["kernels"]["available"]
+    assert "CPUExecutionProvider" in found["providers"]
+    assert set(found["libraries"]) == set(doctor.LIBRARIES)
+
+
+def test_report_names_the_extra_for_what_is_missing(run, monkeypatch, no_round_trip):
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _: None)
+    code, out, _ = run("doctor")
+    assert code == 0
+    for extra in ("cpu", "demo", "export", "cuda", "tensorrt"):
+        assert f"pip install 'fcmrt[{extra}]'" in out
+
+
+def test_two_onnxruntimes_are_called_broken(run, monkeypatch, no_round_trip):
+    real = importlib.metadata.version
+    both = {"onnxruntime": "1.30.0", "onnxruntime-gpu": "1.30.0"}
+    monkeypatch.setattr(
+        doctor.importlib.metadata, "version", lambda name: both.get(name) or real(name)
+    )
+    _, out, _ = run("doctor")
+    assert "both installed" in out
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu" in out
+
+
+def test_failure_is_reported_with_exit_code_1(run, monkeypatch):
+    def fail() -> None:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(fcmrt.Engine, "builtin", fail)
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert "RuntimeError: no such luck" in out
+    assert "does not work here" in out

@@ -1,0 +1,205 @@
+"""The native kernels against the reference: the same bytes, each decoding the other's."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fcmrt import kernels
+from fcmrt.errors import ConfigError, DTypeError, ShapeError
+from fcmrt.kernels import _cpu, reference
+from fcmrt.kernels.api import LANES
+
+TABLE_KINDS = ("random", "gaussian", "escape_only", "rare", "sure", "many", "wide")
+SYMBOL_KINDS = ("inside", "likely", "mixed", "escapes", "extremes")
+
+# How a step looks: its table set, its symbols, its elements, and its skip threshold (4096 skips
+# all elements).
+STEP = st.tuples(
+    st.sampled_from(TABLE_KINDS),
+    st.sampled_from(SYMBOL_KINDS),
+    st.one_of(st.integers(0, 3), st.integers(0, 200)),
+    st.one_of(st.just(0), st.integers(0, 40), st.just(4096)),
+)
+
+
+def assert_all_agree(cases, implementations, raw, lanes, segments, check):
+    coded = [cases.encode(k, raw, lanes, segments, check) for k in implementations]
+    assert all(other == coded[0] for other in coded)
+    fold = (check ^ check >> 16) & 0xFFFF if lanes == 1 else check
+    for k in implementations:
+        symbols, found = cases.decode(k, raw, coded[0], lanes)
+        assert found == fold
+        for decoded, step in zip(symbols, raw, strict=True):
+            assert decoded.dtype == np.int32
+            assert np.array_equal(decoded, step.symbols)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(STEP, max_size=6),
+    st.sampled_from(LANES),
+    st.one_of(st.integers(1, 4), st.sampled_from([7, 256])),
+    st.integers(0, (1 << 32) - 1),
+    st.integers(0, 1 << 20),
+)
+def test_packets(cases, implementations, shapes, lanes, segments, check, entropy):
+    rng = np.random.default_rng(entropy)
+    raw = [cases.make_step(rng, *shape) for shape in shapes]
+    assert_all_agree(cases, implementations, raw, lanes, segments, check)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 11])
+def test_numbers_of_steps(cases, implementations, count):
+    rng = np.random.default_rng(count)
+    kinds = itertools.cycle(itertools.product(TABLE_KINDS, SYMBOL_KINDS))
+    for lanes in LANES:
+        raw = [
+            cases.make_step(rng, *next(kinds), int(rng.integers(0, 150)), int(rng.integers(0, 3)))
+            for _ in range(count)
+        ]
+        assert_all_agree(cases, implementations, raw, lanes, int(rng.integers(1, 5)), 0xDEADBEEF)
+
+
+@pytest.mark.parametrize("lanes", LANES)
+def test_every_length_around_lanes(cases, implementations, lanes):
+    """Partial rounds of lanes, in one step after another."""
+    rng = np.random.default_rng(lanes)
+    raw = [cases.make_step(rng, "random", "mixed", n, 0) for n in range(0, 70, 3)]
+    assert_all_agree(cases, implementations, raw, lanes, 1, 1)
+
+
+def test_every_frequency(cases, implementations):
+    """The native encoder multiplies instead of dividing: all frequencies, many states."""
+    rng = np.random.default_rng(2)
+    raw = []
+    for first in range(1, 16384, 4096):
+        freqs = range(first, min(first + 4096, 16384))
+        tables = cases.tables(*[(0, [f, 16384 - f]) for f in freqs])
+        indexes = np.tile(np.arange(tables.count, dtype=np.uint16), 2)
+        symbols = rng.integers(0, 2, len(indexes)).astype(np.int32)
+        raw.append(cases.RawStep(symbols, indexes, tables))
+    assert_all_agree(cases, implementations, raw, 4, 1, 0xFFFFFFFF)
+
+
+def test_reciprocals_are_exact():
+    """The bound that `encode_reciprocal` claims, at the states where it is tightest."""
+    for freq in range(1, 16385):
+        reciprocal = ((1 << 46) + freq - 1) // freq
+        limit = freq << 18
+        for x in (65536, limit - 1, limit - freq, limit - freq - 1, limit // 2):
+            assert x * reciprocal < 1 << 64
+            assert x * reciprocal >> 46 == x // freq
+
+
+def test_plans(cases, implementations):
+    """F-7: every implementation chooses the same lanes and segments."""
+    rng = np.random.default_rng(7)
+    found = set()
+    for n, overhead, kind in itertools.product(
+        (0, 10, 700, 4000), (1, 5, 60, 1000), ("random", "gaussian", "wide")
+    ):
+        raw = [cases.make_step(rng, kind, "inside", size, 2) for size in (n, n // 3)]
+        plans = {k.plan(cases.steps(k, raw), overhead, 1) for k in implementations}
+        assert len(plans) == 1
+        found |= plans
+    assert len(found) > 6
+
+
+def test_costs_of_every_frequency(cases):
+    """F-7: log2_q8 of the native module is that of the format."""
+    native = kernels.get("scalar")
+    for first in range(1, 16384, 4096):
+        freqs = range(first, min(first + 4096, 16384))
+        tables = cases.tables(*[(0, [f, 16384 - f]) for f in freqs])
+        indexes = np.arange(tables.count, dtype=np.uint16)
+        symbols = np.zeros(tables.count, np.int32)
+        prepared = native.prepare(tables)
+        for i, f in enumerate(freqs):
+            step = (symbols[i : i + 1], indexes[i : i + 1], prepared, 0)
+            assert _cpu.measure([step]) == (0, 14 * 256 - reference.log2_q8(f), 1)
+
+
+def test_threads_share_tables(cases, implementations):
+    """Prepared tables serve any number of decoders at once."""
+    rng = np.random.default_rng(3)
+    raw = cases.make_step(rng, "gaussian", "mixed", 20000, 5)
+    native = kernels.get("scalar")
+    prepared = native.prepare(raw.tables)
+    coded = cases.encode(native, [raw], 8, 3, 99)
+
+    def decode(_):
+        decoder = native.decoder(coded.segments, coded.words, coded.escapes, 8)
+        symbols = decoder.step(raw.indexes, prepared, raw.skip)
+        return decoder.finish() == 99 and np.array_equal(symbols, raw.symbols)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(decode, range(40)))
+
+
+def test_decoder_keeps_what_it_borrows(cases, implementation):
+    rng = np.random.default_rng(5)
+    raw = cases.make_step(rng, "gaussian", "mixed", 3000, 0)
+    coded = cases.encode(implementation, [raw], 2, 1, 7)
+    packet = bytearray(coded.segments + coded.escapes)
+    split = len(coded.segments)
+    view = memoryview(packet)
+    decoder = implementation.decoder(view[:split], coded.words, view[split:], 2)
+    prepared = implementation.prepare(raw.tables)
+    del packet, view
+    gc.collect()
+    assert np.array_equal(decoder.step(raw.indexes, prepared, 0), raw.symbols)
+    del prepared
+    assert decoder.finish() == 7
+
+
+def test_arrays_are_checked(cases, implementation):
+    rng = np.random.default_rng(6)
+    good = cases.steps(implementation, [cases.make_step(rng, "random", "inside", 8, 0)])[0]
+
+    def encode(**changes):
+        return implementation.encode([good._replace(**changes)], 1, 1, 0)
+
+    for changes in (
+        {"symbols": good.symbols.astype(np.int64)},
+        {"symbols": good.symbols.tolist()},
+        {"indexes": good.indexes.astype(np.int32)},
+        {"indexes": np.repeat(good.indexes, 2)[::2]},
+        {"symbols": good.symbols.astype(">i4")},
+    ):
+        with pytest.raises(DTypeError):
+            encode(**changes)
+    with pytest.raises(ShapeError):
+        encode(symbols=good.symbols[:3])
+    with pytest.raises(ShapeError):
+        encode(symbols=good.symbols.reshape(2, 4))
+    with pytest.raises(ConfigError):
+        encode(skip=-1)
+
+
+def test_tables_belong_to_their_implementation(cases, implementations):
+    rng = np.random.default_rng(9)
+    raw = cases.make_step(rng, "random", "inside", 8, 0)
+    for ours, theirs in itertools.permutations(implementations, 2):
+        steps = cases.steps(theirs, [raw])
+        with pytest.raises(ConfigError, match="another implementation"):
+            ours.encode(steps, 1, 1, 0)
+        with pytest.raises(ConfigError, match="another implementation"):
+            ours.plan(steps, 5, 1)
+        coded = theirs.encode(steps, 1, 1, 0)
+        decoder = ours.decoder(coded.segments, coded.words, coded.escapes, 1)
+        with pytest.raises(ConfigError, match="another implementation"):
+            decoder.step(raw.indexes, steps[0].tables, 0)
+
+
+def test_names():
+    assert kernels.get().name == "scalar"
+    assert [kernels.get(name).name for name in kernels.available()] == ["scalar", "reference"]
+    with pytest.raises(ConfigError, match="not known"):
+        kernels.get("sse17")
