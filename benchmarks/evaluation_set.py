@@ -1,0 +1,183 @@
+"""The pictures that figures are measured on: never trained on, and the same on every run."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    from numpy.typing import NDArray
+
+TEST_PHOTOS = (
+    "dog",
+    "eagle",
+    "giraffe",
+    "horses",
+    "kite",
+    "person",
+    "messi5",
+    "basketball1",
+    "leuvenA",
+    "building",
+    "fruits",
+    "home",
+    "stuff",
+    "squirrel_cls",
+    "aloeL",
+    "licenseplate_motion",
+    "pexels-1317558",
+    "pexels-36444540",
+    "pexels-5604956",
+    "pexels-6963788",
+    "pexels-7303842",
+    "pexels-cup-of-couple-7303987",
+)
+CROP_SEEDS = (0, 1, 2, 3)
+SMALLEST_CROP, LARGEST_CROP = 0.4, 0.8  # side of a crop, of the photo's shorter side
+VIDEO = "vtest.avi"
+VIDEO_FRAMES = tuple(range(600, 795, 13))  # of 795; those from 600 on are for testing
+SUFFIXES = (".jpg", ".png")
+SMALL_SET = "the small set: the photos shipped with the package, since FCMRT_ASSETS is not set"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture to measure on."""
+
+    name: str
+    group: str
+    # pictures of one group are not independent: the crops of a photo belong to the photo
+    image: NDArray[np.uint8]
+    # uint8 [H, W, 3], RGB
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """Pictures, and a sentence that says what they are."""
+
+    name: str
+    description: str
+    items: tuple[Item, ...]
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            raise FileNotFoundError(f"the evaluation set {self.name!r} has no pictures")
+
+
+def assets_folder() -> Path | None:
+    """Give the folder that FCMRT_ASSETS names, None if it names none."""
+    value = os.environ.get("FCMRT_ASSETS")
+    return Path(value) if value else None
+
+
+def crop_boxes(name: str, height: int, width: int) -> list[tuple[int, int, int]]:
+    """Give the four square crops of a photo as (top, left, side), the same for ever.
+
+    Args:
+        name: Name of the photo; with the seed it decides, so no photo depends on another.
+        height: Rows of the photo.
+        width: Columns of the photo.
+    """
+    boxes = []
+    for seed in CROP_SEEDS:
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        side = round(min(height, width) * rng.uniform(SMALLEST_CROP, LARGEST_CROP))
+        top, left = (int(rng.integers(0, size - side + 1)) for size in (height, width))
+        boxes.append((top, left, side))
+    return boxes
+
+
+def with_crops(name: str, image: NDArray[np.uint8]) -> list[Item]:
+    """Give a photo whole and its four crops.
+
+    Args:
+        name: Name of the photo.
+        image: uint8 `[H, W, 3]`, RGB.
+    """
+    items = [Item(name, name, image)]
+    for seed, (top, left, side) in zip(CROP_SEEDS, crop_boxes(name, *image.shape[:2]), strict=True):
+        part = np.ascontiguousarray(image[top : top + side, left : left + side])
+        items.append(Item(f"{name}#{seed}", name, part))
+    return items
+
+
+def read_photo(path: Path | Traversable) -> NDArray[np.uint8]:
+    """Read a picture as uint8 `[H, W, 3]`, RGB."""
+    from PIL import Image
+
+    with path.open("rb") as file, Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def shipped_photos() -> list[tuple[str, NDArray[np.uint8]]]:
+    """Read the photos that come with the package."""
+    folder = resources.files("fcmrt") / "assets" / "photos"
+    files = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    return [(f.name, read_photo(f)) for f in files if f.name.endswith(SUFFIXES)]
+
+
+def photos(*, crops: bool = True, limit: int | None = None) -> EvaluationSet:
+    """Read the test photos, each whole and as four crops.
+
+    Without FCMRT_ASSETS these are the few photos shipped with the package.
+
+    Args:
+        crops: Whether to add the crops.
+        limit: Read this many photos only.
+    """
+    assets = assets_folder()
+    if assets is None:
+        named = shipped_photos()[:limit]
+        source = SMALL_SET
+    else:
+        named = [(name, read_photo(_find(assets / "photos", name))) for name in TEST_PHOTOS[:limit]]
+        source = "test photos, none of them trained on"
+    items = [
+        item
+        for name, image in named
+        for item in (with_crops(name, image) if crops else [Item(name, name, image)])
+    ]
+    views = "each whole and as 4 square crops" if crops else "each whole"
+    return EvaluationSet("photos", f"{len(named)} photos, {views} ({source})", tuple(items))
+
+
+def _find(folder: Path, name: str) -> Path:
+    for suffix in SUFFIXES:
+        path = folder / f"{name}{suffix}"
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"{folder / name}.jpg or .png is missing; is FCMRT_ASSETS right?")
+
+
+def video(*, limit: int | None = None) -> EvaluationSet:
+    """Read every 13th of the test frames of a fixed camera's clip (needs PyAV and FCMRT_ASSETS).
+
+    Args:
+        limit: Read this many frames only.
+    """
+    import av
+
+    assets = assets_folder()
+    if assets is None:
+        raise FileNotFoundError(
+            f"the video set needs {VIDEO}: set FCMRT_ASSETS to the folder that holds video/{VIDEO}"
+        )
+    wanted = VIDEO_FRAMES[:limit]
+    items = []
+    with av.open(str(assets / "video" / VIDEO)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number in wanted:
+                image = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+                items.append(Item(f"{VIDEO}@{number}", f"{VIDEO}@{number}", image))
+            if number >= wanted[-1]:
+                break
+    description = f"{len(items)} frames of {VIDEO}, {wanted[0]} to {wanted[-1]}, a fixed camera"
+    return EvaluationSet("video", description, tuple(items))

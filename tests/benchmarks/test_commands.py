@@ -1,0 +1,78 @@
+"""Both commands, as they are typed, on the engine and the photos shipped with the package."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fcmrt
+from benchmarks.anchors import CODEC, QUICK_POINTS
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(module: str, *arguments: str) -> dict[str, Any]:
+    """Runs a benchmark with JSON on stdout and gives the object."""
+    environment = {name: value for name, value in os.environ.items() if name != "FCMRT_ASSETS"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}", "--quick", "--json", "-", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "benchmarks." + module in done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_rate_accuracy(tmp_path: Path) -> None:
+    picture = tmp_path / "curves.png"
+    found = run("rate_accuracy", "--plot", str(picture))
+    engine = fcmrt.Engine.builtin()
+    ours = [row for row in found["rows"] if row["codec"] == engine.manifest.name]
+    theirs = [row for row in found["rows"] if row["codec"] == CODEC]
+    assert len(ours) + len(theirs) == len(found["rows"])
+    assert [row["quality"] for row in theirs] == [point.label for point in QUICK_POINTS]
+    sizes = [row["bytes"] for row in ours]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) == len(ours)
+    for row in ours:
+        assert row["step"] == engine.manifest.quality.shift(row["quality"])
+        assert row["overhead_ok"] is True
+        assert row["bytes"] >= row["ideal_bytes"]
+        assert 0 <= row["agreement_low"] <= row["agreement"] <= row["agreement_high"] <= 1
+        assert 0 < row["distance_low"] <= row["distance"] <= row["distance_high"]
+    assert found["packets"] == {"measured": 4 * len(ours), "over_the_allowance": 0}
+    assert found["set"]["reference_boxes"] > 0
+    assert "small set" in found["set"]["description"]
+    assert {row["metric"] for row in found["ratios"]} == {"agreement", "distance"}
+    assert all(len(row["points"]) == len(ours) for row in found["ratios"])
+    assert all(row["anchor"] == CODEC for row in found["bd_rates"])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_latency(batch: int) -> None:
+    found = run("latency", "--batch", str(batch), "--threads", "1")
+    graphs = set(fcmrt.Engine.builtin().manifest.graphs)
+    for direction in ("encode", "decode"):
+        rows = {row["stage"]: row for row in found["rows"] if row["direction"] == direction}
+        assert {"total", "code", "networks", "runtime"} <= set(rows)
+        assert graphs & set(rows)
+        assert all(row["batch"] == batch and row["device"] == "cpu" for row in rows.values())
+        for row in rows.values():
+            assert 0 <= row["p50"] <= row["p90"] <= row["p99"] <= rows["total"]["p99"]
+        parts = [rows[part]["mean"] for part in ("networks", "code", "runtime")]
+        assert sum(parts) == pytest.approx(rows["total"]["mean"])
+    assert len(found["diagnosis"]) == 2

@@ -1,0 +1,58 @@
+"""What is printed, and where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import report
+from benchmarks.report import Report
+
+
+def example() -> Report:
+    rows = [{"name": "a", "value": np.float32(1.5), "low": float("nan")}]
+    return Report("python -m benchmarks.example", rows, {"more": np.arange(2)}, ["a note"])
+
+
+def test_json_on_stdout_is_alone_there(capsys: pytest.CaptureFixture[str]) -> None:
+    report.emit(example(), "a table", "-")
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert set(found) == {"machine", "versions", "command", "notes", "rows", "more"}
+    assert found["rows"] == [{"name": "a", "value": 1.5, "low": None}]
+    assert found["more"] == [0, 1]
+    assert "a table" in printed.err
+
+
+def test_text_goes_to_stdout_otherwise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    report.emit(example(), "a table", str(tmp_path / "x.json"))
+    printed = capsys.readouterr()
+    assert "a table" in printed.out
+    assert "Note: a note" in printed.out
+    assert json.loads((tmp_path / "x.json").read_text())["command"].endswith("example")
+
+
+def test_the_machine_is_described() -> None:
+    found = report.machine()
+    assert found["cores"] >= 1
+    assert found["cpu"]
+    assert set(found["instruction_sets"]) <= set(report.CPU_FLAGS)
+    assert report.versions(["numpy", "surely-not-installed"]) | {"zstd": None} == {
+        "numpy": np.__version__,
+        "surely-not-installed": None,
+        "zstd": None,
+    }
+
+
+def test_percentiles_and_spread() -> None:
+    found = report.percentiles(np.arange(101.0))
+    assert found == {"p50": 50, "p90": 90, "p99": 99, "mean": 50, "spread": 1.0}
+    assert report.median_and_spread([7, 7, 7]) == {"median": 7, "spread": 0}
+
+
+def test_table_leaves_absent_values_blank() -> None:
+    text = report.table([{"a": "x", "b": 1.25}, {"a": "yy", "b": None}], {"a": "", "b": ".1f"})
+    assert text.splitlines() == ["a     b", "x   1.2", "yy"]
