@@ -5,7 +5,6 @@ Made once, when the engine is made; at run time nothing rebuilds a table from fl
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
 
@@ -39,22 +38,19 @@ def quantize_probabilities(probabilities: npt.NDArray[np.float64]) -> npt.NDArra
     mass = np.maximum(np.asarray(probabilities, dtype=np.float64), 1e-12)
     mass = mass / mass.sum()
     freqs = np.maximum(1, np.floor(mass * TOTAL)).astype(np.int64)
-    # The cost is convex in each frequency, so single steps of the best exchange reach the optimum.
-    spare = TOTAL - int(freqs.sum())
-    direction = 1 if spare > 0 else -1
-
-    def change(i: int) -> float:
-        f = int(freqs[i])
-        if f + direction < 1:
-            return math.inf
-        return -direction * float(mass[i]) * abs(math.log2((f + direction) / f))
-
-    heap = [(change(i), i) for i in range(len(freqs))]
-    heapq.heapify(heap)
-    for _ in range(abs(spare)):
-        _, i = heap[0]
-        freqs[i] += direction
-        heapq.heapreplace(heap, (change(i), i))
+    # The cost is convex in each frequency: where no exchange of one unit between two of them saves
+    # anything, nothing does.
+    while True:
+        gains = mass * np.log2((freqs + 1) / freqs)
+        losses = np.where(freqs > 1, mass * np.log2(freqs / np.maximum(freqs - 1, 1)), np.inf)
+        to, source = int(np.argmax(gains)), int(np.argmin(losses))
+        spare = TOTAL - int(freqs.sum())
+        if spare == 0 and gains[to] <= losses[source]:
+            break
+        if spare >= 0:
+            freqs[to] += 1
+        if spare <= 0:
+            freqs[source] -= 1
     return freqs.astype(np.uint16)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 QUALITIES = (-20, 20)
 VALIDATION_QUALITIES = (-20, -10, 0, 10, 20)
-VALIDATION_STEP = -1  # the "step" whose random inputs are validated on
+VALIDATION_STEP = -1000  # the "step" whose random inputs are validated on; never trained on
 STATISTICS_STEP = -2
 CHECKPOINT = "checkpoint.pt"
 
