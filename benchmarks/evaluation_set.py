@@ -11,39 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fcmrt.export.train.data import CLIPS, TEST_CLIP, TEST_FRAMES, TEST_PICTURES
+
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
     from numpy.typing import NDArray
 
-TEST_PHOTOS = (
-    "dog",
-    "eagle",
-    "giraffe",
-    "horses",
-    "kite",
-    "person",
-    "messi5",
-    "basketball1",
-    "leuvenA",
-    "building",
-    "fruits",
-    "home",
-    "stuff",
-    "squirrel_cls",
-    "aloeL",
-    "licenseplate_motion",
-    "pexels-1317558",
-    "pexels-36444540",
-    "pexels-5604956",
-    "pexels-6963788",
-    "pexels-7303842",
-    "pexels-cup-of-couple-7303987",
-)
 CROP_SEEDS = (0, 1, 2, 3)
 SMALLEST_CROP, LARGEST_CROP = 0.4, 0.8  # side of a crop, of the photo's shorter side
-VIDEO = "vtest.avi"
-VIDEO_FRAMES = tuple(range(600, 795, 13))  # of 795; those from 600 on are for testing
+VIDEO = CLIPS[TEST_CLIP]
+VIDEO_FRAMES = tuple(TEST_FRAMES[::13])
 SUFFIXES = (".jpg", ".png")
 SMALL_SET = "the small set: the photos shipped with the package, since FCMRT_ASSETS is not set"
 
@@ -138,7 +116,9 @@ def photos(*, crops: bool = True, limit: int | None = None) -> EvaluationSet:
         named = shipped_photos()[:limit]
         source = SMALL_SET
     else:
-        named = [(name, read_photo(_find(assets / "photos", name))) for name in TEST_PHOTOS[:limit]]
+        named = [
+            (name, read_photo(_find(assets / "photos", name))) for name in TEST_PICTURES[:limit]
+        ]
         source = "test photos, none of them trained on"
     items = [
         item

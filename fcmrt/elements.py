@@ -16,6 +16,10 @@ from .spec import LatentSpec, Size, TensorSpec, count_elements, tensor_size
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
+# Above it nothing is kept from packet to packet, so that packets of ever other sizes cannot fill
+# the memory with what the limits allow each of them.
+_MOST_KEPT = 1 << 18
+
 
 class Elements:
     """The elements of one latent at one size; made once for each, then shared.
@@ -84,7 +88,13 @@ class Elements:
         return repeated
 
 
-@functools.lru_cache(maxsize=64)
 def elements_of(latent: LatentSpec, source: TensorSpec, padded: Size) -> Elements:
-    """Returns the elements of a latent at a size, kept for the next packet of that size."""
+    """Returns the elements of a latent at a size; not too many are kept for the next packet."""
+    if count_elements(latent, source, padded) > _MOST_KEPT:
+        return Elements(latent, source, padded)
+    return _kept(latent, source, padded)
+
+
+@functools.lru_cache(maxsize=64)
+def _kept(latent: LatentSpec, source: TensorSpec, padded: Size) -> Elements:
     return Elements(latent, source, padded)

@@ -20,7 +20,7 @@ _MAX_RANK = 16
 _DOMAINS = ("", "ai.onnx")
 # Without an end, or with another result each time: neither belongs into a codec.
 _REFUSED_OPS = frozenset(
-    {"Loop", "Scan", "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"}
+    {"Loop", "Scan", "Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike"}
     | {"RandomUniform", "RandomUniformLike"}
 )
 # Bytes of an element, by TensorProto.DataType; strings and types below one byte are not taken.

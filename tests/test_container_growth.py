@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import pathlib
-import struct
 from typing import BinaryIO, cast
 
 import pytest
 
 from fcmrt import container
-from fcmrt.bitstream import LevelSpec, PacketHead, StreamHeader, write_header, write_packet
 from fcmrt.container import Reader, Writer
 from fcmrt.errors import (
     ClosedError,
@@ -18,18 +16,7 @@ from fcmrt.errors import (
     TruncatedError,
 )
 
-ENGINE = bytes(range(32))
-HEADER = StreamHeader(
-    engine_digest=ENGINE, levels=(LevelSpec(name="p", channels=3, height=4, width=5),)
-)
-FIRST = 12 + 2 * len(write_header(HEADER))
-
-
-def packet(words: int = 1) -> bytes:
-    head = PacketHead(1, 0, None, (words,), 0)
-    return write_packet(
-        head, struct.pack("<I", 65536) + b"FCMP" * (words // 2) + b"ab" * (words % 2), b"", ENGINE
-    )
+from .streams import FIRST, HEADER, packet
 
 
 def stream(count: int) -> bytes:

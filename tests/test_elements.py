@@ -43,3 +43,10 @@ def test_elements_are_numbered_channel_row_column(
     assert laid.shape == tensor.shape
     assert laid.sum() == sum(wanted)
     assert elements.take(laid).tolist() == wanted
+
+
+def test_only_small_ones_are_kept() -> None:
+    """Else packets of a few bytes, each of another size, would add up to more than the limits."""
+    one = latent(None, None)
+    assert elements_of(one, SOURCE, (64, 64)) is elements_of(one, SOURCE, (64, 64))
+    assert elements_of(one, SOURCE, (1024, 1024)) is not elements_of(one, SOURCE, (1024, 1024))

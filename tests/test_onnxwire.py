@@ -105,7 +105,7 @@ def test_foreign_domains_are_refused():
     refuse(model(helper.make_node("If", ["x"], ["y"], then_branch=branch)), "domain 'evil'")
 
 
-@pytest.mark.parametrize("op", ["Loop", "Scan", "RandomNormal", "Multinomial"])
+@pytest.mark.parametrize("op", ["Loop", "Scan", "RandomNormal", "Multinomial", "Dropout"])
 def test_operators_without_end_or_with_chance_are_refused(op):
     refuse(model(helper.make_node(op, ["x"], ["y"])), f"the operator {op} is not taken")
 

@@ -25,31 +25,29 @@ if TYPE_CHECKING:
     Float32 = NDArray[np.float32]
 
 # Never trained on. The one place where the split is written down.
-TEST_PICTURES = frozenset(
-    [
-        "dog",
-        "eagle",
-        "giraffe",
-        "horses",
-        "kite",
-        "person",
-        "messi5",
-        "basketball1",
-        "leuvenA",
-        "building",
-        "fruits",
-        "home",
-        "stuff",
-        "squirrel_cls",
-        "aloeL",
-        "licenseplate_motion",
-        "pexels-1317558",
-        "pexels-36444540",
-        "pexels-5604956",
-        "pexels-6963788",
-        "pexels-7303842",
-        "pexels-cup-of-couple-7303987",
-    ]
+TEST_PICTURES = (
+    "dog",
+    "eagle",
+    "giraffe",
+    "horses",
+    "kite",
+    "person",
+    "messi5",
+    "basketball1",
+    "leuvenA",
+    "building",
+    "fruits",
+    "home",
+    "stuff",
+    "squirrel_cls",
+    "aloeL",
+    "licenseplate_motion",
+    "pexels-1317558",
+    "pexels-36444540",
+    "pexels-5604956",
+    "pexels-6963788",
+    "pexels-7303842",
+    "pexels-cup-of-couple-7303987",
 )
 TEST_CLIP, TEST_FRAMES = "vtest", range(600, 795)
 # Figures that show (a drawing over) a test picture: used for nothing.

@@ -78,8 +78,8 @@ def test_a_missing_photo_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: obj
 @needs_assets
 def test_the_test_photos_are_all_there() -> None:
     found = photos(crops=False)
-    assert [item.name for item in found.items] == list(evaluation_set.TEST_PHOTOS)
-    assert len(set(evaluation_set.TEST_PHOTOS)) == 22
+    assert [item.name for item in found.items] == list(evaluation_set.TEST_PICTURES)
+    assert len(set(evaluation_set.TEST_PICTURES)) == 22
 
 
 @needs_assets

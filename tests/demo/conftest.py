@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fcmrt.cli import main
 from fcmrt.engine import Engine
 from fcmrt.manifest import Manifest
 from fcmrt.schedule import Code, Dequantize, Quantize, Run
@@ -101,15 +100,3 @@ def engine_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engine(engine_file: Path) -> Engine:
     """The codec."""
     return Engine.load(engine_file)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command in this process: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
