@@ -20,7 +20,7 @@ tests: $(TEST)/installed
 	$(TEST)/bin/pytest -n auto
 
 numpy1: $(NUMPY1)/installed
-	$(NUMPY1)/bin/pytest -n auto --ignore tests/export --ignore tests/benchmarks --ignore tests/demo
+	$(NUMPY1)/bin/pytest -n auto --ignore tests/export --ignore tests/benchmarks
 
 lint: $(LINT)/installed
 	$(LINT)/bin/ruff check .
@@ -44,7 +44,7 @@ $(TEST)/installed: $(SOURCES) tests/constraints.txt
 
 $(NUMPY1)/installed: $(SOURCES) tests/constraints-numpy1.txt
 	$(PYTHON) -m venv $(NUMPY1)
-	$(NUMPY1)/bin/python $(PIP) -c tests/constraints-numpy1.txt '.[cpu,test]'
+	$(NUMPY1)/bin/python $(PIP) -c tests/constraints-numpy1.txt '.[cpu,demo,test]'
 	touch $@
 
 $(LINT)/installed: pyproject.toml

@@ -89,7 +89,7 @@ class Elements:
 
 
 def elements_of(latent: LatentSpec, source: TensorSpec, padded: Size) -> Elements:
-    """Returns the elements of a latent at a size; not too many are kept for the next packet."""
+    """Returns the elements of a latent at a size; kept for the next packet where they are few."""
     if count_elements(latent, source, padded) > _MOST_KEPT:
         return Elements(latent, source, padded)
     return _kept(latent, source, padded)

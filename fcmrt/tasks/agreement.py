@@ -97,7 +97,8 @@ def _annotations(found: Detections, threshold: float) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for box, score, label in zip(found.boxes, found.scores, found.classes, strict=True):
         x0, y0, x1, y1 = (float(v) for v in box)
-        if score > threshold and x1 > x0 and y1 > y0:
+        # As float32 on both sides, since NumPy 1 and 2 compare a float32 with a float differently.
+        if score > np.float32(threshold) and x1 > x0 and y1 > y0:
             rows.append(
                 {
                     "id": len(rows) + 1,  # 0 is COCOeval's "not matched"
