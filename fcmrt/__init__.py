@@ -17,8 +17,6 @@ if importlib.util.find_spec("fcmrt.kernels") is None:
         "(pip install '.[cpu]') and import it from elsewhere"
     )
 
-from importlib import metadata as _metadata
-
 from . import errors
 from .bitstream import StreamHeader
 from .config import CodingParams, Limits, RuntimeOptions
@@ -28,8 +26,6 @@ from .encoder import Encoder
 from .engine import Engine
 from .packet import Packet
 from .spec import FeatureSpec
-
-__version__ = _metadata.version("fcmrt")
 
 __all__ = [
     "CodingParams",
@@ -45,3 +41,11 @@ __all__ = [
     "errors",
     "open",
 ]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":  # looked up when asked for: reading metadata takes a while
+        from importlib import metadata
+
+        return metadata.version("fcmrt")
+    raise AttributeError(f"module 'fcmrt' has no attribute {name!r}")

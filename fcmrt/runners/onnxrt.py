@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy.typing as npt
 
 from ..errors import BackendUnavailableError, EngineError
 
+_DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
+
+
+def installed_builds() -> list[str]:
+    """Returns which builds of ONNX Runtime are installed; more than one breaks both."""
+    builds = []
+    for name in _DISTRIBUTIONS:
+        try:
+            metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        builds.append(name)
+    return builds
+
 
 def import_onnxruntime() -> Any:
     """Imports ONNX Runtime.
 
     Raises:
-        BackendUnavailableError: Not installed, or broken by a second build of it in the same
-            environment (`onnxruntime` and `onnxruntime-gpu` overwrite each other's files).
+        BackendUnavailableError: Not installed, or installed in two builds that have overwritten
+            each other's files.
     """
+    if len(installed_builds()) > 1:
+        raise BackendUnavailableError(
+            "onnxruntime and onnxruntime-gpu are both installed and have overwritten each other's "
+            "files: uninstall both, then install one of 'fcmrt[cpu]' and 'fcmrt[cuda]'"
+        )
     try:
         import onnxruntime
     except ImportError as error:
@@ -24,12 +44,6 @@ def import_onnxruntime() -> Any:
             "running networks needs ONNX Runtime: pip install 'fcmrt[cpu]' (or 'fcmrt[cuda]', "
             "never both)"
         ) from error
-    if not hasattr(onnxruntime, "InferenceSession"):
-        raise BackendUnavailableError(
-            "the installed ONNX Runtime is incomplete, as it is after onnxruntime and "
-            "onnxruntime-gpu were installed side by side: uninstall both, then install one of "
-            "'fcmrt[cpu]' and 'fcmrt[cuda]'"
-        )
     return onnxruntime
 
 
