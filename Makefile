@@ -17,10 +17,10 @@ demo: $(DEMO)/installed  ## features of a photo -> packet -> features -> detecti
 test: lint tests numpy1  ## everything CI runs
 
 tests: $(TEST)/installed
-	$(TEST)/bin/pytest -n auto
+	OMP_NUM_THREADS=1 $(TEST)/bin/pytest -n auto
 
 numpy1: $(NUMPY1)/installed
-	$(NUMPY1)/bin/pytest -n auto --ignore tests/export --ignore tests/benchmarks
+	OMP_NUM_THREADS=1 $(NUMPY1)/bin/pytest -n auto --ignore tests/export --ignore tests/benchmarks
 
 lint: $(LINT)/installed
 	$(LINT)/bin/ruff check .

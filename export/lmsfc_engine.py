@@ -22,7 +22,8 @@ from fcmrt.spec import (
     TensorSpec,
 )
 
-from .lmsfc import INDEXES_PER_OCTAVE, MEAN_GRID, SIGMA_0, STEPS_PER_OCTAVE, TABLES, Lmsfc
+from .entropy import INDEXES_PER_OCTAVE, MEAN_GRID, SIGMA_0, STEPS_PER_OCTAVE, TABLES
+from .lmsfc import Lmsfc
 from .onnx import export_graph
 from .tables import channel_tables, gaussian_tables
 
@@ -35,8 +36,8 @@ Z_RANGE = 255
 STEP_RANGE = 32
 """Steps `d` in the engine's table, to either side of 0: a factor of 16 either way."""
 
-DEFAULT_LEVELS = (20, 15, 10, 5, 0, -5, -10, -15, -20)
-"""Steps of the quality levels, those that the codec was trained for."""
+DEFAULT_LEVELS = (22, 19, 16, 13, 10, 7, 4, 1, -2)
+"""Steps of the quality levels: where the shipped codec gains something from finer ones."""
 
 
 class _AnalysisGraph(nn.Module):

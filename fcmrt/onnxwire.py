@@ -66,9 +66,9 @@ def scan(
     """Walks an ONNX model and refuses what an engine must not hold.
 
     Refused: data outside of the file, operators of other domains than ONNX's own, functions,
-    training information, sparse and string tensors, loops, random operators, subgraphs nested
-    deeper than 32, tensors whose dimensions do not fit their data, unknown fields of the messages
-    that are read, and whatever is not protobuf.
+    training information, sparse and string tensors, loops, random operators, integer attributes
+    beyond 32 bits, subgraphs nested deeper than 32, tensors whose dimensions do not fit their data,
+    unknown fields of the messages that are read, and whatever is not protobuf.
 
     Args:
         data: The model; borrowed.
@@ -142,6 +142,9 @@ class _Scan:
                 raise self._error(f"node {number}: references to a function's attributes")
             if 22 in attribute or 23 in attribute:
                 raise self._error(f"node {number}: sparse tensors are not taken")
+            # ONNX Runtime divides by the square of a block size, or what 64 bits keep of it.
+            if (self._number(attribute, 3, "attribute") + (1 << 31)) % (1 << 64) >> 32:
+                raise self._error(f"node {number} ({op[:40]!r}) has an attribute beyond 32 bits")
             for field in 5, 10:
                 for tensor in self._spans(attribute, field, "tensor"):
                     self._tensor(*tensor)

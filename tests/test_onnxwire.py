@@ -110,6 +110,17 @@ def test_operators_without_end_or_with_chance_are_refused(op):
     refuse(model(helper.make_node(op, ["x"], ["y"])), f"the operator {op} is not taken")
 
 
+@pytest.mark.parametrize("number", [1 << 31, 1 << 40, (1 << 63) - 1, -(1 << 31) - 1, -(1 << 63)])
+def test_attributes_beyond_32_bits_are_refused(number):
+    """ONNX Runtime divides by the square of a block size, which 64 bits may leave as 0."""
+    refuse(model(relu(blocksize=number)), r"node 0 \('Relu'\) has an attribute beyond 32 bits")
+
+
+@pytest.mark.parametrize("number", [(1 << 31) - 1, 0, -1, -(1 << 31)])
+def test_attributes_of_32_bits_are_taken(number):
+    assert look(model(relu(blocksize=number)).SerializeToString()).ops == {"Relu"}
+
+
 def test_functions_and_training_are_refused():
     proto = model()
     proto.functions.add().name = "f"

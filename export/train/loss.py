@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fcmrt.export.lmsfc import STEPS_PER_OCTAVE
+from fcmrt.export.entropy import STEPS_PER_OCTAVE
 from fcmrt.tasks.nanodet import BINS, CLASS_NAMES
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import FcmrtError
+from .text import printable
 
 COMMANDS = {
     "encode": "code features or pictures into an .fcm file",
@@ -90,4 +91,4 @@ def _one_line(error: Exception) -> str:
     """Says what an error says, in one line; an `OSError` as `FILE: reason`."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()))

@@ -22,15 +22,20 @@ def size(value: int) -> str:
     return f"{value / 1e9:.2f} GB"
 
 
+def printable(text: str) -> str:
+    """Writes out what a terminal would obey instead of show; names and notes are untrusted."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def table(rows: Iterable[Sequence[str]], *, indent: int = 0, right: Sequence[int] = ()) -> str:
     """Lines rows up in columns.
 
     Args:
-        rows: Cells, the same number in every row.
+        rows: Cells, the same number in every row; made `printable`.
         indent: Spaces before every line.
         right: Columns that are set flush right (numbers).
     """
-    cells = [list(row) for row in rows]
+    cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import fcmrt
-from fcmrt.bitstream import write_header
+from fcmrt.bitstream import LevelSpec, write_header
 from fcmrt.cli.describe import describe
 from fcmrt.cli.listing import listing
 
@@ -116,3 +116,18 @@ def test_listing_is_complete_and_readable(engine_file, stream):
     file = listing(describe(stream, lambda: fcmrt.Engine.load(engine_file)))
     assert "complete" in file
     assert all(len(line) <= 120 for line in file.splitlines())
+
+
+def test_what_a_terminal_would_obey_is_written_out(run, tmp_path):
+    level = LevelSpec(name="\x1b[2Jp3", channels=1)
+    header = fcmrt.StreamHeader(
+        engine_digest=bytes(32), levels=(level,), notes=(("\x9bkey", "ü\x1b]0;title\x07\n\u202e"),)
+    )
+    path = tmp_path / "header"
+    path.write_bytes(write_header(header))
+    code, out, err = run("inspect", path)
+    assert (code, err) == (0, "")
+    assert out.replace("\n", "").isprintable()
+    assert r"level \x1b[2Jp3" in out
+    assert r"note \x9bkey" in out
+    assert r"ü\x1b]0;title\x07\n\u202e" in out

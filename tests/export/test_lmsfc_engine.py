@@ -10,7 +10,8 @@ import torch
 
 from fcmrt import Decoder, Encoder, Engine
 from fcmrt.errors import ConfigError
-from fcmrt.export.lmsfc import MEAN_GRID, Lmsfc, LmsfcConfig
+from fcmrt.export.entropy import MEAN_GRID
+from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 from fcmrt.export.lmsfc_engine import write_lmsfc_engine
 
 SMALL = LmsfcConfig(
