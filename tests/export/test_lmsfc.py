@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fcmrt.export import lmsfc  # noqa: E402
+from fcmrt.export import entropy, lmsfc  # noqa: E402
 from fcmrt.export.lmsfc import LMSFC_NANODET_LIGHT, LMSFC_V1_PUBLISHED, Lmsfc  # noqa: E402
 
 SMALL = replace(
@@ -94,20 +94,20 @@ def test_normalisation_is_undone() -> None:
 @pytest.mark.parametrize("index", [-5.0, 0.0, 24.0, 63.0, 80.0])
 def test_bits_are_those_of_the_clipped_gaussian(index: float) -> None:
     symbols = torch.arange(-3.0, 4.0).reshape(1, 1, 1, -1)
-    sigma = lmsfc.SIGMA_0 * 2 ** (min(max(index, 0), 63) / 8)
+    sigma = entropy.SIGMA_0 * 2 ** (min(max(index, 0), 63) / 8)
 
     def cdf(x: float) -> float:
         return 0.5 * math.erfc(-x / sigma / math.sqrt(2))
 
     expected = sum(
-        -math.log2(max(cdf(s + 0.5) - cdf(s - 0.5), lmsfc.MIN_LIKELIHOOD)) for s in range(-3, 4)
+        -math.log2(max(cdf(s + 0.5) - cdf(s - 0.5), entropy.MIN_LIKELIHOOD)) for s in range(-3, 4)
     )
-    actual = lmsfc.estimate_bits(symbols, torch.full_like(symbols, index))
+    actual = entropy.estimate_bits(symbols, torch.full_like(symbols, index))
     assert actual.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_prior_is_a_distribution() -> None:
-    prior = lmsfc.ChannelPrior(5)
+    prior = entropy.ChannelPrior(5)
     with torch.no_grad():
         prior.centre.normal_()
         prior.log_scale.uniform_(-3, 1)
