@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcmrt import kernels
-from fcmrt.errors import ConfigError, DTypeError, ShapeError
+from fcmrt.errors import BackendUnavailableError, ConfigError, DTypeError, ShapeError
 from fcmrt.kernels import _cpu, reference
 from fcmrt.kernels.api import LANES
 
@@ -115,6 +115,7 @@ def test_plans(cases, implementations):
 def test_costs_of_every_frequency(cases):
     """F-7: log2_q8 of the native module is that of the format."""
     native = kernels.get("scalar")
+    measure = _cpu.loops("scalar").measure
     for first in range(1, 16384, 4096):
         freqs = range(first, min(first + 4096, 16384))
         tables = cases.tables(*[(0, [f, 16384 - f]) for f in freqs])
@@ -123,7 +124,7 @@ def test_costs_of_every_frequency(cases):
         prepared = native.prepare(tables)
         for i, f in enumerate(freqs):
             step = (symbols[i : i + 1], indexes[i : i + 1], prepared, 0)
-            assert _cpu.measure([step]) == (0, 14 * 256 - reference.log2_q8(f), 1)
+            assert measure([step]) == (0, 14 * 256 - reference.log2_q8(f), 1)
 
 
 def test_threads_share_tables(cases, implementations):
@@ -187,6 +188,8 @@ def test_tables_belong_to_their_implementation(cases, implementations):
     rng = np.random.default_rng(9)
     raw = cases.make_step(rng, "random", "inside", 8, 0)
     for ours, theirs in itertools.permutations(implementations, 2):
+        if "reference" not in (ours.name, theirs.name):
+            continue  # the native ones share a layout
         steps = cases.steps(theirs, [raw])
         with pytest.raises(ConfigError, match="another implementation"):
             ours.encode(steps, 1, 1, 0)
@@ -199,7 +202,22 @@ def test_tables_belong_to_their_implementation(cases, implementations):
 
 
 def test_names():
-    assert kernels.get().name == "scalar"
-    assert [kernels.get(name).name for name in kernels.available()] == ["scalar", "reference"]
+    names = kernels.available()
+    assert names[-2:] == ["scalar", "reference"]
+    assert names == [name for name in (*kernels.NATIVE, "reference") if name in names]
+    assert [kernels.get(name).name for name in names] == names
+    assert kernels.get().name == names[0]
     with pytest.raises(ConfigError, match="not known"):
         kernels.get("sse17")
+    for name in {*kernels.NATIVE} - {*names}:
+        with pytest.raises(BackendUnavailableError, match="this processor"):
+            kernels.get(name)
+
+
+def test_processors_without_vectors(monkeypatch):
+    """What a processor cannot run is refused by name, and not chosen by default."""
+    monkeypatch.setattr(_cpu, "loops", {"scalar": _cpu.loops("scalar")}.get)
+    assert kernels.available() == ["scalar", "reference"]
+    assert kernels.get.__wrapped__().name == "scalar"
+    with pytest.raises(BackendUnavailableError, match="it can run scalar"):
+        kernels.get.__wrapped__("avx512")
