@@ -102,7 +102,7 @@ Status decode_share(const TableView& view, u32 lanes, Segment& segment, const u1
   }
 }
 
-Status decode_scalar(const TableView& view, u32 lanes, Segment* segments, u32 count,
+[[maybe_unused]] Status decode_scalar(const TableView& view, u32 lanes, Segment* segments, u32 count,
                      const u16* tables, u64 m, i32* out, bool& escaped) {
   for (u32 s = 0; s < count; ++s) {
     const u64 begin = share_begin(m, s, count);
