@@ -75,6 +75,37 @@ def test_every_length_around_lanes(cases, implementations, lanes):
     assert_all_agree(cases, implementations, raw, lanes, 1, 1)
 
 
+@pytest.mark.parametrize(("lanes", "segments"), [(8, 1), (16, 1), (16, 2), (32, 1), (32, 3)])
+def test_long_packets(cases, implementations, lanes, segments):
+    """Many rounds of lanes: where vectors of lanes, and segments in turns, do the work."""
+    rng = np.random.default_rng(lanes + segments)
+    for tables, symbols, n, skip in (
+        ("gaussian", "inside", 3000, 0),
+        ("gaussian", "mixed", 1777, 20),
+        ("gaussian", "likely", 5000, 0),  # few words: their end comes long after the last round
+        ("rare", "inside", 900, 1),  # crowded buckets
+        ("many", "mixed", 1500, 100),
+        ("wide", "inside", 1200, 0),
+    ):
+        raw = [cases.make_step(rng, tables, symbols, size, skip) for size in (n, 37, n // 2)]
+        assert_all_agree(cases, implementations, raw, lanes, segments, 0xC0FFEE)
+
+
+@pytest.mark.parametrize("lanes", [8, 16, 32])
+def test_large_table_sets(cases, implementations, lanes):
+    """More events, and offsets further out, than vector loops hold in one integer."""
+    rng = np.random.default_rng(lanes)
+    one = cases.random_freqs(rng, 4096)
+    wide = cases.tables(*[(0, one)] * 66)
+    far = cases.tables((1 << 20, cases.random_freqs(rng, 9)), (-5000, cases.random_freqs(rng, 300)))
+    edge = cases.tables((-8192, [5000, 11384]), (8191, [1, 16383]), (8192 - 300, [54] * 303 + [22]))
+    for tables in (wide, far, edge):
+        indexes = rng.integers(0, tables.count, 800).astype(np.uint8)
+        symbols = cases.make_symbols("mixed", rng, tables, indexes)
+        raw = [cases.RawStep(symbols, indexes, tables)]
+        assert_all_agree(cases, implementations, raw, lanes, 2, 5)
+
+
 def test_every_frequency(cases, implementations):
     """The native encoder multiplies instead of dividing: all frequencies, many states."""
     rng = np.random.default_rng(2)
@@ -86,6 +117,9 @@ def test_every_frequency(cases, implementations):
         symbols = rng.integers(0, 2, len(indexes)).astype(np.int32)
         raw.append(cases.RawStep(symbols, indexes, tables))
     assert_all_agree(cases, implementations, raw, 4, 1, 0xFFFFFFFF)
+    native = [k for k in implementations if k.name != "reference"]
+    assert_all_agree(cases, native, raw, 16, 1, 0xFFFFFFFF)
+    assert_all_agree(cases, native, raw, 32, 1, 0xFFFFFFFF)
 
 
 def test_reciprocals_are_exact():
