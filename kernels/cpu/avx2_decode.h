@@ -54,7 +54,7 @@ struct Avx2 {
   }
   static void store(void* p, Vector v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
   static bool escaped(Vector flags) {
-    return _mm256_movemask_ps(_mm256_castsi256_ps(flags)) != 0;
+    return _mm256_testz_si256(flags, _mm256_set1_epi32(kEscapeFlag)) == 0;
   }
   static __m256i widen(const void* words) {
     return _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(words)));
@@ -64,8 +64,7 @@ struct Avx2 {
                                             const u8*& next, const u16* tables, i32* out,
                                             Vector& flags) {
     const __m256i in_bucket = _mm256_set1_epi32(kLookupMask);
-    const __m256i low16 = _mm256_set1_epi32(0xFFFF);
-    const __m256i low15 = _mm256_set1_epi32(0x7FFF);
+    const __m256i cum = _mm256_set1_epi32(kCumMask);
     const __m256i t = widen(tables);
     const __m256i origin = gather(view.origins, t);
     const __m256i slot = _mm256_and_si256(x, _mm256_set1_epi32(kProbScale - 1));
@@ -82,23 +81,24 @@ struct Avx2 {
     }
     const __m256i first = _mm256_and_si256(origin, _mm256_set1_epi32((1 << kFirstBits) - 1));
     __m256i event = gather(view.events, _mm256_add_epi32(first, k));
-    __m256i inner = _mm256_sub_epi32(slot, _mm256_and_si256(event, low16));
-    __m256i freq = _mm256_and_si256(_mm256_srli_epi32(event, 16), low15);
+    __m256i inner = _mm256_sub_epi32(slot, _mm256_and_si256(event, cum));
+    __m256i freq = _mm256_srli_epi32(event, 16);
     __m256i holds = _mm256_cmpgt_epi32(freq, inner);
     while (_mm256_movemask_epi8(holds) != -1) {
       // Where an event does not hold the slot, the next one may: + 1, that is - ~holds.
       k = _mm256_sub_epi32(k, _mm256_xor_si256(holds, _mm256_set1_epi32(-1)));
       event = gather(view.events, _mm256_add_epi32(first, k));
-      inner = _mm256_sub_epi32(slot, _mm256_and_si256(event, low16));
-      freq = _mm256_and_si256(_mm256_srli_epi32(event, 16), low15);
+      inner = _mm256_sub_epi32(slot, _mm256_and_si256(event, cum));
+      freq = _mm256_srli_epi32(event, 16);
       holds = _mm256_cmpgt_epi32(freq, inner);
     }
     const __m256i offset = _mm256_sub_epi32(_mm256_srli_epi32(origin, kFirstBits),
                                             _mm256_set1_epi32(kOffsetBias));
-    // Blends by the highest bit of the events, which is the escapes' flag.
+    // The blend goes by the highest bit.
+    const __m256i escape = _mm256_slli_epi32(event, 31 - kEscapeBit);
     store(out, _mm256_castps_si256(_mm256_blendv_ps(
                    _mm256_castsi256_ps(_mm256_add_epi32(offset, k)),
-                   _mm256_castsi256_ps(_mm256_set1_epi32(kEscaped)), _mm256_castsi256_ps(event))));
+                   _mm256_castsi256_ps(_mm256_set1_epi32(kEscaped)), _mm256_castsi256_ps(escape))));
     flags = _mm256_or_si256(flags, event);
     x = _mm256_add_epi32(_mm256_mullo_epi32(freq, _mm256_srli_epi32(x, kProbBits)), inner);
     // The lanes that need a word take the next ones in ascending order.

@@ -33,56 +33,58 @@ struct Avx512 {
   static constexpr u32 kWidth = 16;
   static Vector load(const u32* p) { return _mm512_loadu_si512(p); }
   static void store(u32* p, Vector v) { _mm512_storeu_si512(p, v); }
-  static bool escaped(Vector flags) { return _mm512_movepi32_mask(flags) != 0; }
+  static bool escaped(Vector flags) {
+    return _mm512_test_epi32_mask(flags, _mm512_set1_epi32(kEscapeFlag)) != 0;
+  }
 
   [[gnu::always_inline]] static void decode(const TableView& view, const Origins& origins,
                                             Vector& x, const u8*& next, const u16* tables,
                                             i32* out, Vector& flags) {
     const __m512i one = _mm512_set1_epi32(1);
     const __m512i in_bucket = _mm512_set1_epi32(kLookupMask);
-        const __m512i t = _mm512_cvtepu16_epi32(
-            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tables)));
-        const __m512i origin = origins.of(t);
-            const __m512i slot = _mm512_and_si512(x, _mm512_set1_epi32(kProbScale - 1));
-        const __m512i place = _mm512_or_si512(_mm512_slli_epi32(t, kLookupBits),
-                                              _mm512_srli_epi32(slot, kLookupShift));
-        const __m512i entry = _mm512_i32gather_epi32(place, view.lookups, 4);
-        const __m512i inside = _mm512_and_si512(slot, in_bucket);
-        __m512i k = _mm512_srli_epi32(entry, kBegins * kLookupShift);
+    const __m512i t = _mm512_cvtepu16_epi32(
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tables)));
+    const __m512i origin = origins.of(t);
+    const __m512i slot = _mm512_and_si512(x, _mm512_set1_epi32(kProbScale - 1));
+    const __m512i place = _mm512_or_si512(_mm512_slli_epi32(t, kLookupBits),
+                                          _mm512_srli_epi32(slot, kLookupShift));
+    const __m512i entry = _mm512_i32gather_epi32(place, view.lookups, 4);
+    const __m512i inside = _mm512_and_si512(slot, in_bucket);
+    __m512i k = _mm512_srli_epi32(entry, kBegins * kLookupShift);
 #pragma GCC unroll 4
-        for (u32 i = 0; i < kBegins; ++i) {
-          const __m512i begin = _mm512_and_si512(_mm512_srli_epi32(entry, i * kLookupShift), in_bucket);
-          k = _mm512_mask_add_epi32(k, _mm512_cmpgt_epi32_mask(inside, begin), k, one);
-        }
-        const __m512i first = _mm512_and_si512(origin, _mm512_set1_epi32((1 << kFirstBits) - 1));
-        __m512i event = _mm512_i32gather_epi32(_mm512_add_epi32(first, k), view.events, 4);
-        const __m512i low16 = _mm512_set1_epi32(0xFFFF);
-        const __m512i low15 = _mm512_set1_epi32(0x7FFF);
-        __m512i inner = _mm512_sub_epi32(slot, _mm512_and_si512(event, low16));
-        __m512i freq = _mm512_and_si512(_mm512_srli_epi32(event, 16), low15);
-        __mmask16 beyond = _mm512_cmpge_epu32_mask(inner, freq);
-        while (beyond) {
-          k = _mm512_mask_add_epi32(k, beyond, k, one);
-          event = _mm512_mask_i32gather_epi32(event, beyond, _mm512_add_epi32(first, k), view.events, 4);
-          inner = _mm512_sub_epi32(slot, _mm512_and_si512(event, low16));
-          freq = _mm512_and_si512(_mm512_srli_epi32(event, 16), low15);
-          beyond = _mm512_cmpge_epu32_mask(inner, freq);
-        }
-        const __m512i offset = _mm512_sub_epi32(_mm512_srli_epi32(origin, kFirstBits),
-                                                _mm512_set1_epi32(kOffsetBias));
-        const __m512i symbol = _mm512_mask_mov_epi32(_mm512_add_epi32(offset, k),
-                                                     _mm512_movepi32_mask(event),
-                                                     _mm512_set1_epi32(kEscaped));
-        _mm512_storeu_si512(out, symbol);
-        flags = _mm512_or_si512(flags, event);
-        x = _mm512_add_epi32(_mm512_mullo_epi32(freq, _mm512_srli_epi32(x, kProbBits)), inner);
-        // The lanes that need a word take the next ones in ascending order.
-        const __mmask16 needs = _mm512_cmplt_epu32_mask(x, _mm512_set1_epi32(kStateMin));
-        const __m512i words = _mm512_maskz_expand_epi32(
-            needs, _mm512_cvtepu16_epi32(
-                       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(next))));
-        x = _mm512_mask_or_epi32(x, needs, _mm512_slli_epi32(x, 16), words);
-        next += 2 * u32(__builtin_popcount(needs));
+    for (u32 i = 0; i < kBegins; ++i) {
+      const __m512i begin = _mm512_and_si512(_mm512_srli_epi32(entry, i * kLookupShift), in_bucket);
+      k = _mm512_mask_add_epi32(k, _mm512_cmpgt_epi32_mask(inside, begin), k, one);
+    }
+    const __m512i first = _mm512_and_si512(origin, _mm512_set1_epi32((1 << kFirstBits) - 1));
+    __m512i event = _mm512_i32gather_epi32(_mm512_add_epi32(first, k), view.events, 4);
+    const __m512i cum = _mm512_set1_epi32(kCumMask);
+    __m512i inner = _mm512_sub_epi32(slot, _mm512_and_si512(event, cum));
+    __m512i freq = _mm512_srli_epi32(event, 16);
+    __mmask16 beyond = _mm512_cmpge_epu32_mask(inner, freq);
+    while (beyond) {
+      k = _mm512_mask_add_epi32(k, beyond, k, one);
+      event = _mm512_mask_i32gather_epi32(event, beyond, _mm512_add_epi32(first, k), view.events,
+                                          4);
+      inner = _mm512_sub_epi32(slot, _mm512_and_si512(event, cum));
+      freq = _mm512_srli_epi32(event, 16);
+      beyond = _mm512_cmpge_epu32_mask(inner, freq);
+    }
+    const __m512i offset = _mm512_sub_epi32(_mm512_srli_epi32(origin, kFirstBits),
+                                            _mm512_set1_epi32(kOffsetBias));
+    const __mmask16 escape = _mm512_test_epi32_mask(event, _mm512_set1_epi32(kEscapeFlag));
+    const __m512i symbol = _mm512_mask_mov_epi32(_mm512_add_epi32(offset, k), escape,
+                                                 _mm512_set1_epi32(kEscaped));
+    _mm512_storeu_si512(out, symbol);
+    flags = _mm512_or_si512(flags, event);
+    x = _mm512_add_epi32(_mm512_mullo_epi32(freq, _mm512_srli_epi32(x, kProbBits)), inner);
+    // The lanes that need a word take the next ones in ascending order.
+    const __mmask16 needs = _mm512_cmplt_epu32_mask(x, _mm512_set1_epi32(kStateMin));
+    const __m512i words = _mm512_maskz_expand_epi32(
+        needs, _mm512_cvtepu16_epi32(
+                   _mm256_loadu_si256(reinterpret_cast<const __m256i*>(next))));
+    x = _mm512_mask_or_epi32(x, needs, _mm512_slli_epi32(x, 16), words);
+    next += 2 * u32(__builtin_popcount(needs));
   }
 };
 

@@ -27,18 +27,16 @@ FCMRT_HD u32 pack_lookup(u32 first, const u32* begins) {
   return entry;
 }
 
-// The first guess for `slot`, counted within its table: not behind the event that holds it.
-FCMRT_HD u32 guess_event(u32 entry, u32 slot) {
-  const u32 inside = slot & kLookupMask;
-  u32 k = entry >> (kBegins * kLookupShift);
-  for (u32 i = 0; i < kBegins; ++i) k += inside > (entry >> (i * kLookupShift) & kLookupMask);
-  return k;
-}
+// The first event that reaches into the bucket. A lane by itself scans from there: it does not have
+// to wait for 15 others, and the branches predict well enough.
+FCMRT_HD u32 first_event(u32 entry) { return entry >> (kBegins * kLookupShift); }
 
-// An event as decoders read it: tables.h's pack_event, its highest bit set for an escape.
-constexpr u32 kEscapeFlag = 1u << 31;
-FCMRT_HD u32 flagged_cum(u32 event) { return event & 0xFFFF; }
-FCMRT_HD u32 flagged_freq(u32 event) { return event >> 16 & 0x7FFF; }
+// An event as decoders read it: tables.h's pack_event, with a bit that cum leaves for escapes.
+constexpr u32 kEscapeBit = 15;
+constexpr u32 kEscapeFlag = 1u << kEscapeBit;
+constexpr u32 kCumMask = kProbScale - 1;
+FCMRT_HD u32 flagged_cum(u32 event) { return event & kCumMask; }
+FCMRT_HD u32 flagged_freq(u32 event) { return event >> 16; }
 
 // A table's first event and offset in 32 bits, for table sets where all of them fit; vector loops
 // get both with one permutation or gather.

@@ -54,10 +54,10 @@ inline i32 decode_symbol(const TableView& view, u32 t, u32& x, u32& flags) {
   const TableHead head = view.heads[t];
   const u32* const events = view.events + head.first;
   const u32 slot = decode_slot(x);
-  u32 k = guess_event(view.lookups[t << kLookupBits | slot >> kLookupShift], slot);
+  u32 k = first_event(view.lookups[t << kLookupBits | slot >> kLookupShift]);
   u32 event = events[k];
   // Ends within the table because frequencies add up to 2^14.
-  while (slot - flagged_cum(event) >= flagged_freq(event)) [[unlikely]] event = events[++k];
+  while (slot - flagged_cum(event) >= flagged_freq(event)) event = events[++k];
   x = decode_step(x, flagged_freq(event), flagged_cum(event));
   flags |= event;
   return event & kEscapeFlag ? kEscaped : head.offset + i32(k);
