@@ -12,6 +12,23 @@
 
 namespace fcmrt::cpu {
 
+// Room for integers, not set to anything: for loops that fill what they read.
+template <class T>
+class Scratch {
+ public:
+  // What was there is lost.
+  void reserve(std::size_t count) {
+    if (count <= room_) return;
+    data_ = std::make_unique_for_overwrite<T[]>(count);
+    room_ = count;
+  }
+  T* data() const { return data_.get(); }
+
+ private:
+  std::unique_ptr<T[]> data_;
+  std::size_t room_ = 0;
+};
+
 // A code step on the encoder's side; arrays are borrowed.
 struct Step {
   const i32* symbols;
@@ -65,9 +82,9 @@ class Decoder {
   Status status_ = Status::ok;
   // Scratch, kept from step to step: the coded symbols' tables, and, if some elements were skipped,
   // which.
-  std::vector<u16> tables_of_;
-  std::vector<u16> masks_;
-  std::vector<i32> coded_;
+  Scratch<u16> tables_of_;
+  Scratch<u16> masks_;
+  Scratch<i32> coded_;
 };
 
 }  // namespace fcmrt::cpu

@@ -32,7 +32,7 @@ Decoder::Decoder(const Loops& loops, std::span<const u8> segments,
 Status Decoder::fill_escapes(const TableView& view, u64 coded, i32* out) {
   for (u64 i = 0; i < coded; ++i) {
     if (out[i] != kEscaped) continue;
-    const TableHead& head = view.heads[tables_of_[i]];
+    const TableHead& head = view.heads[tables_of_.data()[i]];
     const Status status = take_escape(head, escape_next_, escape_end_, out[i]);
     if (status != Status::ok) return status;
   }
@@ -43,13 +43,13 @@ Status Decoder::step(Indexes indexes, const Prepared& tables, u32 skip, i32* out
   if (status_ != Status::ok) return status_;
   const TableView view = tables.view();
   const std::size_t groups = (indexes.count + kGroup - 1) / kGroup;
-  tables_of_.resize(groups * kGroup);
-  if (skip > 0) masks_.resize(groups);
+  tables_of_.reserve(groups * kGroup);
+  if (skip > 0) masks_.reserve(groups);
   // The copy is what the loops use: it stays as checked, whatever other threads write meanwhile.
   const Listed listed = loops_.list_coded(indexes, skip, tables_of_.data(), masks_.data());
   if (listed.largest >= view.count) return fail(Status::index_out_of_range);
   const bool all = listed.coded == indexes.count;
-  if (!all) coded_.resize(listed.coded + kGroup);
+  if (!all) coded_.reserve(listed.coded + kGroup);
   i32* const coded = all ? out : coded_.data();
   bool escaped = false;
   Status status = loops_.decode(view, lanes_, segments_.data(), u32(segments_.size()),

@@ -9,7 +9,8 @@ namespace {
 // The numbers of a step's events among all events of its tables.
 struct Events {
   TableView view;
-  std::vector<u32> numbers;
+  Scratch<u32> numbers;
+  u64 count;
 };
 
 void put_to_section(void* self, const TableHead& head, i32 symbol) {
@@ -22,12 +23,9 @@ void put_nowhere(void*, const TableHead&, i32) {}
 
 Status list(const Loops& loops, const Step& step, EscapeSink escapes, Events& out) {
   out.view = step.tables->view();
-  out.numbers.resize((step.indexes.count + kGroup - 1) / kGroup * kGroup);
-  u64 coded = 0;
-  const Status status = loops.list_events(out.view, step.symbols, step.indexes, step.skip,
-                                          out.numbers.data(), coded, escapes);
-  out.numbers.resize(coded);
-  return status;
+  out.numbers.reserve((step.indexes.count + kGroup - 1) / kGroup * kGroup);
+  return loops.list_events(out.view, step.symbols, step.indexes, step.skip, out.numbers.data(),
+                           out.count, escapes);
 }
 
 }  // namespace
@@ -38,8 +36,9 @@ Status measure(const Loops& loops, std::span<const Step> steps, Payload& out) {
   for (const Step& step : steps) {
     const Status status = list(loops, step, {put_nowhere, nullptr}, events);
     if (status != Status::ok) return status;
-    for (const u32 number : events.numbers) out.cost_q8 += events.view.entries[number].cost_q8;
-    out.largest = std::max<u64>(out.largest, events.numbers.size());
+    const u32* const numbers = events.numbers.data();
+    for (u64 i = 0; i < events.count; ++i) out.cost_q8 += events.view.entries[numbers[i]].cost_q8;
+    out.largest = std::max(out.largest, events.count);
   }
   return Status::ok;
 }
@@ -56,7 +55,7 @@ Status encode(const Loops& loops, std::span<const Step> steps, u32 lanes, u32 se
   for (u32 s = 0; s < segments; ++s) {
     u64 count = 0;
     for (const Events& step : events) {
-      const u64 m = step.numbers.size();
+      const u64 m = step.count;
       count += share_begin(m, s + 1, segments) - share_begin(m, s, segments);
     }
     if (2 * count + kEncodeSlack > room) {
@@ -70,7 +69,7 @@ Status encode(const Loops& loops, std::span<const Step> steps, u32 lanes, u32 se
     u8* const end = words.get() + room;
     u8* p = end;
     for (std::size_t k = events.size(); k-- > 0;) {
-      const u64 m = events[k].numbers.size();
+      const u64 m = events[k].count;
       const u64 begin = share_begin(m, s, segments);
       p = loops.encode(events[k].view, events[k].numbers.data() + begin,
                        share_begin(m, s + 1, segments) - begin, lanes, states, p);
