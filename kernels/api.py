@@ -24,7 +24,7 @@ Indexes = npt.NDArray[np.uint8 | np.uint16]
 class PreparedTables(Protocol):
     """A table set as one implementation wants it: immutable, any thread may use it.
 
-    Belongs to the implementation that made it; others refuse it.
+    Belongs to the implementation that made it; the native ones share theirs, others refuse it.
     """
 
     @property

@@ -8,18 +8,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ClosedError
+from ..errors import BackendUnavailableError, ClosedError
 from ..tables import CdfTables
-from . import _cpu, checks
+from . import NATIVE, _cpu, checks
 from .api import F32, I32, CodedPayload, CodeStep, Indexes, PreparedTables, index_dtype
 from .checks import Status
 from .reference import choose_layout
 
 
-class ScalarKernels:
-    """Portable C++ loops, one thread per call; the interpreter's lock is released meanwhile."""
+def available() -> list[str]:
+    """Names of the implementations that this processor can run, the fastest first."""
+    return [name for name in NATIVE if _cpu.loops(name) is not None]
 
-    name = "scalar"
+
+class NativeKernels:
+    """C++ loops for one instruction set, one thread per call.
+
+    The interpreter's lock is released meanwhile. Prepared tables are the same for all of them.
+
+    Args:
+        name: One of `fcmrt.kernels.NATIVE`.
+
+    Raises:
+        BackendUnavailableError: This processor cannot run them.
+    """
+
+    def __init__(self, name: str) -> None:
+        loops = _cpu.loops(name)
+        if loops is None:
+            raise BackendUnavailableError(
+                f"this processor cannot run the {name!r} kernels; it can run "
+                f"{', '.join(available())}"
+            )
+        self.name = name
+        self._loops = loops
 
     def prepare(self, tables: CdfTables) -> PreparedTables:
         return _cpu.Tables(tables.offsets, tables.sizes, tables.freqs)
@@ -28,7 +50,7 @@ class ScalarKernels:
         self, steps: Sequence[CodeStep], overhead_permille: int, min_lanes: int
     ) -> tuple[int, int]:
         checks.require_steps(steps, _cpu.Tables)
-        status, cost_q8, largest = _cpu.measure(list(steps))
+        status, cost_q8, largest = self._loops.measure(list(steps))
         if status != Status.OK:
             raise checks.steps_error(Status(status))
         return choose_layout(cost_q8 >> 11, largest, overhead_permille, min_lanes)
@@ -38,19 +60,19 @@ class ScalarKernels:
     ) -> CodedPayload:
         checks.require_steps(steps, _cpu.Tables)
         checks.require_layout(lanes, segments)
-        status, *coded = _cpu.encode(list(steps), lanes, segments, check & 0xFFFFFFFF)
+        status, *coded = self._loops.encode(list(steps), lanes, segments, check & 0xFFFFFFFF)
         if status != Status.OK:
             raise checks.steps_error(Status(status))
         return CodedPayload(*coded)
 
     def decoder(
         self, segments: Any, words: Sequence[int], escapes: Any, lanes: int
-    ) -> ScalarDecoder:
-        return ScalarDecoder(segments, words, escapes, lanes)
+    ) -> NativeDecoder:
+        return NativeDecoder(self._loops, segments, words, escapes, lanes)
 
     def check(self, values: I32, salt: int) -> int:
         checks.require_array("values", values, (np.int32,))
-        return int(_cpu.check(values, salt & 0xFFFFFFFF))
+        return int(self._loops.check(values, salt & 0xFFFFFFFF))
 
     def quantize(
         self,
@@ -69,7 +91,7 @@ class ScalarKernels:
         checks.require_range("skip", skip, 0, (1 << 31) - 1)
         symbols = np.empty(len(values), np.int32)
         clipped: Indexes = np.empty(len(values), index_dtype(table_count))
-        _cpu.quantize(
+        self._loops.quantize(
             values, means, mean_bits, step, wide, shift, table_count, skip, symbols, clipped
         )
         return symbols, clipped
@@ -78,7 +100,7 @@ class ScalarKernels:
         checks.require_array("symbols", symbols, (np.int32,))
         checks.require_grid(means, len(symbols), mean_bits, step)
         values = np.empty(len(symbols), np.float32)
-        _cpu.dequantize(symbols, means, mean_bits, step, values)
+        self._loops.dequantize(symbols, means, mean_bits, step, values)
         return values
 
     def shift_indexes(
@@ -86,17 +108,23 @@ class ScalarKernels:
     ) -> Indexes:
         wide = checks.require_indexes(indexes, shift, table_count, None)
         clipped: Indexes = np.empty(len(wide), index_dtype(table_count))
-        _cpu.shift_indexes(wide, shift, table_count, clipped)
+        self._loops.shift_indexes(wide, shift, table_count, clipped)
         return clipped
 
 
-class ScalarDecoder:
-    """`StepDecoder` of `ScalarKernels`; the native object keeps the packet's bytes alive."""
+class NativeDecoder:
+    """`StepDecoder` of `NativeKernels`; the native object keeps the packet's bytes alive."""
 
-    def __init__(self, segments: Any, words: Sequence[int], escapes: Any, lanes: int) -> None:
+    def __init__(
+        self, loops: _cpu.Loops, segments: Any, words: Sequence[int], escapes: Any, lanes: int
+    ) -> None:
         checks.require_payload(segments, words, lanes)
         self._native = _cpu.Decoder(
-            np.frombuffer(segments, np.uint8), list(words), np.frombuffer(escapes, np.uint8), lanes
+            loops,
+            np.frombuffer(segments, np.uint8),
+            list(words),
+            np.frombuffer(escapes, np.uint8),
+            lanes,
         )
         self._finished = False
         if self._native.status != Status.OK:

@@ -14,7 +14,6 @@
 
 #include "coder.h"
 #include "fcmrt/quantize.h"
-#include "values.h"
 
 namespace nb = nanobind;
 
@@ -82,18 +81,19 @@ struct Steps {
   std::vector<std::pair<In<i32>, InIndexes>> held;
 };
 
-nb::tuple measure_steps(const nb::list& list) {
+nb::tuple measure_steps(const Loops& loops, const nb::list& list) {
   const Steps steps(list);
   Payload payload;
   Status status;
   {
     nb::gil_scoped_release release;
-    status = measure(steps.views, payload);
+    status = measure(loops, steps.views, payload);
   }
   return nb::make_tuple(int(status), payload.cost_q8, payload.largest);
 }
 
-nb::tuple encode_steps(const nb::list& list, u32 lanes, u32 segments, u32 check) {
+nb::tuple encode_steps(const Loops& loops, const nb::list& list, u32 lanes, u32 segments,
+                       u32 check) {
   const Steps steps(list);
   require_lanes(lanes);
   require(segments >= 1 && segments <= kMaxSegments, "segments");
@@ -101,7 +101,7 @@ nb::tuple encode_steps(const nb::list& list, u32 lanes, u32 segments, u32 check)
   Status status;
   {
     nb::gil_scoped_release release;
-    status = encode(steps.views, lanes, segments, check, coded);
+    status = encode(loops, steps.views, lanes, segments, check, coded);
   }
   if (status != Status::ok) return nb::make_tuple(int(status));
   std::size_t total = 0;
@@ -122,12 +122,13 @@ nb::tuple encode_steps(const nb::list& list, u32 lanes, u32 segments, u32 check)
 // second thread while one is inside.
 class BoundDecoder {
  public:
-  BoundDecoder(In<u8> segments, const std::vector<u32>& words, In<u8> escapes, u32 lanes)
+  BoundDecoder(const Loops& loops, In<u8> segments, const std::vector<u32>& words, In<u8> escapes,
+               u32 lanes)
       : segments_(std::move(segments)),
         escapes_(std::move(escapes)),
         decoder_((require_lanes(lanes),
                   require(!words.empty() && words.size() <= kMaxSegments, "segments"),
-                  Decoder({segments_.data(), segments_.shape(0)}, words,
+                  Decoder(loops, {segments_.data(), segments_.shape(0)}, words,
                           {escapes_.data(), escapes_.shape(0)}, lanes))) {}
 
   int status() const { return int(decoder_.status()); }
@@ -163,68 +164,53 @@ class BoundDecoder {
   std::atomic<bool> busy_ = false;
 };
 
-u32 check_values(const In<i32>& values, u32 salt) {
+u32 check_values(const Loops& loops, const In<i32>& values, u32 salt) {
   nb::gil_scoped_release release;
-  return check(values.data(), values.shape(0), salt);
+  return loops.check(values.data(), values.shape(0), salt);
 }
 
 using Means = std::optional<In<i32>>;
 
-const i32* means_of(const Means& means, std::size_t count) {
-  if (!means) return nullptr;
-  require(means->shape(0) == count, "means differ in length");
-  return means->data();
-}
-
-void require_grid(u32 mean_bits, u32 step) {
+// What quantiser and inverse share, checked.
+Values view(const Means& means, std::size_t count, u32 mean_bits, u32 step) {
+  require(!means || means->shape(0) == count, "means differ in length");
   require(mean_bits <= kMaxMeanBits, "mean_bits");
   require(step >= 1 && step <= kMaxStep, "step");
+  return {count, means ? means->data() : nullptr, mean_bits, step};
 }
 
-void require_tables(u32 table_count, bool wide) {
+Shift view(const In<i32>& indexes, i32 shift, u32 table_count, bool wide) {
   require(table_count >= 1 && table_count <= (wide ? kMaxTables : 256u), "table_count");
+  return {indexes.data(), shift, table_count};
 }
 
-void quantize_values(const In<float>& values, const Means& means, u32 mean_bits, u32 step,
-                     const In<i32>& indexes, i32 shift, u32 table_count, u32 skip,
-                     const Out<i32>& symbols, const OutIndexes& clipped) {
+void quantize_values(const Loops& loops, const In<float>& values, const Means& means,
+                     u32 mean_bits, u32 step, const In<i32>& indexes, i32 shift, u32 table_count,
+                     u32 skip, const Out<i32>& symbols, const OutIndexes& clipped) {
   const std::size_t n = values.shape(0);
   require(indexes.shape(0) == n && symbols.shape(0) == n && clipped.shape(0) == n, "lengths");
-  const i32* mean = means_of(means, n);
-  require_grid(mean_bits, step);
   const bool wide = is_wide(clipped);
-  require_tables(table_count, wide);
+  const Values how = view(means, n, mean_bits, step);
+  const Shift by = view(indexes, shift, table_count, wide);
   nb::gil_scoped_release release;
-  if (wide) {
-    quantize(values.data(), mean, indexes.data(), n, mean_bits, step, shift, table_count, skip,
-             symbols.data(), static_cast<u16*>(clipped.data()));
-  } else {
-    quantize(values.data(), mean, indexes.data(), n, mean_bits, step, shift, table_count, skip,
-             symbols.data(), static_cast<u8*>(clipped.data()));
-  }
+  loops.quantize(values.data(), how, by, skip, symbols.data(), clipped.data(), wide);
 }
 
-void dequantize_symbols(const In<i32>& symbols, const Means& means, u32 mean_bits, u32 step,
-                        const Out<float>& values) {
-  const std::size_t n = symbols.shape(0);
-  require(values.shape(0) == n, "lengths");
-  const i32* mean = means_of(means, n);
-  require_grid(mean_bits, step);
+void dequantize_symbols(const Loops& loops, const In<i32>& symbols, const Means& means,
+                        u32 mean_bits, u32 step, const Out<float>& values) {
+  require(values.shape(0) == symbols.shape(0), "lengths");
+  const Values how = view(means, symbols.shape(0), mean_bits, step);
   nb::gil_scoped_release release;
-  dequantize(symbols.data(), mean, n, mean_bits, step, values.data());
+  loops.dequantize(symbols.data(), how, values.data());
 }
 
-void shift_all(const In<i32>& indexes, i32 shift, u32 table_count, const OutIndexes& clipped) {
-  const std::size_t n = indexes.shape(0);
-  require(clipped.shape(0) == n, "lengths");
+void shift_all(const Loops& loops, const In<i32>& indexes, i32 shift, u32 table_count,
+               const OutIndexes& clipped) {
+  require(clipped.shape(0) == indexes.shape(0), "lengths");
   const bool wide = is_wide(clipped);
-  require_tables(table_count, wide);
+  const Shift by = view(indexes, shift, table_count, wide);
   nb::gil_scoped_release release;
-  if (wide) {
-    shift_indexes(indexes.data(), n, shift, table_count, static_cast<u16*>(clipped.data()));
-  } else {
-    shift_indexes(indexes.data(), n, shift, table_count, static_cast<u8*>(clipped.data()));
-  }
+  loops.shift_indexes(by, indexes.shape(0), clipped.data(), wide);
 }
 
 }  // namespace
@@ -239,25 +225,28 @@ NB_MODULE(_cpu, m) {
            nb::arg("offsets").noconvert(), nb::arg("sizes").noconvert(),
            nb::arg("freqs").noconvert())
       .def_prop_ro("count", &Tables::count);
+  nb::class_<Loops>(m, "Loops")
+      .def("measure", &measure_steps, nb::arg("steps"))
+      .def("encode", &encode_steps, nb::arg("steps"), nb::arg("lanes"), nb::arg("segments"),
+           nb::arg("check"))
+      .def("check", &check_values, nb::arg("values").noconvert(), nb::arg("salt"))
+      .def("quantize", &quantize_values, nb::arg("values").noconvert(),
+           nb::arg("means").noconvert().none(), nb::arg("mean_bits"), nb::arg("step"),
+           nb::arg("indexes").noconvert(), nb::arg("shift"), nb::arg("table_count"),
+           nb::arg("skip"), nb::arg("symbols").noconvert(), nb::arg("clipped").noconvert())
+      .def("dequantize", &dequantize_symbols, nb::arg("symbols").noconvert(),
+           nb::arg("means").noconvert().none(), nb::arg("mean_bits"), nb::arg("step"),
+           nb::arg("values").noconvert())
+      .def("shift_indexes", &shift_all, nb::arg("indexes").noconvert(), nb::arg("shift"),
+           nb::arg("table_count"), nb::arg("clipped").noconvert());
+  m.def("loops", &find_loops, nb::arg("name"), nb::rv_policy::reference);
   nb::class_<BoundDecoder>(m, "Decoder")
-      .def(nb::init<In<fcmrt::u8>, const std::vector<fcmrt::u32>&, In<fcmrt::u8>, fcmrt::u32>(),
-           nb::arg("segments").noconvert(), nb::arg("words"), nb::arg("escapes").noconvert(),
-           nb::arg("lanes"))
+      .def(nb::init<const Loops&, In<fcmrt::u8>, const std::vector<fcmrt::u32>&, In<fcmrt::u8>,
+                    fcmrt::u32>(),
+           nb::arg("loops"), nb::arg("segments").noconvert(), nb::arg("words"),
+           nb::arg("escapes").noconvert(), nb::arg("lanes"))
       .def_prop_ro("status", &BoundDecoder::status)
       .def("step", &BoundDecoder::step, nb::arg("indexes").noconvert(), nb::arg("tables"),
            nb::arg("skip"), nb::arg("symbols").noconvert())
       .def("finish", &BoundDecoder::finish);
-  m.def("measure", &measure_steps, nb::arg("steps"));
-  m.def("encode", &encode_steps, nb::arg("steps"), nb::arg("lanes"), nb::arg("segments"),
-        nb::arg("check"));
-  m.def("check", &check_values, nb::arg("values").noconvert(), nb::arg("salt"));
-  m.def("quantize", &quantize_values, nb::arg("values").noconvert(),
-        nb::arg("means").noconvert().none(), nb::arg("mean_bits"), nb::arg("step"),
-        nb::arg("indexes").noconvert(), nb::arg("shift"), nb::arg("table_count"), nb::arg("skip"),
-        nb::arg("symbols").noconvert(), nb::arg("clipped").noconvert());
-  m.def("dequantize", &dequantize_symbols, nb::arg("symbols").noconvert(),
-        nb::arg("means").noconvert().none(), nb::arg("mean_bits"), nb::arg("step"),
-        nb::arg("values").noconvert());
-  m.def("shift_indexes", &shift_all, nb::arg("indexes").noconvert(), nb::arg("shift"),
-        nb::arg("table_count"), nb::arg("clipped").noconvert());
 }

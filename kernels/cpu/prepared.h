@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "fcmrt/tables.h"
+#include "lookup.h"
 
 namespace fcmrt::cpu {
 
@@ -18,21 +18,24 @@ class Prepared {
                                               std::size_t freq_count);
 
   u32 count() const { return u32(heads_.size()); }
-  const TableHead* heads() const { return heads_.data(); }
-  const u32* packed() const { return packed_.data(); }
-  const EncodeEntry* encode_entries() const { return encode_.data(); }
-
-  // kBuckets per table: the first event, counted within its table, that reaches into the bucket.
-  // Bytes where every table has at most 256 events (then buckets16 is null), else 16-bit.
-  const u8* buckets8() const { return buckets8_.empty() ? nullptr : buckets8_.data(); }
-  const u16* buckets16() const { return buckets16_.empty() ? nullptr : buckets16_.data(); }
+  TableView view() const {
+    return {count(),        heads_.data(), lookups_.data(),
+            events_.data(), origins_.empty() ? nullptr : origins_.data(),
+            entries_.data()};
+  }
 
  private:
+  bool copy(const i32* offsets, const i32* sizes, std::size_t count, const u16* freqs,
+            std::size_t freq_count);
+  void make_events(const u16* freqs);
+  void make_lookups();
+  void make_origins();
+
   std::vector<TableHead> heads_;
-  std::vector<u32> packed_;
-  std::vector<EncodeEntry> encode_;
-  std::vector<u8> buckets8_;
-  std::vector<u16> buckets16_;
+  std::vector<u32> lookups_;
+  std::vector<u32> events_;
+  std::vector<u32> origins_;
+  std::vector<EncodeEntry> entries_;
 };
 
 }  // namespace fcmrt::cpu

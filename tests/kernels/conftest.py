@@ -13,8 +13,9 @@ from fcmrt import kernels
 from fcmrt.kernels.api import CodedPayload, CodeStep, Kernels
 from fcmrt.tables import CdfTables
 
-# Both by name: a missing native module must fail here, not shorten the list.
-IMPLEMENTATIONS = ("reference", "scalar")
+# What every machine must have stands here by name: a missing native module must fail, not shorten
+# the list. Which of the others there are, the processor says.
+IMPLEMENTATIONS = ("reference", "scalar", *sorted({*kernels.available()} - {"reference", "scalar"}))
 
 
 @dataclasses.dataclass

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcmrt import kernels
-from fcmrt.errors import ConfigError, DTypeError, ShapeError
+from fcmrt.errors import BackendUnavailableError, ConfigError, DTypeError, ShapeError
 from fcmrt.kernels import _cpu, reference
 from fcmrt.kernels.api import LANES
 
@@ -75,6 +75,37 @@ def test_every_length_around_lanes(cases, implementations, lanes):
     assert_all_agree(cases, implementations, raw, lanes, 1, 1)
 
 
+@pytest.mark.parametrize(("lanes", "segments"), [(8, 1), (16, 1), (16, 2), (32, 1), (32, 3)])
+def test_long_packets(cases, implementations, lanes, segments):
+    """Many rounds of lanes: where vectors of lanes, and segments in turns, do the work."""
+    rng = np.random.default_rng(lanes + segments)
+    for tables, symbols, n, skip in (
+        ("gaussian", "inside", 3000, 0),
+        ("gaussian", "mixed", 1777, 20),
+        ("gaussian", "likely", 5000, 0),  # few words: their end comes long after the last round
+        ("rare", "inside", 900, 1),  # crowded buckets
+        ("many", "mixed", 1500, 100),
+        ("wide", "inside", 1200, 0),
+    ):
+        raw = [cases.make_step(rng, tables, symbols, size, skip) for size in (n, 37, n // 2)]
+        assert_all_agree(cases, implementations, raw, lanes, segments, 0xC0FFEE)
+
+
+@pytest.mark.parametrize("lanes", [8, 16, 32])
+def test_large_table_sets(cases, implementations, lanes):
+    """More events, and offsets further out, than vector loops hold in one integer."""
+    rng = np.random.default_rng(lanes)
+    one = cases.random_freqs(rng, 4096)
+    wide = cases.tables(*[(0, one)] * 66)
+    far = cases.tables((1 << 20, cases.random_freqs(rng, 9)), (-5000, cases.random_freqs(rng, 300)))
+    edge = cases.tables((-8192, [5000, 11384]), (8191, [1, 16383]), (8192 - 300, [54] * 303 + [22]))
+    for tables in (wide, far, edge):
+        indexes = rng.integers(0, tables.count, 800).astype(np.uint8)
+        symbols = cases.make_symbols("mixed", rng, tables, indexes)
+        raw = [cases.RawStep(symbols, indexes, tables)]
+        assert_all_agree(cases, implementations, raw, lanes, 2, 5)
+
+
 def test_every_frequency(cases, implementations):
     """The native encoder multiplies instead of dividing: all frequencies, many states."""
     rng = np.random.default_rng(2)
@@ -86,6 +117,9 @@ def test_every_frequency(cases, implementations):
         symbols = rng.integers(0, 2, len(indexes)).astype(np.int32)
         raw.append(cases.RawStep(symbols, indexes, tables))
     assert_all_agree(cases, implementations, raw, 4, 1, 0xFFFFFFFF)
+    native = [k for k in implementations if k.name != "reference"]
+    assert_all_agree(cases, native, raw, 16, 1, 0xFFFFFFFF)
+    assert_all_agree(cases, native, raw, 32, 1, 0xFFFFFFFF)
 
 
 def test_reciprocals_are_exact():
@@ -115,6 +149,7 @@ def test_plans(cases, implementations):
 def test_costs_of_every_frequency(cases):
     """F-7: log2_q8 of the native module is that of the format."""
     native = kernels.get("scalar")
+    measure = _cpu.loops("scalar").measure
     for first in range(1, 16384, 4096):
         freqs = range(first, min(first + 4096, 16384))
         tables = cases.tables(*[(0, [f, 16384 - f]) for f in freqs])
@@ -123,7 +158,7 @@ def test_costs_of_every_frequency(cases):
         prepared = native.prepare(tables)
         for i, f in enumerate(freqs):
             step = (symbols[i : i + 1], indexes[i : i + 1], prepared, 0)
-            assert _cpu.measure([step]) == (0, 14 * 256 - reference.log2_q8(f), 1)
+            assert measure([step]) == (0, 14 * 256 - reference.log2_q8(f), 1)
 
 
 def test_threads_share_tables(cases, implementations):
@@ -187,6 +222,8 @@ def test_tables_belong_to_their_implementation(cases, implementations):
     rng = np.random.default_rng(9)
     raw = cases.make_step(rng, "random", "inside", 8, 0)
     for ours, theirs in itertools.permutations(implementations, 2):
+        if "reference" not in (ours.name, theirs.name):
+            continue  # the native ones share a layout
         steps = cases.steps(theirs, [raw])
         with pytest.raises(ConfigError, match="another implementation"):
             ours.encode(steps, 1, 1, 0)
@@ -199,7 +236,22 @@ def test_tables_belong_to_their_implementation(cases, implementations):
 
 
 def test_names():
-    assert kernels.get().name == "scalar"
-    assert [kernels.get(name).name for name in kernels.available()] == ["scalar", "reference"]
+    names = kernels.available()
+    assert names[-2:] == ["scalar", "reference"]
+    assert names == [name for name in (*kernels.NATIVE, "reference") if name in names]
+    assert [kernels.get(name).name for name in names] == names
+    assert kernels.get().name == names[0]
     with pytest.raises(ConfigError, match="not known"):
         kernels.get("sse17")
+    for name in {*kernels.NATIVE} - {*names}:
+        with pytest.raises(BackendUnavailableError, match="this processor"):
+            kernels.get(name)
+
+
+def test_processors_without_vectors(monkeypatch):
+    """What a processor cannot run is refused by name, and not chosen by default."""
+    monkeypatch.setattr(_cpu, "loops", {"scalar": _cpu.loops("scalar")}.get)
+    assert kernels.available() == ["scalar", "reference"]
+    assert kernels.get.__wrapped__().name == "scalar"
+    with pytest.raises(BackendUnavailableError, match="it can run scalar"):
+        kernels.get.__wrapped__("avx512")

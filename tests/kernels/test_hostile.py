@@ -66,6 +66,25 @@ def test_changed_bytes(cases, implementations, packet, changes):
         assert found != ([step.symbols.tolist() for step in raw], 0x12345678)
 
 
+@pytest.mark.parametrize("lanes", [8, 16, 32])
+def test_damage_to_long_packets(cases, implementations, lanes):
+    """Words run out, or are left, at any round; wherever that is, all notice or none."""
+    rng = np.random.default_rng(lanes)
+    raw = [cases.make_step(rng, "gaussian", "inside", n, 0) for n in (700, 500)]
+    coded = cases.encode(kernels.get("reference"), raw, lanes, 2, 0x12345678)
+    for lost in (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 100, coded.words[1]):
+        words = (coded.words[0], coded.words[1] - lost)
+        cut = coded._replace(segments=coded.segments[: -2 * lost], words=words)
+        found = assert_same_outcome(cases, implementations, raw, cut, lanes)
+        assert issubclass(found, BitstreamError)
+    for _ in range(40):
+        changed = bytearray(coded.segments)
+        for place in rng.integers(0, len(changed), 2):
+            changed[place] ^= int(rng.integers(1, 256))
+        cut = coded._replace(segments=bytes(changed))
+        assert_same_outcome(cases, implementations, raw, cut, lanes)
+
+
 def test_every_truncation(cases, implementation, packet):
     raw, coded = packet
     for length in range(len(coded.escapes)):

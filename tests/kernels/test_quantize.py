@@ -145,9 +145,10 @@ def test_all_agree(implementations, rows, mean_bits, step, shift, table_count, s
         )
         for k in implementations
     ]
-    for ours, theirs in zip(*results, strict=True):
-        assert ours.dtype == theirs.dtype
-        assert ours.tobytes() == theirs.tobytes()
+    for first, *others in zip(*results, strict=True):
+        for other in others:
+            assert other.dtype == first.dtype
+            assert other.tobytes() == first.tobytes()
 
 
 def test_arguments_are_checked(implementation):
