@@ -1,0 +1,155 @@
+"""What the fuzzers start from: good packets, headers, files and engines of the tiny engines."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import random
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+
+from fcmrt import CodingParams, Encoder, Engine, Limits, StreamHeader
+from fcmrt.bitstream import write_header
+from fcmrt.container import Writer
+from fcmrt.engine import EngineLimits
+from fcmrt.kernels.api import LANES
+from fcmrt.spec import Size, level_sizes
+from tests import archives, engines
+from tests.features import random_features
+
+from .forge import OPTIONS, forge
+
+LIMITS = Limits(max_packet_bytes=1 << 16, max_side=64, max_elements=1 << 14)
+"""What mutated packets, headers and files may ask for; all that is made here stays below."""
+
+ENGINE_LIMITS = EngineLimits(
+    max_bytes=1 << 18, max_members=64, max_tensor_elements=1 << 16, max_graph_fields=1 << 14
+)
+"""What mutated engines may ask for."""
+
+HEADER_SIZE: Size = (8, 12)
+"""Cells of the finest level of packets that leave their sizes to the stream header."""
+
+
+def _same_engine() -> engines.EngineParts:
+    parts = engines.hyperprior_parts()
+    manifest = dataclasses.replace(parts.manifest, name="tiny-same", profile="same-engine")
+    return dataclasses.replace(parts, manifest=manifest)
+
+
+_PARTS: dict[str, Callable[[], engines.EngineParts]] = {
+    "hyperprior": engines.hyperprior_parts,
+    "context": engines.context_parts,
+    "factorized": engines.factorized_parts,
+    "same-engine": _same_engine,
+}
+SUBJECTS = tuple(_PARTS)
+"""Names of the engines."""
+
+
+@functools.cache
+def engine_file(subject: str) -> bytes:
+    """The engine file of a subject."""
+    return _PARTS[subject]().pack()
+
+
+@functools.cache
+def members(subject: str) -> tuple[tuple[str, bytes], ...]:
+    """Names and contents of the files in a subject's engine file, the manifest first."""
+    return tuple(archives.members(engine_file(subject)))
+
+
+@functools.cache
+def engine(subject: str) -> Engine:
+    """The engine of a subject, loaded."""
+    return Engine.load(engine_file(subject))
+
+
+@functools.cache
+def header(subject: str) -> StreamHeader:
+    """The stream header of a subject's packets; it tells sizes."""
+    codec = engine(subject)
+    levels = codec.manifest.features
+    sizes = dict(zip((f.name for f in levels), level_sizes(levels, *HEADER_SIZE), strict=True))
+    encoder = Encoder(codec, options=OPTIONS, sizes=sizes, time_base=Fraction(1001, 30000))
+    return encoder.header
+
+
+@functools.cache
+def headers(subject: str) -> tuple[bytes, ...]:
+    """Stream headers of a subject, from the least to one with all there can be."""
+    sized = header(subject)
+    bare = Encoder(engine(subject), options=OPTIONS).header
+    halves = tuple(dataclasses.replace(level, dtype="float16") for level in sized.levels)
+    notes = tuple((f"key{n}", "ü" * n) for n in range(64))
+    full = dataclasses.replace(
+        sized, levels=halves, picture_width=1920, picture_height=1080, input_width=640, notes=notes
+    )
+    if full.profile == "same-engine":
+        full = dataclasses.replace(full, runner_digest=bytes(range(32)))
+    return tuple(write_header(each) for each in (bare, sized, full))
+
+
+@functools.cache
+def packets(subject: str) -> tuple[bytes, ...]:
+    """Packets of a subject: of all sizes, steps, lanes and segments, encoded and forged."""
+    codec = engine(subject)
+    levels = codec.manifest.features
+    found: list[bytes] = []
+
+    def encode(size: Size, scale: float, **more: object) -> None:
+        n = len(found)
+        encoder = Encoder(
+            codec,
+            options=OPTIONS,
+            quality=1 + n % len(codec.manifest.quality.levels),
+            params=CodingParams(overhead_permille=(5, 1000)[n % 2]),
+            sizes=header_sizes if size == HEADER_SIZE else None,
+        )
+        features = random_features(codec, size, n, scale=scale, **more)  # type: ignore[arg-type]
+        found.append(bytes(encoder.encode(features)))
+
+    header_sizes = {level.name: (level.height, level.width) for level in header(subject).levels}
+    for size in (1, 1), (5, 7), HEADER_SIZE, (16, 16), (9, 24):
+        for scale in 0.1, 3.0, 1000.0, 1e8:
+            encode(size, scale)
+    if len(levels) > 1:
+        encode((0, 0), 3.0, sizes=((6, 5), *((2, 7) for _ in levels[1:])))
+
+    rng = random.Random(subject)
+    found += [forged(subject, rng) for _ in range(24)]
+    return tuple(found)
+
+
+def forged(subject: str, rng: random.Random) -> bytes:
+    """A packet of a subject that passes all checks and holds what no encoder would write."""
+    codec = engine(subject)
+    manifest = codec.manifest
+    least = 1 if manifest.profile == "exact" else 2
+    size = rng.randrange(1, 21), rng.randrange(1, 21)
+    return forge(
+        codec,
+        level_sizes(manifest.features, *size),
+        rng.randint(manifest.steps.first, manifest.steps.last),
+        max(least, rng.choice(LANES)),
+        rng.choice((1, 1, 2, 5, 256)),
+        np.random.default_rng(rng.getrandbits(64)),
+    )
+
+
+@functools.cache
+def files(subject: str) -> tuple[bytes, ...]:
+    """Stream files of a subject: finished, cut before the index, with odd times, and empty."""
+    coded = packets(subject)
+    made = []
+    for picked in coded[:9], coded[8::4], coded[:1], ():
+        file = io.BytesIO()
+        with Writer(file, header(subject)) as writer:
+            for n, packet in enumerate(picked):
+                writer.write(packet, pts=(n * 7919) % 101 - 50 if len(picked) > 5 else n)
+            grown = len(file.getvalue())
+        made += [file.getvalue(), file.getvalue()[:grown]]
+    return tuple(made)
