@@ -44,7 +44,7 @@ class Bounds:
     """Address space beyond what a process has after its warm-up; more is a `MemoryError`."""
 
     growth_bytes: int = 48 << 20
-    """By how much a case may raise the highest resident memory of its process."""
+    """By how much a case may raise the resident memory of its process, at its peak."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -180,8 +180,15 @@ class _Hand:
         return True
 
 
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _resident_bytes(field: str) -> int:
+    """Resident memory of this process: `VmRSS` now, `VmHWM` at its peak."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{field}:", 1)[1].split(maxsplit=1)[0]) * 1024
+
+
+def _forget_peak() -> None:
+    """Makes the peak start from what is resident now, not from what a parent once had."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def _work(
@@ -205,20 +212,21 @@ def _work(
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     most = used + bounds.address_bytes
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    first = _peak_bytes()
+    first = _resident_bytes("VmRSS")
     for n, index in enumerate(indices):
         # Left at their default action, these signals also end loops of native code.
         signal.setitimer(signal.ITIMER_PROF, bounds.cpu_s)
         signal.setitimer(signal.ITIMER_REAL, bounds.wall_s)
         case = make(index)
-        before = _peak_bytes()
+        _forget_peak()
+        before = _resident_bytes("VmRSS")
         word, what = examine(case, run)
-        grown = _peak_bytes() - before
-        if not what and grown > bounds.growth_bytes:
-            word, what = "FINDING", f"memory: {grown >> 20} MiB more than ever before"
+        peak = _resident_bytes("VmHWM")
+        if not what and peak - before > bounds.growth_bytes:
+            word, what = "FINDING", f"memory: {(peak - before) >> 20} MiB more than before"
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        pipe.send((case._replace(data=b""), word, what, _peak_bytes() - first))
+        pipe.send((case._replace(data=b""), word, what, peak - first))
         if n % _COLLECT_EVERY == 0:
             gc.collect()
     pipe.close()

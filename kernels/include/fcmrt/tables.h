@@ -1,10 +1,7 @@
 // Tables prepared for coding: what one event needs in one or two loads.
 //
-// Layout. The events of all tables stand one after the other, a table's escape last. A decoder
-// reads `packed[event]` = cum | freq << 16, four bytes, and finds the event through a look-up of
-// the slot's upper eight bits and a short scan; 64 tables of the usual size take about 30 kB, which
-// fits a first-level cache and a GPU's shared memory. Everything is gatherable: 4-byte elements,
-// 16-byte heads.
+// Layout. The events of all tables stand one after the other, a table's escape last, four bytes
+// each: cum | freq << 16. How a decoder finds the event of a slot is its target's own business.
 #pragma once
 
 #include "rans.h"
@@ -14,9 +11,6 @@ namespace fcmrt {
 constexpr u32 kMaxTables = 4096;
 constexpr u32 kMaxTableSize = 4095;
 constexpr i32 kMaxOffset = 1 << 24;
-constexpr u32 kBucketBits = 8;
-constexpr u32 kBuckets = 1u << kBucketBits;
-constexpr u32 kBucketShift = kProbBits - kBucketBits;
 
 // Stands for an escape among decoded symbols until its value is known. No table's range gets near
 // it (offsets are within 2^24), so it cannot be a symbol that was coded without an escape.
@@ -40,8 +34,6 @@ struct EncodeEntry {
 static_assert(sizeof(EncodeEntry) == 16);
 
 FCMRT_HD u32 pack_event(u32 cum, u32 freq) { return cum | freq << 16; }
-FCMRT_HD u32 event_cum(u32 packed) { return packed & 0xFFFF; }
-FCMRT_HD u32 event_freq(u32 packed) { return packed >> 16; }
 
 // 256 * log2(f), rounded as docs/format.md, section 5, says; 1 <= f <= 2^14.
 FCMRT_HD u32 log2_q8(u32 f) {
@@ -64,18 +56,6 @@ FCMRT_HD u32 log2_q8(u32 f) {
 FCMRT_HD u32 event_of(const TableHead& head, i32 symbol) {
   const u32 k = u32(symbol) - u32(head.offset);
   return k < head.size ? k : head.size;
-}
-
-// The event, counted within its table, that holds `slot`; `events` are the table's packed events.
-// `k` is where to begin, the first event that reaches into the slot's bucket. The scan ends within
-// the table because frequencies add up to 2^14.
-FCMRT_HD u32 find_event(const u32* events, u32 k, u32 slot) {
-  while (slot - event_cum(events[k]) >= event_freq(events[k])) ++k;
-  return k;
-}
-
-FCMRT_HD i32 symbol_of(const TableHead& head, u32 k) {
-  return k == head.size ? kEscaped : head.offset + i32(k);
 }
 
 }  // namespace fcmrt
