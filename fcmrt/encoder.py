@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import FloatArray, as_features, as_numpy
-from .bitstream import Geometry, LevelSpec, PacketHead, StreamHeader, write_packet
+from .bitstream import FeatureDType, Geometry, LevelSpec, PacketHead, StreamHeader, write_packet
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
@@ -37,6 +37,8 @@ class Encoder:
         sizes: Height and width of every level, by name. Packets of these sizes do not tell them
             again and need the stream header (`header`) to be decoded; None: every packet tells
             its sizes and can be decoded alone.
+        dtype: Element type that the stream header tells, and that decoders made with it give back
+            unless told otherwise; what `encode` takes does not depend on it.
         time_base: Seconds of one tick of `pts`.
         recorder: Is told how long each stage takes.
 
@@ -53,6 +55,7 @@ class Encoder:
         params: CodingParams | None = None,
         options: RuntimeOptions | None = None,
         sizes: Mapping[str, Size] | None = None,
+        dtype: FeatureDType = "float32",
         time_base: Fraction = Fraction(1),
         recorder: Recorder | None = None,
     ) -> None:
@@ -62,6 +65,7 @@ class Encoder:
         self._features = engine.manifest.features
         self._step = self._choose_step(quality, None)
         self._sizes = None if sizes is None else self._order(sizes)
+        self._dtype: FeatureDType = dtype
         self._time_base = time_base
         self._recorder = recorder
         # The check over the integers has 16 bits with one lane and 32 with more.
@@ -78,7 +82,13 @@ class Encoder:
             coding=self.params,
             time_base=(self._time_base.numerator, self._time_base.denominator),
             levels=tuple(
-                LevelSpec(name=f.name, channels=f.channels, height=height, width=width)
+                LevelSpec(
+                    name=f.name,
+                    channels=f.channels,
+                    height=height,
+                    width=width,
+                    dtype=self._dtype,
+                )
                 for f, (height, width) in zip(self._features, sizes, strict=True)
             ),
         )

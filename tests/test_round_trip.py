@@ -179,6 +179,18 @@ def test_quality_spends_bytes() -> None:
     assert len(encoder.encode(features, step=engine.manifest.quality.levels[-1])) == sizes[-1]
 
 
+def test_dtype_in_is_dtype_out_with_the_header() -> None:
+    engine = engines.tiny_hyperprior()
+    features = {k: v.astype(np.float16) for k, v in random_features(engine, (8, 8)).items()}
+    encoder = Encoder(engine, dtype="float16")
+    packet = encoder.encode(features)
+    assert packet == Encoder(engine).encode(features)
+    decoded = Decoder(engine, header=encoder.header).decode(packet)
+    assert all(array.dtype == np.float16 for array in decoded.values())
+    wide = Decoder(engine, header=encoder.header, dtype="float32").decode(packet)
+    assert all(array.dtype == np.float32 for array in wide.values())
+
+
 def test_decoder_output_types() -> None:
     engine = engines.tiny_hyperprior()
     packet = Encoder(engine).encode(random_features(engine, (8, 8)))

@@ -59,7 +59,10 @@ def run(args: argparse.Namespace) -> int:
     first = next(sources)
     # Packets of the first one's sizes need not tell them again.
     sizes = {name: level.shape[-2:] for name, level in first[1].items()}
-    encoder = Encoder(engine, quality=args.quality, sizes=sizes)
+    halves = all(level.dtype == "float16" for level in first[1].values())
+    encoder = Encoder(
+        engine, quality=args.quality, sizes=sizes, dtype="float16" if halves else "float32"
+    )
     header = encoder.header
     if args.task is not None:
         from ..demo.photos import picture_size

@@ -114,12 +114,11 @@ struct Avx2 {
 
 Status decode_avx2(const TableView& view, u32 lanes, Segment* segments, u32 count,
                    const u16* tables, u64 m, i32* out, bool& escaped) {
-  if (lanes < 8 || !view.origins) {
-    return decode_scalar(view, lanes, segments, count, tables, m, out, escaped);
+  // One vector at a time waits for its gathers longer than 8 lanes take one by one.
+  if (lanes < 16 || !view.origins) {
+    return kScalarLoops.decode(view, lanes, segments, count, tables, m, out, escaped);
   }
-  const auto decode = lanes == 8    ? decode_vectors<Avx2, 1>
-                      : lanes == 16 ? decode_vectors<Avx2, 2>
-                                    : decode_vectors<Avx2, 4>;
+  const auto decode = lanes == 16 ? decode_vectors<Avx2, 2> : decode_vectors<Avx2, 4>;
   return decode(view, segments, count, tables, m, out, escaped);
 }
 

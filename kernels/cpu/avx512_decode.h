@@ -91,7 +91,7 @@ struct Avx512 {
 Status decode_avx512(const TableView& view, u32 lanes, Segment* segments, u32 count,
                      const u16* tables, u64 m, i32* out, bool& escaped) {
   if (lanes < 16 || !view.origins) {
-    return decode_scalar(view, lanes, segments, count, tables, m, out, escaped);
+    return kScalarLoops.decode(view, lanes, segments, count, tables, m, out, escaped);
   }
   const auto decode =
       view.count <= kOriginsInRegisters

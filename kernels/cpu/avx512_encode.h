@@ -72,7 +72,7 @@ u8* encode_avx512(const TableView& view, const u32* numbers, u64 count, u32 lane
                   u8* p) {
   if (lanes == 16) return encode_rounds<1>(view, numbers, count, states, p);
   if (lanes == 32) return encode_rounds<2>(view, numbers, count, states, p);
-  return encode_scalar(view, numbers, count, lanes, states, p);
+  return kScalarLoops.encode(view, numbers, count, lanes, states, p);
 }
 
 template <class Index>

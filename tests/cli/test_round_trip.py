@@ -66,6 +66,15 @@ def test_decode_one_packet_to_one_file(run, engine_file, batch, tmp_path):
     assert "no packet 2" in err
 
 
+def test_half_precision_in_is_half_precision_out(run, engine_file, one, tmp_path):
+    with np.load(one) as levels:
+        np.savez(tmp_path / "half.npz", **{n: a.astype(np.float16) for n, a in levels.items()})
+    run("encode", tmp_path / "half.npz", "-o", tmp_path / "o.fcm", "--engine", engine_file)
+    run("decode", tmp_path / "o.fcm", "-o", tmp_path / "o.npz", "--engine", engine_file)
+    with np.load(tmp_path / "o.npz") as found:
+        assert {array.dtype for array in found.values()} == {np.dtype(np.float16)}
+
+
 def test_npy_for_an_engine_with_one_level(run, single_level_engine_file, tmp_path):
     np.save(tmp_path / "f.npy", np.random.default_rng(0).standard_normal((4, 9, 7), np.float32))
     options = ("--engine", single_level_engine_file)
