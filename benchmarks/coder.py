@@ -232,14 +232,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coder", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--symbols", type=int, help=f"symbols of each source; default {SYMBOLS}")
-    parser.add_argument("--repeats", type=int, help=f"timed runs; default {REPEATS}")
+    parser.add_argument(
+        "--symbols", type=report.positive, help=f"symbols of each source; default {SYMBOLS}"
+    )
+    parser.add_argument("--repeats", type=report.positive, help=f"timed runs; default {REPEATS}")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
-    for name in ("symbols", "repeats"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name} must be at least 1")
     result, text = measure(arguments)
     report.emit(result, text, arguments.json)
     return 0

@@ -202,16 +202,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--engine", metavar="FILE", help="engine file; default: the shipped one")
-    parser.add_argument("--batch", type=int, default=1, help="pictures a call")
-    parser.add_argument("--repeats", type=int, help=f"timed calls; default {REPEATS}")
+    parser.add_argument("--batch", type=report.positive, default=1, help="pictures a call")
+    parser.add_argument("--repeats", type=report.positive, help=f"timed calls; default {REPEATS}")
     parser.add_argument("--threads", type=int, help="threads of a network; default: one per core")
     parser.add_argument("--quality", type=float, help="quality level; default: the engine's")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
-    for name in ("batch", "repeats"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name} must be at least 1")
     result, text = measure(arguments)
     report.emit(result, text, arguments.json)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
@@ -165,6 +165,14 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
         parts = zip(line, widths, numeric, strict=True)
         lines.append("  ".join(c.rjust(w) if right else c.ljust(w) for c, w, right in parts))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def positive(text: str) -> int:
+    """Read a number of something, at least 1, from the command line."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
