@@ -33,7 +33,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="folder with photos/, video/ and models/ (default: FCMRT_ASSETS)",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--extra", type=Path, action="append", default=[], metavar="DIR")
+    parser.add_argument(
+        "--extra",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a further folder of training pictures; may be given more than once",
+    )
     parser.add_argument("--preset", choices=sorted(PRESETS), default="lmsfc-nanodet-light")
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--batch", type=int, default=8)
