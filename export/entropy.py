@@ -16,6 +16,7 @@ SIGMA_0 = 0.11
 INDEXES_PER_OCTAVE = 8  # sigma doubles every 8 indexes
 STEPS_PER_OCTAVE = 8  # the step doubles every 8 qualities
 TABLES = 64
+INDEX_START = 24.0  # index that an untrained network gives: sigma = 0.88
 MEAN_GRID = 64  # means are multiples of 1 / 64
 MIN_LIKELIHOOD = 2.0**-20
 

@@ -46,6 +46,25 @@ def subpixel_conv(
     )
 
 
+def deconv(in_channels: int, out_channels: int, kernel: int = 5) -> nn.ConvTranspose2d:
+    """A transposed convolution that doubles the grid."""
+    return nn.ConvTranspose2d(
+        in_channels, out_channels, kernel, 2, padding=kernel // 2, output_padding=1
+    )
+
+
+def initialise(module: nn.Module) -> None:
+    """Start convolutions with outputs as large as their inputs; PyTorch's own start fades."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        # Of a transposed convolution with stride 2, a quarter of the taps meet in one place.
+        fan_in = module.weight[0].numel()
+        if isinstance(module, nn.ConvTranspose2d):
+            fan_in = module.weight[:, 0].numel() // 4
+        nn.init.trunc_normal_(module.weight, std=fan_in**-0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 class GDN(nn.Module):
     """Generalised divisive normalisation: `x / sqrt(beta + gamma * x^2)`, or times it (inverse).
 
@@ -140,8 +159,8 @@ class ResidualBlockUpsample(nn.Module):
         return cast("Tensor", self.body(x) + self.skip(x))
 
 
-class _Bottleneck(nn.Module):
-    """1x1, ReLU, 3x3, ReLU, 1x1, add, ReLU; half the channels inside."""
+class ResidualBottleneck(nn.Module):
+    """1x1, ReLU, 3x3, ReLU, 1x1, add; half the channels inside, nothing after the sum."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -156,7 +175,47 @@ class _Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape out."""
-        return torch.relu(x + self.body(x))
+        return cast("Tensor", x + self.body(x))
+
+
+class _Bottleneck(ResidualBottleneck):
+    """A residual bottleneck with a ReLU after the sum."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape out."""
+        return torch.relu(super().forward(x))
+
+
+class TripleBottleneck(nn.Sequential):
+    """Three residual bottlenecks, as between the strides of ELIC and L-MSFC v2."""
+
+    def __init__(self, channels: int):
+        super().__init__(*(ResidualBottleneck(channels) for _ in range(3)))
+
+
+class FeatureNorm(nn.Module):
+    """Fixed mean and standard deviation per channel, measured on training features."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("std", torch.ones(1, channels, 1, 1))
+
+    def set(self, mean: Tensor, std: Tensor) -> None:
+        """Set both, each float `[C]`."""
+        self.mean.copy_(mean.reshape(self.mean.shape))
+        self.std.copy_(std.reshape(self.std.shape).clamp(min=1e-6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Centre and scale `[N, C, H, W]`."""
+        return (x - self.mean) / self.std
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Back to the features' own range."""
+        return x * self.std + self.mean
 
 
 class AttentionBlock(nn.Module):

@@ -3,14 +3,6 @@
 The four networks `analysis`, `hyper_analysis`, `hyper_synthesis` and `synthesis` are what is
 exported; everything else in this file exists for training and for checking the runtime.
 
-Conventions shared with the runtime:
-
-* `mean` is in units of the latent `y`, and is rounded to the grid 2^-6;
-* `index` is continuous and unclipped: sigma = 0.11 * 2^(index / 8), rounded to an integer;
-* quality is an integer `d`: step = 2^(d / 8), symbol = round((y - mean) / step), and the table
-  used is `clip(index - d, 0, 63)`, whose sigma is in units of the step;
-* the hyper-latent `z` is rounded with step 1 and coded with one table per channel.
-
 Source of the architecture: arXiv 2306.16670 (FENet, DRNet, mean-scale hyperprior).
 """
 
@@ -18,34 +10,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from .entropy import (
-    INDEXES_PER_OCTAVE,
-    MEAN_GRID,
-    STEPS_PER_OCTAVE,
-    ChannelPrior,
-    bits,
-    estimate_bits,
-    noise,
-    round_through,
-)
+from .codec import Coded, FeatureCodec, FusedTransform, Rounding, quantised
+from .entropy import INDEX_START, INDEXES_PER_OCTAVE, ChannelPrior
 from .layers import (
     AttentionBlock,
+    FeatureNorm,
     ResidualBlock,
     ResidualBlockUpsample,
     ResidualBlockWithStride,
     conv,
+    initialise,
     subpixel_conv,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-INDEX_START = 24.0  # index that an untrained network gives: sigma = 0.88
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,35 +91,9 @@ LMSFC_NANODET_LIGHT = LmsfcConfig(
     lift_kernel=1,
     hyper_relu=True,
 )
-PRESETS = {"lmsfc-v1": LMSFC_V1_PUBLISHED, "lmsfc-nanodet-light": LMSFC_NANODET_LIGHT}
 
 
-class FeatureNorm(nn.Module):
-    """Fixed mean and standard deviation per channel, measured on training features."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
-        self.register_buffer("std", torch.ones(1, channels, 1, 1))
-
-    def set(self, mean: Tensor, std: Tensor) -> None:
-        """Set both, each float `[C]`."""
-        self.mean.copy_(mean.reshape(self.mean.shape))
-        self.std.copy_(std.reshape(self.std.shape).clamp(min=1e-6))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Centre and scale `[N, C, H, W]`."""
-        return (x - self.mean) / self.std
-
-    def inverse(self, x: Tensor) -> Tensor:
-        """Back to the features' own range."""
-        return x * self.std + self.mean
-
-
-class Analysis(nn.Module):
+class Analysis(FusedTransform):
     """Fusion and encoding interleaved, finest level first (FENet).
 
     A stage halves the grid until the latent's grid is reached and keeps it from then on; a level
@@ -230,7 +185,7 @@ class HyperSynthesis(nn.Module):
         return mean, octaves * INDEXES_PER_OCTAVE + INDEX_START
 
 
-class Synthesis(nn.Module):
+class Synthesis(FusedTransform):
     """One decoder per level, then mixing from fine to coarse (DRNet)."""
 
     def __init__(self, config: LmsfcConfig):
@@ -283,24 +238,7 @@ def _branch(config: LmsfcConfig, level: int) -> nn.Sequential:
     return nn.Sequential(*blocks)
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """What one pass through the codec gives."""
-
-    features: tuple[Tensor, ...]
-    # decoded features, float32 `[N, C_i, H_i, W_i]`, finest first
-    y_bits: Tensor
-    # estimated bits of y per picture, float32 `[N]`
-    z_bits: Tensor
-    # estimated bits of z per picture, float32 `[N]`
-
-    @property
-    def bits(self) -> Tensor:
-        """Estimated bits per picture, float32 `[N]`."""
-        return self.y_bits + self.z_bits
-
-
-class Lmsfc(nn.Module):
+class Lmsfc(FeatureCodec):
     """The codec: four networks, the prior of `z`, and the quantiser between them."""
 
     def __init__(self, config: LmsfcConfig):
@@ -311,13 +249,7 @@ class Lmsfc(nn.Module):
         self.hyper_synthesis = HyperSynthesis(config)
         self.synthesis = Synthesis(config)
         self.prior = ChannelPrior(config.hyper_channels)
-        self.apply(_initialise)
-
-    def set_feature_statistics(self, means: Sequence[Tensor], stds: Sequence[Tensor]) -> None:
-        """Set the fixed normalisation of every level, each float `[C_i]`."""
-        for norms in (self.analysis.norms, self.synthesis.norms):
-            for norm, mean, std in zip(norms, means, stds, strict=True):
-                cast("FeatureNorm", norm).set(mean, std)
+        self.apply(initialise)
 
     def hyper(self, z_hat: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Mean and index (float32) for rounded `z`, cropped to the size of `y`."""
@@ -325,70 +257,10 @@ class Lmsfc(nn.Module):
         rows, columns = size
         return mean[..., :rows, :columns].float(), index[..., :rows, :columns].float()
 
-    def forward(
-        self, features: Sequence[Tensor], d: Tensor, generator: torch.Generator | None = None
-    ) -> Forward:
-        """Pass for training: noise in the rate, straight-through rounding in the distortion.
-
-        Args:
-            features: float32 `[N, C_i, H_i, W_i]`, finest first.
-            d: Quality per picture, `[N]`; the networks are not told.
-            generator: Source of the noise.
-        """
-        y = self.analysis(*features).float()
-        z = self.hyper_analysis(y).float()
-        mean, index = self.hyper(round_through(z), (y.shape[-2], y.shape[-1]))
-        d = d.reshape(-1, 1, 1, 1).float()
-        step = torch.exp2(d / STEPS_PER_OCTAVE)
-        scaled = (y - mean) / step
-        y_bits = estimate_bits(scaled + noise(scaled, generator), index - d)
-        z_bits = bits(self.prior.likelihood(z + noise(z, generator)))
-        y_hat = mean + step * round_through(scaled)
-        return Forward(self.synthesis(y_hat), y_bits, z_bits)
-
-    def entropy_forward(self, y: Tensor, d: Tensor) -> Tensor:
-        """Bits per picture (`[N]`) of really rounded symbols, differentiable in the entropy model.
-
-        For the last steps of training, when analysis and synthesis no longer change.
-        """
-        z = self.hyper_analysis(y).float()
-        z_hat = round_through(z)
+    def code(
+        self, y: Tensor, z_hat: Tensor, step: Tensor, rounding: Rounding, grid: Rounding
+    ) -> Coded:
+        """See `FeatureCodec.code`."""
         mean, index = self.hyper(z_hat, (y.shape[-2], y.shape[-1]))
-        d = d.reshape(-1, 1, 1, 1).float()
-        scaled = (y - mean) / torch.exp2(d / STEPS_PER_OCTAVE)
-        return estimate_bits(round_through(scaled), index - d) + bits(self.prior.likelihood(z_hat))
-
-    @torch.no_grad()
-    def quantise(self, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantise as the runtime does: real rounding, means on their grid, integer indexes.
-
-        Args:
-            y: float32 `[N, M, H, W]`.
-            d: Quality per picture, `[N]`.
-
-        Returns:
-            Decoded `y`, and the ideal bits of `y` and of `z` per picture (float32 `[N]`).
-        """
-        z_hat = torch.round(self.hyper_analysis(y))
-        mean, index = self.hyper(z_hat, (y.shape[-2], y.shape[-1]))
-        mean = torch.round(mean * MEAN_GRID) / MEAN_GRID
-        d = d.reshape(-1, 1, 1, 1).float()
-        step = torch.exp2(d / STEPS_PER_OCTAVE)
-        symbols = torch.round((y - mean) / step)
-        y_bits = estimate_bits(symbols, torch.round(index) - d)
-        return mean + step * symbols, y_bits, bits(self.prior.likelihood(z_hat))
-
-    @torch.no_grad()
-    def round_trip(self, features: Sequence[Tensor], d: Tensor) -> Forward:
-        """Encode and decode as the runtime would, with the ideal bits; for validation."""
-        y_hat, y_bits, z_bits = self.quantise(self.analysis(*features).float(), d)
-        return Forward(self.synthesis(y_hat), y_bits, z_bits)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Start convolutions with outputs as large as their inputs; PyTorch's own start fades."""
-    if isinstance(module, nn.Conv2d):
-        fan_in = module.weight[0].numel()
-        nn.init.trunc_normal_(module.weight, std=fan_in**-0.5)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        mean = grid(mean)
+        return Coded(mean, index, quantised(y, mean, step, rounding))

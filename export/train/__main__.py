@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from fcmrt.export.lmsfc import PRESETS
+from fcmrt.export.codecs import PRESETS
 from fcmrt.export.train.data import FeatureSource, check_split, read_pictures
 from fcmrt.export.train.loop import Trainer, TrainOptions
 from fcmrt.export.train.loss import Head
@@ -22,7 +22,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m fcmrt.export.train",
-        description="Train an L-MSFC codec for the features of NanoDet.",
+        description="Train a feature codec for the features of NanoDet.",
     )
     assets = os.environ.get("FCMRT_ASSETS")
     parser.add_argument(

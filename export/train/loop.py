@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
+from fcmrt.export.codec import FeatureCodec
+from fcmrt.export.codecs import Config, config_from, family_of, make_codec
 from fcmrt.export.train.loss import Distortion, Energies, Head, distortion, total_loss
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Trainer:
 
     def __init__(
         self,
-        config: LmsfcConfig,
+        config: Config,
         options: TrainOptions,
         source: FeatureSource,
         head: Head,
@@ -106,8 +107,10 @@ class Trainer:
         out.mkdir(parents=True, exist_ok=True)
         self.config, self.options, self.source, self.out = config, options, source, out
         torch.manual_seed(options.seed)
-        self.model = Lmsfc(config).to(memory_format=torch.channels_last)
-        self.average = Lmsfc(config).to(memory_format=torch.channels_last).requires_grad_(False)
+        self.model = make_codec(config).to(memory_format=torch.channels_last)
+        self.average = (
+            make_codec(config).to(memory_format=torch.channels_last).requires_grad_(False)
+        )
         self.head = head.to(memory_format=torch.channels_last)
         self.energies = self._measure()
         self.average.load_state_dict(self.model.state_dict())
@@ -246,6 +249,7 @@ class Trainer:
     def save(self) -> None:
         """Write everything that is needed to go on, in one replacement of the file."""
         state = {
+            "family": family_of(self.config),
             "config": self.config.to_dict(),
             "step": self.step,
             "seconds": self.seconds,
@@ -270,14 +274,15 @@ class Trainer:
             self._freeze()
 
 
-def load_codec(path: Path) -> Lmsfc:
+def load_codec(path: Path) -> FeatureCodec:
     """The averaged weights of a checkpoint, ready for export.
 
     Args:
         path: `checkpoint.pt` of a training run.
     """
     state = torch.load(path, weights_only=True, map_location="cpu")
-    model = Lmsfc(LmsfcConfig.from_dict(state["config"]))
+    # Checkpoints written before there were families hold the first one.
+    model = make_codec(config_from(state.get("family", "lmsfc-v1"), state["config"]))
     model.load_state_dict(state["average"])
     return model.eval()
 

@@ -1,0 +1,181 @@
+"""What all feature codecs with a hyperprior share: training passes and the quantiser's rules.
+
+Conventions shared with the runtime:
+
+* a mean is in units of the latent `y`, and is rounded to the grid 2^-6;
+* an index is continuous and unclipped: sigma = 0.11 * 2^(index / 8), rounded to an integer;
+* quality is an integer `d`: step = 2^(d / 8), symbol = round((y - mean) / step), and the table
+  used is `clip(index - d, 0, 63)`, whose sigma is in units of the step;
+* the hyper-latent `z` is rounded with step 1 and coded with one table per channel.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .entropy import (
+    MEAN_GRID,
+    STEPS_PER_OCTAVE,
+    ChannelPrior,
+    bits,
+    estimate_bits,
+    noise,
+    round_through,
+)
+from .layers import FeatureNorm
+
+Rounding = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """What one pass through the codec gives."""
+
+    features: tuple[Tensor, ...]
+    # decoded features, float32 `[N, C_i, H_i, W_i]`, finest first
+    y_bits: Tensor
+    # estimated bits of y per picture, float32 `[N]`
+    z_bits: Tensor
+    # estimated bits of z per picture, float32 `[N]`
+
+    @property
+    def bits(self) -> Tensor:
+        """Estimated bits per picture, float32 `[N]`."""
+        return self.y_bits + self.z_bits
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """What is known of `y` once it is coded; all float32 `[N, M, H, W]`."""
+
+    mean: Tensor
+    index: Tensor
+    # not yet shifted by `d`
+    y_hat: Tensor
+    # as the decoder has it
+
+
+def on_grid(mean: Tensor) -> Tensor:
+    """Round means to the grid that the runtime keeps them on."""
+    return torch.round(mean * MEAN_GRID) / MEAN_GRID
+
+
+def unchanged(value: Tensor) -> Tensor:
+    """Leave means where they are, for gradients."""
+    return value
+
+
+def quantised(y: Tensor, mean: Tensor, step: Tensor, rounding: Rounding) -> Tensor:
+    """What the decoder has of `y`."""
+    return mean + step * rounding((y - mean) / step)
+
+
+class FusedTransform(nn.Module):
+    """A transform between all levels and one latent, normalised level by level."""
+
+    norms: nn.ModuleList
+    # one `FeatureNorm` for each level
+
+
+class FeatureCodec(nn.Module, ABC):
+    """A codec of four networks, a prior of `z`, and a quantiser between them."""
+
+    analysis: FusedTransform
+    # features, finest first, to y
+    hyper_analysis: nn.Module
+    # y to z
+    synthesis: FusedTransform
+    # decoded y to features
+    prior: ChannelPrior
+
+    def set_feature_statistics(self, means: Sequence[Tensor], stds: Sequence[Tensor]) -> None:
+        """Set the fixed normalisation of every level, each float `[C_i]`."""
+        for norms in (self.analysis.norms, self.synthesis.norms):
+            for norm, mean, std in zip(norms, means, stds, strict=True):
+                cast("FeatureNorm", norm).set(mean, std)
+
+    @abstractmethod
+    def code(
+        self, y: Tensor, z_hat: Tensor, step: Tensor, rounding: Rounding, grid: Rounding
+    ) -> Coded:
+        """Predict and quantise `y`, in the order in which the decoder will.
+
+        Args:
+            y: float32 `[N, M, H, W]`.
+            z_hat: Rounded `z`.
+            step: Width of the quantiser's step, float32 `[N, 1, 1, 1]`.
+            rounding: Of symbols: `torch.round`, or one that lets gradients through.
+            grid: Of means.
+        """
+
+    def forward(
+        self, features: Sequence[Tensor], d: Tensor, generator: torch.Generator | None = None
+    ) -> Forward:
+        """Pass for training: noise in the rate, straight-through rounding in the distortion.
+
+        Args:
+            features: float32 `[N, C_i, H_i, W_i]`, finest first.
+            d: Quality per picture, `[N]`; the networks are not told.
+            generator: Source of the noise.
+        """
+        y = self.analysis(*features).float()
+        z = self.hyper_analysis(y).float()
+        d = _per_picture(d)
+        step = _step(d)
+        coded = self.code(y, round_through(z), step, round_through, unchanged)
+        scaled = (y - coded.mean) / step
+        y_bits = estimate_bits(scaled + noise(scaled, generator), coded.index - d)
+        z_bits = bits(self.prior.likelihood(z + noise(z, generator)))
+        return Forward(self.synthesis(coded.y_hat), y_bits, z_bits)
+
+    def entropy_forward(self, y: Tensor, d: Tensor) -> Tensor:
+        """Bits per picture (`[N]`) of really rounded symbols, differentiable in the entropy model.
+
+        For the last steps of training, when analysis and synthesis no longer change.
+        """
+        z_hat = round_through(self.hyper_analysis(y).float())
+        d = _per_picture(d)
+        step = _step(d)
+        coded = self.code(y, z_hat, step, round_through, unchanged)
+        scaled = (y - coded.mean) / step
+        y_bits = estimate_bits(round_through(scaled), coded.index - d)
+        return y_bits + bits(self.prior.likelihood(z_hat))
+
+    @torch.no_grad()
+    def quantise(self, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantise as the runtime does: real rounding, means on their grid, integer indexes.
+
+        Args:
+            y: float32 `[N, M, H, W]`.
+            d: Quality per picture, `[N]`.
+
+        Returns:
+            Decoded `y`, and the ideal bits of `y` and of `z` per picture (float32 `[N]`).
+        """
+        z_hat = torch.round(self.hyper_analysis(y))
+        d = _per_picture(d)
+        step = _step(d)
+        coded = self.code(y, z_hat, step, torch.round, on_grid)
+        symbols = torch.round((y - coded.mean) / step)
+        y_bits = estimate_bits(symbols, torch.round(coded.index) - d)
+        return coded.y_hat, y_bits, bits(self.prior.likelihood(z_hat))
+
+    @torch.no_grad()
+    def round_trip(self, features: Sequence[Tensor], d: Tensor) -> Forward:
+        """Encode and decode as the runtime would, with the ideal bits; for validation."""
+        y_hat, y_bits, z_bits = self.quantise(self.analysis(*features).float(), d)
+        return Forward(self.synthesis(y_hat), y_bits, z_bits)
+
+
+def _per_picture(d: Tensor) -> Tensor:
+    return d.reshape(-1, 1, 1, 1).float()
+
+
+def _step(d: Tensor) -> Tensor:
+    return torch.exp2(d / STEPS_PER_OCTAVE)
