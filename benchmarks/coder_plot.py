@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from .coder_rows import OURS
 from .plot import ANCHOR_COLOUR, CODEC_COLOUR
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from .report import Row
 
-OURS = "fcmrt"
 MARKERS = ("o", "s", "^", "D", "v")
 
 

@@ -107,7 +107,9 @@ class Source:
         return CodedSymbols(np.concatenate(symbols), np.concatenate(indexes), tables, self.sigmas)
 
 
-def interval_mass(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+def interval_mass(
+    low: NDArray[np.floating[Any]], high: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
     """Give the mass of a standard Gaussian between bounds, precise in both tails."""
     # By symmetry both bounds are brought to the left tail, where erfc keeps its digits.
     flip = low + high > 0

@@ -13,7 +13,6 @@ import pytest
 from benchmarks import coder, coder_ours
 from benchmarks.coder_ours import Ours
 from benchmarks.coder_sources import GAUSSIANS, gaussian_source, gaussian_tables
-from benchmarks.coder_timing import Samples
 from fcmrt import kernels
 from fcmrt.bitstream import DIGEST_BYTES, read_packet
 from fcmrt.config import Limits
@@ -56,50 +55,21 @@ def test_size_rows_count_whole_packets() -> None:
     assert 0.5 < row["over_percent"] < row["over_percent_with_sizes"] < 3
 
 
-def samples(*seconds: float) -> Samples:
-    return Samples(np.array(seconds), 2 * np.array(seconds))
-
-
-def test_ratios_are_taken_to_the_best_setting_in_the_same_round() -> None:
-    source = gaussian_source("mid", 1000, gaussian_tables())
-    taken = {
-        "fcmrt avx2 1 encode": samples(1, 2, 4),
-        "fcmrt avx2 1 decode": samples(1, 1, 1),
-        "torch_ans a, tensor encode": samples(2, 6, 8),
-        "torch_ans a, tensor decode": samples(9, 9, 9),
-        "torch_ans b, bytes encode": samples(20, 20, 20),
-        "torch_ans b, bytes decode": samples(5, 3, 4),
-    }
-    rows = [
-        coder.coder_row(source, taken, name, 10, coder=kind, implementation=setting, threads=1)
-        for name, kind, setting in [
-            ("fcmrt avx2 1", "fcmrt", "avx2"),
-            ("torch_ans a, tensor", "torch_ans", "a, tensor"),
-            ("torch_ans b, bytes", "torch_ans", "b, bytes"),
-        ]
+def test_more_threads_have_rows_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coder, "ready", lambda name, _: kernels.get(name))
+    monkeypatch.setattr(coder.coder_peers, "peers_of", lambda _: ([], []))
+    source = gaussian_source("mid", 2000, gaussian_tables())
+    found, missing = coder.measure_source(source, None, 2)
+    native = coder_ours.implementations()
+    assert not missing
+    assert [(row["implementation"], row["threads"]) for row in found["rows"]] == [
+        (name, threads) for name in native for threads in coder.THREADS
     ]
-    found = {
-        (row["direction"], row["peer"]): (row["setting"], row["ratio"])
-        for row in coder.ratio_rows(source, rows, taken)
-    }
-    assert found == {
-        ("encode", "torch_ans"): ("a, tensor", 2.0),
-        ("encode", "torch_ans, bytes"): ("b, bytes", 10.0),
-        ("decode", "torch_ans"): ("b, bytes", 4.0),
-        ("decode", "torch_ans, bytes"): ("b, bytes", 4.0),
-    }
-    assert coder.best_settings(rows) == {("torch_ans", "a, tensor"), ("torch_ans", "b, bytes")}
-
-
-def test_gain_of_threads_is_by_the_clock_on_the_wall() -> None:
-    source = gaussian_source("mid", 1000, gaussian_tables())
-    taken = {
-        f"fcmrt avx2 {threads} {direction}": samples(*(k / threads for k in (2, 4, 6)))
-        for threads in (1, 2)
-        for direction in ("encode", "decode")
-    }
-    row = coder.thread_rows(source, "avx2", 2, taken)
-    assert row["encode"] == row["decode"] == pytest.approx(2.0)
+    assert not any("encode_cycles" in row for row in found["rows"])
+    assert [(row["implementation"], row["threads"]) for row in found["threads"]] == [
+        (name, 2) for name in native
+    ]
+    assert all(0.2 < row["encode"] < 5 for row in found["threads"])
 
 
 @pytest.mark.slow
