@@ -69,7 +69,7 @@ def test_more_threads_have_rows_of_their_own(monkeypatch: pytest.MonkeyPatch) ->
     assert [(row["implementation"], row["threads"]) for row in found["threads"]] == [
         (name, 2) for name in native
     ]
-    assert all(0.2 < row["encode"] < 5 for row in found["threads"])
+    assert all(row["encode"] > 0 and row["decode"] > 0 for row in found["threads"])
 
 
 @pytest.mark.slow
