@@ -66,7 +66,7 @@ class TorchRunner:
             )
         else:
             threads = options.threads or torch.get_num_threads()
-            where = f"cpu {describe_processor()}, {threads} threads"
+            where = f"cpu {describe_processor()}, threads {threads}"
         optimised = "optimised" if options.optimise else "not optimised"
         return f"torch {torch.__version__}, {where}, {optimised}, {options.precision}"
 
