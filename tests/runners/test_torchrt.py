@@ -60,6 +60,18 @@ def distance(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
     return float(np.abs(one.astype(np.float64) - other).max() / max(np.abs(other).max(), 1))
 
 
+def assert_near(found: Arrays, expected: Arrays, tolerance: float) -> None:
+    """Integers may differ by one where a float was near .5, and more in half precision."""
+    assert found.keys() == expected.keys()
+    for name, wanted in expected.items():
+        if wanted.dtype == np.float32 or tolerance > 1e-4:
+            assert distance(found[name], wanted) < tolerance, name
+        else:
+            differences = np.abs(found[name].astype(np.int64) - wanted)
+            assert differences.max() <= 1, name
+            assert differences.mean() < 0.01, name
+
+
 @pytest.mark.parametrize(
     ("options", "tolerance"),
     [
@@ -69,18 +81,16 @@ def distance(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
         ({"precision": "float16"}, 3e-2),
         ({"precision": "bfloat16"}, 1e-1),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_the_shipped_engine_agrees_with_onnx_runtime(
     options: dict[str, Any], tolerance: float
 ) -> None:
     engine = Engine.builtin()
-    features = random_features(engine, (24, 16), scale=1)
+    features = random_features(engine, (16, 16), scale=1)
     expected = trace(engine, features, ONNXRUNTIME)
     found = trace(engine, features, RuntimeOptions(runner="torch", threads=1, **options))
-    assert found.keys() == expected.keys()
-    for name in expected:
-        assert distance(found[name], expected[name]) < tolerance, name
+    assert_near(found, expected, tolerance)
 
 
 @pytest.mark.parametrize("options", [{}, {"optimise": False}, {"precision": "float64"}], ids=str)
@@ -281,6 +291,4 @@ def test_the_shipped_engine_on_a_cuda_device(precision: Any, tolerance: float) -
     features = random_features(engine, (24, 16), scale=1)
     expected = trace(engine, features, ONNXRUNTIME)
     options = RuntimeOptions(runner="torch", device="cuda", precision=precision)
-    found = trace(engine, features, options)
-    for name in expected:
-        assert distance(found[name], expected[name]) < tolerance, name
+    assert_near(trace(engine, features, options), expected, tolerance)

@@ -344,6 +344,13 @@ def test_what_is_not_known_is_refused_when_it_is_loaded(refused: Any, message: s
     refuse([refused], message)
 
 
+def test_an_operator_that_fails_is_named_with_its_graph() -> None:
+    nodes = [node("Split", "x", outputs=("y0", "a", "b", "c", "d"), axis=1, num_outputs=5)]
+    graph = model(nodes, [port("x", 1, "c", 8, 10)], ["y0"], {})
+    with pytest.raises(EngineError, match=r"graph 'g': node 'y0' \(Split\) fails in PyTorch"):
+        run(graph, {"x": X[:, :3]}, 1, runner="torch")
+
+
 def test_other_operator_sets_are_refused() -> None:
     refuse([node("Relu", "x")], "operator set 11; PyTorch runs 13 to 24", opset=11)
 

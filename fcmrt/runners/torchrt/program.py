@@ -109,15 +109,15 @@ class Program:
         for call in self._calls:
             try:
                 result = call.function(*[registers[slot] for slot in call.reads])
+                if isinstance(call.writes, int):
+                    registers[call.writes] = result
+                else:
+                    for slot, value in zip(call.writes, result, strict=True):
+                        registers[slot] = value
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # PyTorch raises whatever it likes
                 raise EngineError(f"{self.place}: {call.who} fails in PyTorch: {error}") from error
-            if isinstance(call.writes, int):
-                registers[call.writes] = result
-            else:
-                for slot, value in zip(call.writes, result, strict=True):
-                    registers[slot] = value
             for slot in call.drops:
                 registers[slot] = None
         return registers
@@ -206,11 +206,11 @@ class _Builder:
         try:
             with torch.inference_mode():
                 result = function(*values)
+            results = result if operator.several else [result]
+            for name, value in zip(node.outputs, results, strict=True):
+                self._known[name] = self._folded(value)
         except Exception as problem:  # PyTorch raises whatever it likes
             raise error(f"fails in PyTorch: {problem}") from problem
-        results = result if operator.several else [result]
-        for name, value in zip(node.outputs, results, strict=True):
-            self._known[name] = self._folded(value)
 
     def _plain(self, name: str) -> int:
         """Gives the register that holds a value as Python numbers."""
