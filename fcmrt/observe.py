@@ -10,8 +10,8 @@ from typing import Protocol
 class Recorder(Protocol):
     """Receives the duration of every stage of every call.
 
-    Called from the thread that encodes or decodes; one recorder given to several encoders must be
-    safe for that. Stages of an encoder: `prepare` (arrays in, checks, padding), one per network
+    Called from the thread that encodes or decodes; of a batch there may be several at once, and one
+    recorder given to several encoders must be safe for that too. Stages of an encoder: `prepare` (arrays in, checks, padding), one per network
     graph under the graph's name, `quantize`, `dequantize`, `code`, `pack`, `total`. Stages of a
     decoder: `parse`, `code`, the graphs, `dequantize`, `finish` (cropping, arrays out), `total`.
     """
