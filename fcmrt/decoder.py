@@ -119,6 +119,11 @@ class Decoder:
         """
         if isinstance(packet, list | tuple):
             return self._decode_batch(packet, out)
+        features, clock = self._decode_picture(packet, out)
+        clock.report()
+        return features
+
+    def _decode_picture(self, packet: Any, out: Any) -> tuple[dict[str, Any], StageClock]:
         clock = StageClock(self._recorder)
         walk, sizes, padded, dtype = self._decode_integers(packet, clock, stop_early=False)
         shapes = {
@@ -141,21 +146,25 @@ class Decoder:
                     outputs[spec.name] = from_numpy(array, self._output)
         clock.lap("finish")
         clock.stop()
-        return outputs
+        return outputs, clock
 
     def _decode_batch(self, packets: Sequence[Any], out: Any) -> list[Any]:
         outs = [None] * len(packets) if out is None else list(out)
         if len(outs) != len(packets):
             raise ShapeError(f"out has {len(outs)} mappings for {len(packets)} packets")
 
-        def decode_item(n: int) -> Any:
+        def decode_item(n: int) -> tuple[dict[str, Any], StageClock]:
             try:
-                return self.decode(packets[n], out=outs[n])
+                return self._decode_picture(packets[n], outs[n])
             except BitstreamError as error:
                 error.packet_index = n
                 raise
 
-        return list(self._executor.map(decode_item, range(len(packets))))
+        batch = []
+        for features, clock in self._executor.map(decode_item, range(len(packets))):
+            clock.report()
+            batch.append(features)
+        return batch
 
     def integers(self, packet: Any) -> dict[str, Integers]:
         """Decodes a packet as far as its integers, without the networks that come after them.

@@ -140,17 +140,21 @@ class Encoder:
         clock = StageClock(self._recorder)
         levels = self._take(features)
         if levels[0].ndim == 3:
-            return self._encode_picture([level[None] for level in levels], d, pts, clock)
+            packet = self._encode_picture([level[None] for level in levels], d, pts, clock)
+            clock.report()
+            return packet
 
-        def encode_item(n: int) -> Packet:
-            return self._encode_picture(
-                [level[n : n + 1] for level in levels],
-                d,
-                None if pts is None else pts + n,
-                StageClock(self._recorder) if n else clock,
-            )
+        def encode_item(n: int) -> tuple[Packet, StageClock]:
+            item_clock = StageClock(self._recorder) if n else clock
+            item_pts = None if pts is None else pts + n
+            item = [level[n : n + 1] for level in levels]
+            return self._encode_picture(item, d, item_pts, item_clock), item_clock
 
-        return list(self._executor.map(encode_item, range(levels[0].shape[0])))
+        packets = []
+        for packet, item_clock in self._executor.map(encode_item, range(levels[0].shape[0])):
+            item_clock.report()
+            packets.append(packet)
+        return packets
 
     def encode_into(
         self,
@@ -190,6 +194,7 @@ class Encoder:
         )
         clock.lap("pack")
         clock.stop()
+        clock.report()
         return size
 
     def _choose_step(self, quality: float | None, step: int | None) -> int:
