@@ -126,8 +126,9 @@ def as_outputs(
         if array.shape != shape:
             raise ShapeError(f"out has {name} as {list(array.shape)}; it decodes to {list(shape)}")
         if array.dtype not in (np.float32, np.float16) or not array.flags.writeable:
-            raise DTypeError(f"out has {name} as {array.dtype}; it must be writable, of float32 "
-                             "or float16")
+            raise DTypeError(
+                f"out has {name} as {array.dtype}; it must be writable, of float32 or float16"
+            )
         outputs[name] = array
     return outputs
 

@@ -266,8 +266,9 @@ class Decoder:
         tables = self._executor.tables(latent)
         means, prior, shift, _ = walk.prior(name)
         indexes = self._executor.kernels.shift_indexes(prior, shift, tables.count)
+        symbols = np.empty(len(indexes), np.int32)
         try:
-            symbols = decoder.step(indexes, tables, latent.skip)
+            decoder.step(indexes, tables, latent.skip, out=symbols)
         except BitstreamError as error:
             raise DriftError(_DRIFT) from error
         walk.integers[name] = Integers(latent.tables, latent.skip, indexes, symbols, means)

@@ -11,9 +11,10 @@ class Recorder(Protocol):
     """Receives the duration of every stage of every call.
 
     Called from the thread that called the encoder or decoder, for the pictures of a batch one after
-    the other; one recorder given to several encoders must be safe for that. Stages of an encoder: `prepare` (arrays in, checks, padding), one per network
-    graph under the graph's name, `quantize`, `dequantize`, `code`, `pack`, `total`. Stages of a
-    decoder: `parse`, `code`, the graphs, `dequantize`, `finish` (cropping, arrays out), `total`.
+    the other; one recorder given to several encoders must be safe for that. Stages of an encoder:
+    `prepare` (arrays in, checks, padding), one per network graph under the graph's name,
+    `quantize`, `dequantize`, `code`, `pack`, `total`. Stages of a decoder: `parse`, `code`, the
+    graphs, `dequantize`, `finish` (cropping, arrays out), `total`.
     """
 
     def record(self, stage: str, ns: int) -> None:

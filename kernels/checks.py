@@ -60,7 +60,7 @@ _TEXTS = {
     Status.WORDS_LEFT: "a segment has words that no symbol needed",
     Status.ESCAPES_LEFT: "the escape section is longer than the escapes need",
     Status.SEED_NONZERO: "a lane ended in a state that no encoder starts from",
-    Status.SYMBOL_TOO_WIDE: "a symbol does not fit the integers of the array it is to be written to",
+    Status.SYMBOL_TOO_WIDE: "a symbol does not fit the integers that it is to be written as",
 }
 
 _CUT_OFF = (Status.WORDS_EXHAUSTED, Status.ESCAPES_EXHAUSTED)
@@ -253,7 +253,7 @@ def payload_in(
     size = segments + escapes
     if size > len(out):
         raise ShapeError(f"the buffer has {len(out)} bytes; what was coded takes {size}")
-    view = memoryview(out)
+    view = out.data
     return CodedPayload(view[:segments], words, view[segments:size])
 
 

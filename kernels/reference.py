@@ -249,7 +249,8 @@ class ReferenceKernels:
         fixed = symbols.astype(np.int64) * np.array(_widths(step), np.int64)[_places(step)]
         if means is not None:
             fixed += means.astype(np.int64) << 16 - mean_bits
-        return fixed.astype(np.float32) * np.float32(2.0**-16)
+        values: F32 = fixed.astype(np.float32) * np.float32(2.0**-16)
+        return values
 
     def shift_indexes(
         self, indexes: npt.NDArray[np.integer], shift: int | StepMap, table_count: int
@@ -270,7 +271,8 @@ def _places(step: int | StepMap) -> Any:
 
 def _clip(indexes: npt.NDArray[np.integer], shifts: int | I8, table_count: int) -> Indexes:
     wide = indexes.astype(np.int64) - shifts
-    return np.clip(wide, 0, table_count - 1).astype(index_dtype(table_count))
+    clipped: Indexes = np.clip(wide, 0, table_count - 1).astype(index_dtype(table_count))
+    return clipped
 
 
 class ReferenceDecoder:

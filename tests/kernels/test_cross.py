@@ -139,7 +139,7 @@ def test_the_environment_names_kernels(monkeypatch):
     monkeypatch.setenv(kernels.VARIABLE, "")
     assert kernels.get().name == kernels.available()[0]
     monkeypatch.setenv(kernels.VARIABLE, "neon2")
-    with pytest.raises(ConfigError, match="FCMRT_KERNELS.*neon2"):
+    with pytest.raises(ConfigError, match=r"FCMRT_KERNELS.*neon2"):
         kernels.get()
     assert kernels.get("scalar").name == "scalar"
 

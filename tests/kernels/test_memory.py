@@ -155,10 +155,13 @@ def test_packing_checks_its_arguments(cases, implementation):
 class Malloc(ctypes.Structure):
     """`struct mallinfo2` of glibc: what the process has from its allocator."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = tuple(
         (name, ctypes.c_size_t)
-        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks".split()
-    ]
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
 
 
 def mallinfo():

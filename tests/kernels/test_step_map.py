@@ -1,4 +1,4 @@
-"""A quantiser step for each element: the reference's integers, and a constant map's are the step's."""
+"""A quantiser step for each element: as the reference, and a constant map as one step."""
 
 from __future__ import annotations
 
