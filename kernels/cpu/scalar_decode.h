@@ -102,13 +102,12 @@ Status decode_share(const TableView& view, u32 lanes, Segment& segment, const u1
   }
 }
 
-[[maybe_unused]] Status decode_scalar(const TableView& view, u32 lanes, Segment* segments, u32 count,
-                     const u16* tables, u64 m, i32* out, bool& escaped) {
+[[maybe_unused]] Status decode_scalar(const TableView& view, u32 lanes, Segment* segments,
+                                      u32 count, bool& escaped) {
   for (u32 s = 0; s < count; ++s) {
-    const u64 begin = share_begin(m, s, count);
-    const u64 end = share_begin(m, s + 1, count);
-    const Status status = decode_share(view, lanes, segments[s], tables + begin, end - begin,
-                                       out + begin, escaped);
+    Segment& segment = segments[s];
+    const Status status = decode_share(view, lanes, segment, segment.tables, segment.count,
+                                       segment.out, escaped);
     if (status != Status::ok) return status;
   }
   return Status::ok;

@@ -99,20 +99,16 @@ Status end_run(const TableView& view, const typename Set::Origins& origins, Segm
 
 // As Loops::decode, for kWidth * V lanes. The tables' origins must fit.
 template <class Set, u32 V>
-Status decode_vectors(const TableView& view, Segment* segments, u32 count, const u16* tables,
-                      u64 m, i32* out, bool& escaped) {
+Status decode_vectors(const TableView& view, Segment* segments, u32 count, bool& escaped) {
   const typename Set::Origins origins(view);
   typename Set::Vector flags{};
   for (u32 s = 0; s < count; s += 2) {
-    const u64 begin = share_begin(m, s, count);
-    const u64 middle = share_begin(m, s + 1, count);
-    const u64 end = s + 1 < count ? share_begin(m, s + 2, count) : middle;
     // Without a second segment, the second run is empty.
     const bool two = s + 1 < count;
     Segment& first = segments[s];
     Segment& second = segments[two ? s + 1 : s];
-    Run<Set, V> a = start_run<Set, V>(first, tables + begin, middle - begin, out + begin);
-    Run<Set, V> b = start_run<Set, V>(second, tables + middle, end - middle, out + middle);
+    Run<Set, V> a = start_run<Set, V>(first, first.tables, first.count, first.out);
+    Run<Set, V> b = start_run<Set, V>(second, second.tables, two ? second.count : 0, second.out);
     Tail a_tail, b_tail;
     a_tail.last = b_tail.last = nullptr;
     while (a.rounds > 0 && b.rounds > 0) {
@@ -121,9 +117,9 @@ Status decode_vectors(const TableView& view, Segment* segments, u32 count, const
       decode_round(view, origins, b, flags);
     }
     Status status =
-        end_run(view, origins, first, a, a_tail, middle - begin, flags, escaped);
+        end_run(view, origins, first, a, a_tail, first.count, flags, escaped);
     if (status == Status::ok && two) {
-      status = end_run(view, origins, second, b, b_tail, end - middle, flags, escaped);
+      status = end_run(view, origins, second, b, b_tail, second.count, flags, escaped);
     }
     if (status != Status::ok) return status;
   }
