@@ -27,6 +27,7 @@ struct CodeStep {
   std::shared_ptr<const Tables> tables;
   u32 skip = 0;
   bool wide = false;  // 16-bit indexes for the core, else 8-bit
+  u32 symbol_bytes = 4;  // 1, 2 or 4: of the core's arrays of symbols, in and out
   std::vector<u16> indexes;
   std::vector<i32> symbols;
 };
@@ -41,6 +42,8 @@ struct Payload {
 
 struct Packet {
   u32 lanes = 1;
+  u32 threads = 1;
+  bool afresh = true;  // each call with memory of its own, not with what an earlier one left
   u32 check = 0;
   std::vector<CodeStep> steps;
   Payload payload;
@@ -49,11 +52,11 @@ struct Packet {
   u32 found_check() const { return lanes == 1 ? (check ^ check >> 16) & 0xFFFF : check; }
 };
 
-struct Cost {
-  Status status;
-  u64 cost_q8;
-  u64 largest;
-  bool operator==(const Cost&) const = default;
+struct Coded {
+  Payload payload;
+  u64 cost_q8 = 0;
+  u64 largest = 0;
+  bool operator==(const Coded&) const = default;
 };
 
 struct Decoded {
@@ -69,8 +72,8 @@ class Arrays {
  public:
   explicit Arrays(const Packet& packet);
 
-  Cost measure(const Implementation& how) const;
-  Status encode(const Implementation& how, u32 segments, u32 check, Payload& out) const;
+  // Measures first or does not: bytes must not depend on it.
+  Status encode(const Implementation& how, u32 segments, u32 check, bool measure, Coded& out) const;
   Decoded decode(const Implementation& how) const;
 
  private:
@@ -80,13 +83,17 @@ class Arrays {
     bool wide;
     Fenced<u8> narrow_indexes;
     Fenced<u16> wide_indexes;
-    Fenced<i32> symbols;
+    u32 symbol_bytes;
+    Fenced<u8> symbols;
 
     cpu::Indexes indexes() const;
   };
   std::vector<cpu::Step> views() const;
+  cpu::How start(const Implementation& how) const;
 
   u32 lanes_;
+  u32 threads_;
+  bool afresh_;
   std::vector<Step> steps_;
   Fenced<u8> segments_;
   Fenced<u32> words_;

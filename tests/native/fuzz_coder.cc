@@ -12,7 +12,9 @@
 namespace fcmrt::fuzz {
 namespace {
 
-constexpr u32 kDamagedPackets = 32;  // of each good one
+constexpr std::size_t kLarge = 10000;  // elements
+constexpr u32 kDamagedPackets = 32;    // of each good one
+constexpr u32 kDamagedLarge = 4;       // of each large one
 constexpr u32 kMutations = 3;        // at most, of each of them
 
 }  // namespace
@@ -33,7 +35,10 @@ void run_case(std::span<const u8> bytes) {
   require(encode_with_all(good, segments, good.payload) == Status::ok,
           "a good packet cannot be encoded");
   require_decodes_to(good, decode_with_all(good));
-  for (u32 i = 0; i < kDamagedPackets; ++i) {
+  std::size_t elements = 0;
+  for (const CodeStep& step : good.steps) elements += step.indexes.size();
+  const u32 packets = elements < kLarge ? kDamagedPackets : kDamagedLarge;
+  for (u32 i = 0; i < packets; ++i) {
     Packet damaged = good;
     for (u32 n = choices.one_in(2) ? 1 : choices.between(1, kMutations); n > 0; --n) {
       mutate(choices, damaged);

@@ -41,6 +41,7 @@ const char* name_of(Status status) {
     case Status::words_left: return "words_left";
     case Status::escapes_left: return "escapes_left";
     case Status::seed_nonzero: return "seed_nonzero";
+    case Status::symbol_too_wide: return "symbol_too_wide";
   }
   return "unknown";
 }

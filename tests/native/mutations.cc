@@ -186,6 +186,12 @@ void change_skip(Choices& choices, Packet& packet) {
   if (step) step->skip = choices.one_in(8) ? 0x7FFFFFFF : choices.below(8);
 }
 
+void change_symbol_bytes(Choices& choices, Packet& packet) {
+  if (CodeStep* const step = choose_step(choices, packet)) {
+    step->symbol_bytes = choices.of({1, 2, 4});
+  }
+}
+
 void change_steps(Choices& choices, Packet& packet) {
   if (packet.steps.empty()) return;
   if (choices.one_in(2)) {
@@ -204,6 +210,7 @@ constexpr void (*kMutations[])(Choices&, Packet&) = {
     resize_words,    resize_words,      cut_bytes,      change_word_count, move_border,
     change_segments, change_escapes,    change_escapes, change_indexes,  change_indexes,
     resize_step,     change_skip,       change_steps,   change_lanes,
+    change_symbol_bytes,
 };
 
 }  // namespace

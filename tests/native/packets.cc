@@ -34,7 +34,10 @@ u32 choose_count(Choices& choices, u32 lanes) {
     case 7:
     case 8:  // whole rounds of lanes, and one more or less
       return std::max(1u, lanes * choices.below(8) + choices.below(3)) - 1;
-    case 9: return choices.one_in(16) ? choices.between(1000, 5000) : 500;
+    case 9:
+      if (choices.one_in(16)) return choices.between(1000, 5000);
+      // Enough for the coder to list events where it needs them, and for threads.
+      return choices.one_in(16) ? choices.between(16000, 80000) : 500;
     default: return choices.between(30, 200);
   }
 }
@@ -83,6 +86,15 @@ i32 choose_symbol(Choices& choices, Kind kind, const TableSet& set, u32 t) {
   return likely_symbol(choices, set, t);
 }
 
+u32 bytes_for(const std::vector<i32>& symbols) {
+  u32 bytes = 1;
+  for (const i32 symbol : symbols) {
+    if (symbol != i32(std::int16_t(symbol))) return 4;
+    if (symbol != i32(std::int8_t(symbol))) bytes = 2;
+  }
+  return bytes;
+}
+
 CodeStep make_step(Choices& choices, u32 count) {
   CodeStep step;
   step.tables = choose_tables(choices);
@@ -102,6 +114,7 @@ CodeStep make_step(Choices& choices, u32 count) {
     step.indexes.push_back(u16(t));
     step.symbols.push_back(t < step.skip ? 0 : choose_symbol(choices, kind, set, t));
   }
+  step.symbol_bytes = std::max(bytes_for(step.symbols), choices.of({1u, 2u, 4u, 4u}));
   return step;
 }
 
@@ -110,6 +123,8 @@ CodeStep make_step(Choices& choices, u32 count) {
 Plan make_plan(Choices& choices) {
   Plan plan;
   plan.packet.lanes = choices.of(kLaneCounts);
+  plan.packet.threads = choices.of({1, 1, 2, 3});
+  plan.packet.afresh = choices.one_in(2);
   plan.packet.check = choices.bits();
   plan.segments = choices.one_in(2) ? 1 : choices.between(2, 5);
   if (choices.one_in(64)) plan.segments = choices.of({7u, 31u, 256u});
@@ -133,6 +148,7 @@ Status spoil_steps(Choices& choices, Packet& packet) {
   }
   if (step.indexes[p] >= step.skip) return Status::ok;
   step.symbols[p] = choices.of({1, -1, kMin, kMax, 256, 65536});
+  step.symbol_bytes = std::max(bytes_for(step.symbols), step.symbol_bytes);
   return Status::skipped_nonzero;
 }
 
