@@ -1,9 +1,9 @@
 // Memory whose end is the end of what may be touched.
 //
 // The sanitizer looks at accesses that the compiler sees. It does not look at gathers, nor at
-// masked, compressing or expanding loads and stores, which are functions to it. So a block here ends
-// at a page that nobody may read or write: a byte too far is a fault, whatever instruction went
-// there. In front of a block, and where one was, the memory is poisoned for the sanitizer.
+// masked, compressing or expanding loads and stores, which are functions to it. So a block here
+// ends at a page that nobody may read or write: a byte too far is a fault, whatever instruction
+// went there. In front of a block, and where one was, the memory is poisoned for the sanitizer.
 #pragma once
 
 #include <cstddef>

@@ -15,8 +15,8 @@ namespace fcmrt::fuzz {
 // where each array is its length and then its elements, bytes too.
 Packet read_golden(const std::string& path);
 
-// Decodes it with every implementation. Gives the status; where that is ok, fails unless symbols and
-// check are those of the file and every implementation encodes to the same bytes.
+// Decodes it with every implementation and gives the status. Where that is ok, fails unless symbols
+// and check are those of the file and every implementation encodes to the same bytes.
 Status replay(const Packet& packet);
 
 }  // namespace fcmrt::fuzz

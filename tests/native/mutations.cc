@@ -205,12 +205,13 @@ void change_lanes(Choices& choices, Packet& packet) { packet.lanes = 1u << choic
 
 // Each as often as it stands here: most damage is small, so that decoding goes deep.
 constexpr void (*kMutations[])(Choices&, Packet&) = {
-    change_bytes,    change_bytes,      change_bytes,   change_bytes,    change_bytes,
-    change_bytes,    change_state,      change_state,   fill_words,      resize_words,
-    resize_words,    resize_words,      cut_bytes,      change_word_count, move_border,
-    change_segments, change_escapes,    change_escapes, change_indexes,  change_indexes,
-    resize_step,     change_skip,       change_steps,   change_lanes,
-    change_symbol_bytes,
+    change_bytes, change_bytes, change_bytes, change_bytes, change_bytes, change_bytes,
+    change_state, change_state, fill_words,
+    resize_words, resize_words, resize_words, cut_bytes, change_word_count,
+    move_border, change_segments,
+    change_escapes, change_escapes,
+    change_indexes, change_indexes,
+    resize_step, change_skip, change_symbol_bytes, change_steps, change_lanes,
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Faults on purpose, compiled with the fuzz target's flags: each must end the process with a report.
+// Faults on purpose, compiled as the fuzz target is: each must end the process with a report.
 //
 //   planted heap | fence | front | freed | arithmetic | disagreement
 #include <cstdint>

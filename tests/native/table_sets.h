@@ -19,7 +19,7 @@ struct TableSet {
   void add(i32 offset, const std::vector<u32>& table);
 };
 
-// The same sets in every process, the hardest ones that there are: large, far off, crowded, certain.
+// The same sets in every process, the hardest that there are: large, far off, crowded, certain.
 std::vector<TableSet> make_fixed_sets();
 
 // One to eleven tables of up to 40 events.
