@@ -8,13 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import FloatArray, as_features, as_numpy
-from .bitstream import FeatureDType, Geometry, LevelSpec, PacketHead, StreamHeader, write_packet
+from .arrays import FloatArray, as_features, as_numpy, as_writable_bytes
+from .bitstream import (
+    FeatureDType,
+    Geometry,
+    LevelSpec,
+    PacketHead,
+    StreamHeader,
+    write_packet,
+    write_packet_into,
+)
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
 from .executor import Walk, executor_for
-from .kernels.api import CodeStep
+from .kernels.api import CodedPayload, CodeStep
 from .observe import Recorder, StageClock
 from .packet import Packet
 from .schedule import Code, Dequantize, Quantize, Run
@@ -69,7 +77,8 @@ class Encoder:
         self._time_base = time_base
         self._recorder = recorder
         # The check over the integers has 16 bits with one lane and 32 with more.
-        self._least_lanes = 1 if engine.manifest.profile == "exact" else 2
+        exact = engine.manifest.profile == "exact"
+        self._least_lanes = 1 if exact and self.params.check_bits == 16 else 2
         self._code_order = [s.latent for s in engine.manifest.encode if isinstance(s, Code)]
 
     @property
@@ -131,15 +140,62 @@ class Encoder:
         clock = StageClock(self._recorder)
         levels = self._take(features)
         if levels[0].ndim == 3:
-            return self._encode_picture([level[None] for level in levels], d, pts, clock)
-        packets = []
-        for n in range(levels[0].shape[0]):
+            packet = self._encode_picture([level[None] for level in levels], d, pts, clock)
+            clock.report()
+            return packet
+
+        def encode_item(n: int) -> tuple[Packet, StageClock]:
+            item_clock = StageClock(self._recorder) if n else clock
             item_pts = None if pts is None else pts + n
-            packets.append(
-                self._encode_picture([level[n : n + 1] for level in levels], d, item_pts, clock)
-            )
-            clock = StageClock(self._recorder)
+            item = [level[n : n + 1] for level in levels]
+            return self._encode_picture(item, d, item_pts, item_clock), item_clock
+
+        packets = []
+        for packet, item_clock in self._executor.map(encode_item, range(levels[0].shape[0])):
+            item_clock.report()
+            packets.append(packet)
         return packets
+
+    def encode_into(
+        self,
+        features: Any,
+        buffer: Any,
+        *,
+        quality: float | None = None,
+        step: int | None = None,
+    ) -> int:
+        """Encodes one picture's features into the caller's memory.
+
+        Args:
+            features: As for `encode`, without a batch.
+            buffer: Writable, contiguous, bytes-like; borrowed until the call returns. The packet
+                is written to its beginning, and nothing behind it.
+            quality: As for `encode`.
+            step: As for `encode`.
+
+        Returns:
+            The packet's length in bytes; its bytes are those that `encode` gives.
+
+        Raises:
+            ShapeError: The buffer is too small, the text tells the length that is needed and
+                nothing was written; or the features are a batch.
+            DTypeError: The buffer cannot be written to.
+            FcmrtError: As for `encode`.
+        """
+        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
+        target = as_writable_bytes(buffer, "buffer")
+        clock = StageClock(self._recorder)
+        levels = self._take(features)
+        if levels[0].ndim != 3:
+            raise ShapeError("a buffer takes one picture's packet; these features are a batch")
+        head, payload = self._code_picture([level[None] for level in levels], d, clock)
+        size = write_packet_into(
+            target, head, payload.segments, payload.escapes, self.engine.digest
+        )
+        clock.lap("pack")
+        clock.stop()
+        clock.report()
+        return size
 
     def _choose_step(self, quality: float | None, step: int | None) -> int:
         manifest = self.engine.manifest
@@ -195,6 +251,20 @@ class Encoder:
     def _encode_picture(
         self, levels: list[FloatArray], d: int, pts: int | None, clock: StageClock
     ) -> Packet:
+        head, payload = self._code_picture(levels, d, clock)
+        packet = Packet(
+            write_packet(head, payload.segments, payload.escapes, self.engine.digest),
+            pts=pts,
+            elements=sum(level.size for level in levels),
+        )
+        clock.lap("pack")
+        clock.stop()
+        return packet
+
+    def _code_picture(
+        self, levels: list[FloatArray], d: int, clock: StageClock
+    ) -> tuple[PacketHead, CodedPayload]:
+        """Everything that a packet needs but its bytes."""
         manifest = self.engine.manifest
         sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
         padded = padded_size(self._features, sizes, manifest.padding)
@@ -219,9 +289,12 @@ class Encoder:
             )
             for name in self._code_order
         ]
-        coder = self._executor.kernels
-        lanes, segments = coder.plan(code_steps, self.params.overhead_permille, self._least_lanes)
-        payload = coder.encode(code_steps, lanes, segments, walk.check(self._code_order))
+        lanes, payload = self._executor.kernels.pack(
+            code_steps,
+            self.params.overhead_permille,
+            self._least_lanes,
+            walk.check(self._code_order),
+        )
         clock.lap("code")
 
         strides = [f.stride for f in self._features]
@@ -232,14 +305,7 @@ class Encoder:
             words=payload.words,
             escape_bytes=len(payload.escapes),
         )
-        packet = Packet(
-            write_packet(head, payload.segments, payload.escapes, self.engine.digest),
-            pts=pts,
-            elements=sum(level.size for level in levels),
-        )
-        clock.lap("pack")
-        clock.stop()
-        return packet
+        return head, payload
 
     def _pad(self, level: FloatArray, size: Size, padded: Size) -> FloatArray:
         if size == padded:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,9 @@ from .runner import Network, make_runner
 from .schedule import Dequantize, Run
 from .spec import UNIT_STEP, LatentSpec, Size, tensor_size
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 class Executor:
     """Networks, kernels and tables of one engine, under one set of options.
@@ -34,7 +40,8 @@ class Executor:
 
     def __init__(self, engine: Engine, options: RuntimeOptions) -> None:
         self.engine = engine
-        self.kernels = kernels.get(options.kernels)
+        self._threads = min(options.threads or _cores(), kernels.MAX_THREADS)
+        self.kernels = kernels.get(options.kernels, self._threads)
         self._runner = make_runner(options)
         self._tables = {
             name: self.kernels.prepare(engine.tables(name)) for name in engine.manifest.tables
@@ -53,9 +60,31 @@ class Executor:
                     self._networks[name] = network
         return network
 
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Does the work for every picture of a batch, on as many threads as the options say.
+
+        Returns:
+            The results, in order. The first failure, in that order, is raised in its place; work
+            that has begun is waited for, the rest is left.
+        """
+        items = list(items)
+        threads = min(self._threads, len(items))
+        if threads <= 1:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(threads, "fcmrt") as pool:
+            yield from pool.map(work, items)
+
     def tables(self, latent: LatentSpec) -> PreparedTables:
         """Returns the prepared tables of a latent."""
         return self._tables[latent.tables]
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def executor_for(engine: Engine, options: RuntimeOptions) -> Executor:

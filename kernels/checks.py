@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import as_writable_bytes
 from ..errors import BitstreamError, ConfigError, DTypeError, ShapeError, TruncatedError
 from ..tables import MAX_TABLES
 from .api import (
@@ -238,13 +239,7 @@ def require_buffer(out: Any) -> npt.NDArray[np.uint8]:
     Raises:
         DTypeError: It is no buffer, not contiguous or read-only.
     """
-    try:
-        view = memoryview(out)
-    except TypeError:
-        raise DTypeError(f"a buffer is needed to write to, not {type(out).__name__}") from None
-    if view.readonly or not view.c_contiguous:
-        raise DTypeError("the buffer to write to must be writable and C-contiguous")
-    return np.frombuffer(view.cast("B") if view.nbytes else bytearray(), np.uint8)
+    return np.frombuffer(as_writable_bytes(out, "out"), np.uint8)
 
 
 def payload_in(

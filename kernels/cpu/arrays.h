@@ -5,6 +5,9 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <chrono>
+#include <thread>
+
 #include "loops.h"
 
 namespace fcmrt::cpu {
@@ -39,6 +42,27 @@ u32 signed_bytes(const Array& symbols) {
           "symbols must be int8, int16 or int32");
   return bytes;
 }
+
+// Releases the interpreter's lock for as long as it lives.
+//
+// Up to Python 3.13, a thread that wants the lock while the interpreter ends is ended itself, which
+// with glibc unwinds its stack: destructors would touch Python's objects without the lock. So it
+// waits for the end of the process instead, as later versions let it.
+class Unlocked {
+ public:
+  Unlocked() : state_(PyEval_SaveThread()) {}
+  ~Unlocked() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {
+      for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+  }
+  Unlocked(const Unlocked&) = delete;
+
+ private:
+  PyThreadState* const state_;
+};
 
 // The two parts of the module.
 void bind_coder(nb::module_& m, nb::class_<Loops>& loops);

@@ -62,7 +62,7 @@ nb::tuple measure_steps(const Loops& loops, const nb::list& list, u32 threads) {
   Payload payload;
   Status status;
   {
-    nb::gil_scoped_release release;
+    const Unlocked unlocked;
     status = Encoder({loops, threads}, steps.views).measure(payload);
   }
   return nb::make_tuple(int(status), payload.cost_q8, payload.largest);
@@ -106,7 +106,7 @@ nb::tuple encode_steps(const Loops& loops, const nb::list& list, u32 lanes, u32 
   Encoder encoder({loops, threads}, steps.views);
   Status status;
   {
-    nb::gil_scoped_release release;
+    const Unlocked unlocked;
     status = encoder.encode({lanes, segments}, check);
   }
   return status == Status::ok ? hand_over(encoder, lanes, out) : nb::make_tuple(int(status));
@@ -120,7 +120,7 @@ nb::tuple pack_steps(const Loops& loops, const nb::list& list, u32 overhead_perm
   Layout layout{};
   Status status;
   {
-    nb::gil_scoped_release release;
+    const Unlocked unlocked;
     Payload payload;
     status = encoder.measure(payload);
     if (status == Status::ok) {
@@ -152,7 +152,7 @@ class BoundDecoder {
     require(symbols.shape(0) == in.count, "symbols and indexes differ in length");
     const OutSymbols out = {symbols.data(), signed_bytes(symbols)};
     const auto prepared = tables.get();
-    nb::gil_scoped_release release;
+    const Unlocked unlocked;
     const Turn turn(busy_);
     return int(decoder_.step(in, *prepared, skip, out));
   }

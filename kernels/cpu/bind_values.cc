@@ -12,7 +12,7 @@ using Means = std::optional<In<i32>>;
 using Numbers = In<std::int8_t>;
 
 u32 check_values(const Loops& loops, const In<i32>& values, u32 salt) {
-  nb::gil_scoped_release release;
+  const Unlocked unlocked;
   return loops.check(values.data(), values.shape(0), salt);
 }
 
@@ -89,7 +89,7 @@ void quantize_values(const Loops& loops, const In<float>& values, const Means& m
   require(indexes.shape(0) == n && symbols.shape(0) == n, "lengths");
   const Quantity quantity(means, n, mean_bits, step);
   const Shifted shifted(indexes, shift, table_count, clipped);
-  nb::gil_scoped_release release;
+  const Unlocked unlocked;
   loops.quantize(values.data(), quantity.how, shifted.how, skip, symbols.data(), clipped.data(),
                  shifted.wide);
 }
@@ -98,14 +98,14 @@ void dequantize_symbols(const Loops& loops, const In<i32>& symbols, const Means&
                         u32 mean_bits, nb::handle step, const Out<float>& values) {
   require(values.shape(0) == symbols.shape(0), "lengths");
   const Quantity quantity(means, symbols.shape(0), mean_bits, step);
-  nb::gil_scoped_release release;
+  const Unlocked unlocked;
   loops.dequantize(symbols.data(), quantity.how, values.data());
 }
 
 void shift_all(const Loops& loops, const InAny& indexes, nb::handle shift, u32 table_count,
                const OutAny& clipped) {
   const Shifted shifted(indexes, shift, table_count, clipped);
-  nb::gil_scoped_release release;
+  const Unlocked unlocked;
   loops.shift_indexes(shifted.how, indexes.shape(0), clipped.data(), shifted.wide);
 }
 

@@ -11,5 +11,5 @@ NB_MODULE(_cpu, m) {
   bind_values(loops);
   bind_coder(m, loops);
   m.def("loops", &find_loops, nb::arg("name"), nb::rv_policy::reference);
-  m.def("stop_helpers", &stop_helpers, nb::call_guard<nb::gil_scoped_release>());
+  m.def("stop_helpers", &stop_helpers, nb::call_guard<Unlocked>());
 }

@@ -181,6 +181,18 @@ def test_reciprocals_are_exact():
             assert x * reciprocal >> 46 == x // freq
 
 
+def test_the_environment_names_kernels(monkeypatch):
+    monkeypatch.setenv(kernels.VARIABLE, "scalar")
+    assert kernels.get().name == "scalar"
+    assert kernels.get("reference").name == "reference"
+    monkeypatch.setenv(kernels.VARIABLE, "")
+    assert kernels.get().name == kernels.available()[0]
+    monkeypatch.setenv(kernels.VARIABLE, "neon2")
+    with pytest.raises(ConfigError, match="FCMRT_KERNELS.*neon2"):
+        kernels.get()
+    assert kernels.get("scalar").name == "scalar"
+
+
 def test_plans(cases, implementations):
     """F-7: every implementation chooses the same lanes and segments."""
     rng = np.random.default_rng(7)
@@ -303,4 +315,4 @@ def test_processors_without_vectors(monkeypatch):
     assert kernels.available() == ["scalar", "reference"]
     assert kernels._get.__wrapped__(None, 1).name == "scalar"
     with pytest.raises(BackendUnavailableError, match="it can run scalar"):
-        kernels.get.__wrapped__("avx512")
+        kernels._get.__wrapped__("avx512", 1)
