@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fcmrt import kernels
 from fcmrt.errors import BackendUnavailableError, ConfigError, DTypeError, ShapeError
 from fcmrt.kernels import _cpu, reference
-from fcmrt.kernels.api import LANES
+from fcmrt.kernels.api import LANES, index_dtype
 
 TABLE_KINDS = ("random", "gaussian", "escape_only", "rare", "sure", "many", "wide")
 SYMBOL_KINDS = ("inside", "likely", "mixed", "escapes", "extremes")
@@ -65,6 +65,55 @@ def test_numbers_of_steps(cases, implementations, count):
             for _ in range(count)
         ]
         assert_all_agree(cases, implementations, raw, lanes, int(rng.integers(1, 5)), 0xDEADBEEF)
+
+
+ADVERSARIAL = {
+    "no steps": [],
+    "no elements": [("random", "inside", 0, 0)] * 2,
+    "one symbol": [("random", "inside", 1, 0)],
+    "one symbol of many": [("gaussian", "inside", 0, 0), ("gaussian", "inside", 1, 0)],
+    "all skipped": [("gaussian", "inside", 300, 4096)],
+    "all skipped but some": [("gaussian", "inside", 300, 62), ("many", "mixed", 300, 299)],
+    "all escapes": [("gaussian", "escapes", 300, 0), ("random", "escapes", 99, 0)],
+    "certain escapes": [("escape_only", "escapes", 300, 0)],
+    "extreme integers": [(kind, "extremes", 99, 0) for kind in TABLE_KINDS],
+    "certain symbols": [("sure", "likely", 1500, 0)],
+    "rare symbols": [("rare", "inside", 300, 0), ("sure", "escapes", 99, 0)],
+}
+
+
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("shapes", ADVERSARIAL.values(), ids=ADVERSARIAL)
+def test_adversarial_packets(cases, implementations, shapes, lanes):
+    rng = np.random.default_rng(lanes)
+    raw = [cases.make_step(rng, *shape) for shape in shapes]
+    for segments, check in ((1, 0), (2, 0xFFFFFFFF), (5, 0x12345678)):
+        assert_all_agree(cases, implementations, raw, lanes, segments, check)
+
+
+@pytest.mark.parametrize("kind", TABLE_KINDS)
+def test_every_table(cases, implementations, kind):
+    """Each table in every place of a vector, with its own symbols and with escapes."""
+    rng = np.random.default_rng(4)
+    tables = cases.make_tables(kind, rng)
+    raw = []
+    for symbols_kind in ("inside", "escapes"):
+        order = rng.permutation(tables.count).astype(index_dtype(tables.count))
+        indexes = np.concatenate([order, order[::-1], order[:1], order])
+        symbols = cases.make_symbols(symbols_kind, rng, tables, indexes)
+        raw.append(cases.RawStep(symbols, indexes, tables))
+    for lanes in LANES:
+        assert_all_agree(cases, implementations, raw, lanes, 1, 3)
+
+
+@pytest.mark.parametrize("lanes", [1, 8, 16, 32])
+@pytest.mark.parametrize("segments", [2, 3, 8, 31, 256])
+def test_segment_edges(cases, implementations, lanes, segments):
+    """F-4: shares that are empty, one short of a block, whole, or one symbol longer."""
+    rng = np.random.default_rng(segments)
+    edges = {32 * blocks + d for blocks in (1, segments - 1, segments) for d in (-1, 0, 1)}
+    raw = [cases.make_step(rng, "random", "inside", n, 0) for n in sorted(edges)]
+    assert_all_agree(cases, implementations, raw, lanes, segments, 0x89ABCDEF)
 
 
 @pytest.mark.parametrize("lanes", LANES)
