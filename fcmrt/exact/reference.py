@@ -213,7 +213,8 @@ class Reference:
 
     def _slice(self, node: Node, values: Mapping[str, _Array]) -> F64:
         x = values[node.inputs[0]]
-        return x[attributes.slices(node, self._constants, x.ndim)]
+        taken: F64 = x[attributes.slices(node, self._constants, x.ndim)]
+        return taken
 
     def _split(self, node: Node, values: Mapping[str, _Array]) -> list[F64]:
         x = values[node.inputs[0]]
