@@ -69,6 +69,8 @@ class Proof:
     """Of the layers with weights: the largest factors of their products."""
     units: Mapping[str, I64]
     """The grid of each summing layer's output: channel `c` is in units of 2^-units[c]; `[C]`."""
+    roundings: tuple[str, ...]
+    """The Rounds that drop bits of sums; the others turn inputs into integers, or do nothing."""
     inputs: Mapping[str, InputRange]
     """Of the inputs that are rounded and clipped before anything else happens to them."""
 
@@ -102,6 +104,7 @@ class _Prover:
         self._layers: dict[str, int] = {}
         self._factors: dict[str, Factors] = {}
         self._units: dict[str, I64] = {}
+        self._roundings: list[str] = []
         self._inputs: dict[str, InputRange] = {}
 
     def prove(self) -> Proof:
@@ -122,6 +125,7 @@ class _Prover:
             MappingProxyType(self._layers),
             MappingProxyType(self._factors),
             MappingProxyType(self._units),
+            tuple(self._roundings),
             MappingProxyType(self._inputs),
         )
 
@@ -133,6 +137,8 @@ class _Prover:
             )
         if self._folds(node):
             return
+        if node.op == "Round" and _has_fractions(self._given.tensor(node)):
+            self._roundings.append(node.name)
         found = rule(self._given, node)
         if isinstance(found, Sum):
             found = self._layer(node, found)
@@ -203,6 +209,10 @@ def _input_values(port: Port) -> Values:
     if not 1 <= dims[1] <= MAX_CHANNELS:
         raise EngineError(f"input {port.name[:80]!r} has {dims[1]} channels")
     return free_values(port.name, len(dims), dims[1])
+
+
+def _has_fractions(x: Values) -> bool:
+    return bool((~x.free & (x.exponent > 0)).any())
 
 
 def _width(found: InputRange) -> float:
