@@ -208,7 +208,7 @@ class Reference:
         blocks = attributes.depth_to_space(node, x.shape[1])
         channels, block, _ = blocks.shape
         rows, columns = x.shape[2:]
-        tiles = x[0, blocks.reshape(-1)].reshape(channels, block, block, rows, columns)
+        tiles: F64 = x[0, blocks.reshape(-1)].reshape(channels, block, block, rows, columns)
         return tiles.transpose(0, 3, 1, 4, 2).reshape(1, channels, rows * block, columns * block)
 
     def _slice(self, node: Node, values: Mapping[str, _Array]) -> F64:
