@@ -147,6 +147,7 @@ class _Prover:
             raise refusal(node, f"has {len(node.outputs)} outputs")
         for name, values in zip(node.outputs, outputs, strict=True):
             self._given.spend(node, values.channels)
+            assert values.holds(), f"bounds of integers after {node.op} are not integers"
             if values.channels > MAX_CHANNELS:
                 raise refusal(node, f"more than {MAX_CHANNELS} channels")
             if (np.abs(values.exponent) > MAX_EXPONENT).any():

@@ -209,9 +209,10 @@ def _split(given: Operands, node: Node) -> list[Values]:
 def _limited(node: Node, x: Values, limit: F64, choose: np.ufunc) -> Values:
     """Values after a maximum or minimum with a constant per channel."""
     units = np.ldexp(limit, x.exponent)
-    # Where the limit can be reached it is one of the values, and the grid must hold it.
-    reached = (x.low < units) & (units < x.high) & ~x.free & (limit != 0)
-    finer = np.where(reached, np.maximum(x.exponent, -lowest_bits(limit)), x.exponent)
+    # Where the limit can become a value the grid must hold it, be it beyond all values so far.
+    taken = units > x.low if choose is np.maximum else units < x.high
+    taken &= ~x.free & (limit != 0)
+    finer = np.where(taken, np.maximum(x.exponent, -lowest_bits(limit)), x.exponent)
     if (finer > 2 * MAX_EXPONENT).any():
         raise refusal(node, "a limit on a grid that is far too fine")
     x = x.on_grid(finer)

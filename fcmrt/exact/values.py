@@ -57,6 +57,12 @@ class Values:
         """The largest `|n|` of each channel."""
         return np.maximum(np.abs(self.low), np.abs(self.high))
 
+    def holds(self) -> bool:
+        """Whether the bounds are such as the class promises; else a rule is wrong."""
+        whole = (np.rint(self.low) == self.low) & (np.rint(self.high) == self.high)
+        ordered = (self.low <= self.high) & (self.peak >= self.largest)
+        return bool(((whole & ordered) | self.free).all())
+
     def bounded(self, low: F64, high: F64, exponent: I64 | None = None) -> Values:
         """The same channels after a step that sets the bounds and ends sums."""
         exponent = self.exponent if exponent is None else exponent

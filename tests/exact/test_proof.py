@@ -111,6 +111,18 @@ def test_an_addition_after_a_sum_counts_the_sum_in_full(g: Maker) -> None:
     assert proof_of(g, output(g, z)).layers == {y: 2, z: (1 << 23) + 1}
 
 
+def test_a_limit_beyond_all_values_becomes_the_value(g: Maker) -> None:
+    x = g.whole("x", -3, 3)
+    up, down = g.op("Max", x, g.constant(4.25)), g.op("Min", x, g.constant(-9.5))
+    total = g.op("Add", up, down)
+    rounded = g.op("Add", g.op("Round", up), g.op("Round", down))
+    proof = proof_of(g, output(g, g.op("Add", total, rounded)))
+    assert proof.layers[total] == 4 * (4.25 + 9.5)
+    assert proof.units[total].tolist() == [2, 2]
+    assert proof.layers[rounded] == 4 + 10
+    assert proof.roundings[:2] == (g.nodes[5].name, g.nodes[6].name)
+
+
 def test_ranges_of_inputs(g: Maker) -> None:
     g.input("y", 1, 2, "H", "W")
     first = g.whole("x", -100, 50, 4)
