@@ -119,8 +119,7 @@ def random_model(seed: int) -> tuple[bytes, dict[str, int]]:
     parts = []
     for name, channels in inputs.items():
         g.input(name, 1, channels, "H", "W")
-        most = float(2 ** rng.integers(1, 12))
-        parts.append(g.whole(name, -most, most - rng.integers(0, 2), int(rng.integers(-3, 8))))
+        parts.append(_entry(g, name))
     x = parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=1)
     channels = sum(inputs.values())
     for _ in range(int(rng.integers(1, 5))):
@@ -128,6 +127,28 @@ def random_model(seed: int) -> tuple[bytes, dict[str, int]]:
     if rng.random() < 0.5:
         return g.model({g.whole(x, -(2.0**15), 2.0**15): "int32"}), inputs
     return g.model({g.clip(x, -(2.0**12), 2.0**12): "float32"}), inputs
+
+
+def _entry(g: Maker, x: str) -> str:
+    """Makes integers of an input, in one of the ways in which that can be proved."""
+    rng = g.rng
+    most = float(2 ** rng.integers(1, 12))
+    scale = 2.0 ** rng.integers(-3, 8)
+    match int(rng.integers(0, 6)):
+        case 0:
+            return g.op(
+                "Round", g.clip(g.op("Mul", x, g.constant(scale)), -most - 0.25, most + 0.75)
+            )
+        case 1:
+            return g.op("Round", g.op("Mul", g.constant(scale), g.clip(x, -most, most)))
+        case 2:
+            x = g.op("Mul", g.op("Round", g.op("Relu", x)), g.constant(0.25))
+            return g.op("Min", x, g.constant(most - 0.125))
+        case 3:
+            x = g.op("Max", g.op("Round", g.op("Mul", x, g.constant(-4))), g.constant(-most))
+            return g.op("Min", g.constant(most / 8), x)
+        case _:
+            return g.whole(g.op("Mul", x, g.constant(scale)), -most, most - rng.integers(0, 2))
 
 
 def _random_layer(g: Maker, x: str, channels: int) -> tuple[str, int]:
@@ -138,17 +159,16 @@ def _random_layer(g: Maker, x: str, channels: int) -> tuple[str, int]:
         x = g.op("Relu", x)
     if rng.random() < 0.3:  # each channel on its own grid
         x = g.op("Mul", x, g.constant(2.0 ** rng.integers(-3, 4, (1, channels, 1, 1))))
-    match int(rng.integers(0, 9)):
+    match int(rng.integers(0, 10)):
         case 0 | 1 | 2 as kind:
             transposed = kind == 2
-            group = channels if kind == 1 else 1
+            group = (1, channels, 2 if channels % 2 == 0 else 1)[int(rng.integers(0, 3))]
             outs = group * int(rng.integers(1, 4))
             size = int(rng.integers(1, 4))
             shape = (channels, outs // group) if transposed else (outs, channels // group)
             most = 2 ** int(rng.integers(0, 9))
-            weights = rng.integers(-most, most + 1, (*shape, size, size)) * 2.0 ** rng.integers(
-                -4, 3
-            )
+            whole = rng.integers(-most, most + 1, (*shape, size, size))
+            weights = whole * 2.0 ** rng.integers(-4, 3)
             bias = rng.integers(-100, 101, outs) * 0.5 if rng.random() < 0.5 else None
             stride = int(rng.integers(1, 3))
             dilation = int(rng.integers(1, 3))
@@ -196,6 +216,9 @@ def _random_layer(g: Maker, x: str, channels: int) -> tuple[str, int]:
         case 7:
             factors = rng.integers(-9, 10, (channels, 1, 1)) * 2.0 ** rng.integers(-3, 3)
             return g.op("Mul", x, g.constant(factors)), channels
+        case 8:
+            bounds = ([int(rng.integers(0, 2))], [1 << 40], [int(rng.integers(2, 4))], [1])
+            return g.op("Slice", x, *(g.constant(bound, np.int64) for bound in bounds)), channels
         case _:
             limit = g.constant(float(rng.integers(-40, 40)) / 8)
             return g.op(["Min", "Max"][int(rng.integers(0, 2))], limit, x), channels
