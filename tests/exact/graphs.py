@@ -217,7 +217,7 @@ def _random_layer(g: Maker, x: str, channels: int) -> tuple[str, int]:
             factors = rng.integers(-9, 10, (channels, 1, 1)) * 2.0 ** rng.integers(-3, 3)
             return g.op("Mul", x, g.constant(factors)), channels
         case 8:
-            bounds = ([int(rng.integers(0, 2))], [1 << 40], [int(rng.integers(2, 4))], [1])
+            bounds = ([0], [1 << 40], [int(rng.integers(2, 4))], [int(rng.integers(1, 3))])
             return g.op("Slice", x, *(g.constant(bound, np.int64) for bound in bounds)), channels
         case _:
             limit = g.constant(float(rng.integers(-40, 40)) / 8)
