@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
@@ -52,6 +52,8 @@ def test_proved_graphs_agree_and_keep_their_bounds(seed: int, side: tuple[int, i
 def test_the_evaluator_of_onnx_agrees(seed: int, side: tuple[int, int]) -> None:
     model, channels = provable_model(seed)
     graph = read_graph(model, "graph")
+    # The evaluator of onnx 1.23 does not work for these.
+    assume(not any(n.op == "ConvTranspose" and n.attributes["group"] != 1 for n in graph.nodes))
     inputs = random_inputs(channels, seed, side)
     names = [port.name for port in graph.outputs]
     (expected,) = Reference(graph).run(inputs, names)
