@@ -75,6 +75,10 @@ class RuntimeOptions:
     For machines where the fastest by name is not: where vectors gather slowly, try `avx2` or
     `scalar`."""
 
+    cache_dir: str | None = None
+    """Folder for what was found out about this machine, such as which runners are exact; None:
+    `$FCMRT_CACHE_DIR`, or else the user's cache folder."""
+
     def __post_init__(self) -> None:
         for name, known in ("device", DEVICES), ("runner", RUNNERS), ("precision", PRECISIONS):
             value = getattr(self, name)
