@@ -1,15 +1,19 @@
 """What is chosen by the caller: what goes into the stream, what does not, and what is allowed.
 
-`CodingParams` changes bytes and is written into the stream header. `RuntimeOptions` never changes
-a byte. `Limits` bounds what untrusted bytes may ask for.
+`CodingParams` changes bytes and is written into the stream header. `RuntimeOptions` says how the
+work is done. `Limits` bounds what untrusted bytes may ask for.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Final, Literal
 
 from .errors import ConfigError
+
+RUNNERS: Final = ("onnxruntime", "torch")
+DEVICES: Final = ("cpu", "cuda")
+PRECISIONS: Final = ("float32", "float64", "float16", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +35,23 @@ class CodingParams:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeOptions:
-    """How the work is done. No setting here changes a byte of an exact engine's packets."""
+    """How the work is done. What an exact engine's packets say never depends on it."""
 
-    device: Literal["cpu"] = "cpu"
-    """Where the networks run."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the networks run; "cuda" with the runner "torch" only."""
 
-    runner: Literal["onnxruntime"] = "onnxruntime"
+    runner: Literal["onnxruntime", "torch"] = "onnxruntime"
     """Which library runs them."""
+
+    optimise: bool = True
+    """Let the library rearrange and fuse: ONNX Runtime's graph optimisations, PyTorch's oneDNN."""
+
+    precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
+    """Floating point of the networks outside of the exact path; ONNX Runtime has float32 only.
+
+    The exact path runs in float32, in float64 if that is asked for. An engine without one has its
+    means and indexes computed in this type as well: in half precision they are coarse.
+    """
 
     threads: int | None = None
     """Threads of one network run; None: the library's own choice (one per core)."""
@@ -47,11 +61,14 @@ class RuntimeOptions:
     the fastest."""
 
     def __post_init__(self) -> None:
-        if self.device != "cpu":
-            raise ConfigError(f"device {self.device!r} is not known; this version has 'cpu'")
-        if self.runner != "onnxruntime":
+        for name, known in ("device", DEVICES), ("runner", RUNNERS), ("precision", PRECISIONS):
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(f"{name} {value!r} is not known; there are {', '.join(known)}")
+        if self.runner == "onnxruntime" and (self.device, self.precision) != ("cpu", "float32"):
             raise ConfigError(
-                f"runner {self.runner!r} is not known; this version has 'onnxruntime'"
+                f"ONNX Runtime runs on the CPU in float32, not on {self.device!r} in "
+                f"{self.precision}; the runner 'torch' does"
             )
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads is {self.threads}; it must be at least 1, or None")

@@ -49,7 +49,8 @@ class Executor:
             with self._lock:
                 network = self._networks.get(name)
                 if network is None:
-                    network = self._runner.load(name, self.engine.graph(name))
+                    exact = self.engine.manifest.profile == "exact"
+                    network = self._runner.load(name, self.engine.graph(name), exact=exact)
                     self._networks[name] = network
         return network
 
