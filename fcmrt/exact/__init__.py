@@ -3,6 +3,18 @@
 NumPy only.
 """
 
+from .bringup import Verdict, bring_up
 from .proof import Proof, prove
+from .reference import Reference
+from .verdicts import Question, VerdictCache, cache_folder
 
-__all__ = ["Proof", "prove"]
+__all__ = [
+    "Proof",
+    "Question",
+    "Reference",
+    "Verdict",
+    "VerdictCache",
+    "bring_up",
+    "cache_folder",
+    "prove",
+]

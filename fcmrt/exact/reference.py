@@ -7,11 +7,13 @@ the matrix product takes.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ..onnxgraph import Graph, Node
 from ..onnxwire import FLOAT32
@@ -19,6 +21,8 @@ from . import attributes
 from .values import F64
 
 _Array = npt.NDArray[Any]
+
+_COPIED = 1 << 22  # inputs of a convolution that are laid out for one matrix product
 
 
 @dataclasses.dataclass(slots=True)
@@ -29,6 +33,8 @@ class Statistics:
     """Values that lay half-way between two integers where they were rounded."""
     largest: dict[str, F64] = dataclasses.field(default_factory=dict)
     """The largest absolute output of each summing layer, by channel, `[C]`."""
+    products: int = 0
+    """Multiplications of layers with weights."""
 
 
 class Reference:
@@ -76,6 +82,7 @@ class Reference:
                 largest = np.abs(found).max((0, *range(2, found.ndim)))
                 known = statistics.largest.get(node.name, largest)
                 statistics.largest[node.name] = np.maximum(known, largest)
+                statistics.products += self._products(node, values[node.inputs[0]], found)
             values[node.outputs[0]] = found
         results = (values[name] for name in outputs)
         return [r if r.dtype == np.int32 else r.astype(np.float32) for r in results]
@@ -84,14 +91,25 @@ class Reference:
         name = node.inputs[k]
         return values[name] if name in values else self._constants[name].astype(np.float64)
 
-    def _taps(self, node: Node, group: int) -> F64:
-        """A convolution's weights, `[taps, groups, outputs, inputs]`."""
+    def _products(self, node: Node, x: _Array, found: _Array) -> int:
+        weights = self._constants.get(node.inputs[1])
+        if node.op in ("Add", "Sub") or weights is None:
+            return 0
+        cells = x if node.op == "ConvTranspose" else found
+        return int(weights.size * np.prod(cells.shape[2:]))
+
+    def _matrices(self, node: Node, group: int) -> F64:
+        """A convolution's weights, one matrix a group.
+
+        `[groups, outputs, inputs * taps]`, or `[groups, outputs * taps, inputs]` if transposed.
+        """
         if node.name not in self._weights:
             weights = self._constants[node.inputs[1]].astype(np.float64)
-            first, second, rows, columns = weights.shape
-            grouped = weights.reshape(group, first // group, second, rows * columns)
-            order = (3, 0, 1, 2) if node.op == "Conv" else (3, 0, 2, 1)
-            self._weights[node.name] = np.ascontiguousarray(grouped.transpose(order))
+            if node.op == "Conv":
+                matrices = weights.reshape(group, len(weights) // group, -1)
+            else:
+                matrices = weights.reshape(group, len(weights) // group, -1).transpose(0, 2, 1)
+            self._weights[node.name] = np.ascontiguousarray(matrices)
         return self._weights[node.name]
 
     def _biased(self, node: Node, sums: F64) -> F64:
@@ -102,53 +120,44 @@ class Reference:
 
     def _conv(self, node: Node, values: Mapping[str, _Array]) -> F64:
         x, form = self._input(node, 0, values), attributes.convolution(node)
-        weights = self._taps(node, form.group)
+        matrices = self._matrices(node, form.group)
+        kernel = self._constants[node.inputs[1]].shape[2:]
         top, left, bottom, right = form.pads
         x = np.pad(x[0], ((0, 0), (top, bottom), (left, right)))
-        kernel = self._constants[node.inputs[1]].shape[2:]
         spans = [d * (k - 1) + 1 for d, k in zip(form.dilations, kernel, strict=True)]
-        rows, columns = (
-            (side - span) // stride + 1
-            for side, span, stride in zip(x.shape[1:], spans, form.strides, strict=True)
-        )
-        sums = np.zeros((form.group, weights.shape[2], rows * columns))
-        for tap, part in enumerate(weights):
-            row, column = (
-                d * k for d, k in zip(form.dilations, divmod(tap, kernel[1]), strict=True)
-            )
-            seen = x[
-                :,
-                row : row + (rows - 1) * form.strides[0] + 1 : form.strides[0],
-                column : column + (columns - 1) * form.strides[1] + 1 : form.strides[1],
-            ]
-            sums += part @ seen.reshape(form.group, -1, rows * columns)
+        down, across = form.strides
+        # What each output cell sees: [C, rows, columns, kernel rows, kernel columns], a view.
+        seen = sliding_window_view(x, spans, (1, 2))
+        seen = seen[:, ::down, ::across, :: form.dilations[0], :: form.dilations[1]]
+        channels, rows, columns = seen.shape[:3]
+        sums = np.empty((form.group, matrices.shape[1], rows, columns))
+        height = max(1, _COPIED // (channels * columns * math.prod(kernel)))
+        for start in range(0, rows, height):
+            part = seen[:, start : start + height].transpose(0, 3, 4, 1, 2)
+            cells = part.shape[3] * columns
+            product = matrices @ part.reshape(form.group, -1, cells)
+            sums[:, :, start : start + height] = product.reshape(*sums.shape[:2], -1, columns)
         return self._biased(node, sums.reshape(1, -1, rows, columns))
 
     def _conv_transpose(self, node: Node, values: Mapping[str, _Array]) -> F64:
         x, form = self._input(node, 0, values), attributes.convolution(node)
-        weights = self._taps(node, form.group)
         rows, columns = x.shape[2:]
-        flat = x.reshape(form.group, -1, rows * columns)
         kernel = self._constants[node.inputs[1]].shape[2:]
-        spread = [(n - 1) * s + 1 for n, s in zip(x.shape[2:], form.strides, strict=True)]
-        full = [
-            n + d * (k - 1) + extra
-            for n, d, k, extra in zip(
-                spread, form.dilations, kernel, form.output_padding, strict=True
-            )
-        ]
-        sums = np.zeros((form.group * weights.shape[2], *full))
-        for tap, part in enumerate(weights):
-            row, column = (
-                d * k for d, k in zip(form.dilations, divmod(tap, kernel[1]), strict=True)
-            )
-            sums[
-                :,
-                row : row + spread[0] : form.strides[0],
-                column : column + spread[1] : form.strides[1],
-            ] += (part @ flat).reshape(-1, rows, columns)
+        down, across = form.strides
+        height, width = (rows - 1) * down + 1, (columns - 1) * across + 1
+        full_height = height + form.dilations[0] * (kernel[0] - 1) + form.output_padding[0]
+        full_width = width + form.dilations[1] * (kernel[1] - 1) + form.output_padding[1]
+        matrices = self._matrices(node, form.group)
+        products = matrices @ x.reshape(form.group, -1, rows * columns)
+        products = products.reshape(-1, *kernel, rows, columns)
+        sums = np.zeros((len(products), full_height, full_width))
+        for tap in np.ndindex(*kernel):
+            row, column = (d * k for d, k in zip(form.dilations, tap, strict=True))
+            into = sums[:, row : row + height : down, column : column + width : across]
+            into += products[:, *tap]
         top, left, bottom, right = form.pads
-        return self._biased(node, sums[None, :, top : full[0] - bottom, left : full[1] - right])
+        kept = sums[None, :, top : full_height - bottom, left : full_width - right]
+        return self._biased(node, kept)
 
     def _matmul(self, node: Node, values: Mapping[str, _Array]) -> F64:
         weights = self._constants[node.inputs[1]].astype(np.float64)
@@ -233,12 +242,6 @@ _OPERATORS: dict[str, Callable[[Reference, Node, Mapping[str, _Array]], _Array]]
     "Slice": Reference._slice,
     "Sub": Reference._sub,
 }
-
-
-def _places(form: attributes.Convolution, kernel: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Row and column of each tap."""
-    down, across = form.dilations
-    return [(row * down, column * across) for row, column in np.ndindex(*kernel)]
 
 
 def _ties(values: _Array) -> int:
