@@ -6,21 +6,16 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from .arrays import FloatArray, as_features, as_numpy
 from .bitstream import FeatureDType, Geometry, LevelSpec, PacketHead, StreamHeader, write_packet
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
 from .executor import Walk, executor_for
-from .kernels.api import CodeStep
 from .observe import Recorder, StageClock
 from .packet import Packet
 from .schedule import Code, Dequantize, Quantize, Run
-from .spec import Size, margins, padded_size, tensor_size
-
-_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
+from .spec import Size, padded_size
 
 
 class Encoder:
@@ -141,6 +136,29 @@ class Encoder:
             clock = StageClock(self._recorder)
         return packets
 
+    def walk(self, features: Any, *, quality: float | None = None, step: int | None = None) -> Walk:
+        """Takes one picture's features as far as the integers that `encode` would code.
+
+        For those who want to look at every tensor between features and packet.
+
+        Args:
+            features: As for `encode`, one picture.
+            quality: As for `encode`.
+            step: As for `encode`.
+
+        Returns:
+            The walk, which owns its tensors and integers.
+
+        Raises:
+            ShapeError: As `encode`, or a batch.
+            DTypeError, DeviceError, ConfigError: As `encode`.
+        """
+        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
+        levels = self._take(features)
+        if levels[0].ndim != 3:
+            raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
+        return self._walk([level[None] for level in levels], d, StageClock(None))
+
     def _choose_step(self, quality: float | None, step: int | None) -> int:
         manifest = self.engine.manifest
         if step is None:
@@ -192,17 +210,14 @@ class Encoder:
             )
         return levels
 
-    def _encode_picture(
-        self, levels: list[FloatArray], d: int, pts: int | None, clock: StageClock
-    ) -> Packet:
+    def _walk(self, levels: list[FloatArray], d: int, clock: StageClock) -> Walk:
+        """Takes one picture (`[1, C, H, W]` by level) as far as its integers."""
         manifest = self.engine.manifest
         sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
         padded = padded_size(self._features, sizes, manifest.padding)
         walk = Walk(self._executor, padded, d, clock)
-        for spec, level, size in zip(self._features, levels, sizes, strict=True):
-            walk.tensors[spec.name] = self._pad(level, size, tensor_size(spec.tensor, padded))
+        walk.take(levels)
         clock.lap("prepare")
-
         for step in manifest.encode:
             if isinstance(step, Run):
                 walk.run(step)
@@ -210,15 +225,18 @@ class Encoder:
                 walk.quantize(step.latent)
             elif isinstance(step, Dequantize):
                 walk.dequantize(step)
-        code_steps = [
-            CodeStep(
-                walk.integers[name].symbols,
-                walk.integers[name].indexes,
-                self._executor.tables(manifest.latents[name]),
-                walk.integers[name].skip,
-            )
-            for name in self._code_order
-        ]
+        return walk
+
+    def _encode_picture(
+        self, levels: list[FloatArray], d: int, pts: int | None, clock: StageClock
+    ) -> Packet:
+        packet = self._code(self._walk(levels, d, clock), pts, clock)
+        clock.stop()
+        return packet
+
+    def _code(self, walk: Walk, pts: int | None, clock: StageClock) -> Packet:
+        """Codes a walk's integers."""
+        code_steps = walk.code_steps(self._code_order)
         coder = self._executor.kernels
         lanes, segments = coder.plan(code_steps, self.params.overhead_permille, self._least_lanes)
         payload = coder.encode(code_steps, lanes, segments, walk.check(self._code_order))
@@ -227,28 +245,20 @@ class Encoder:
         strides = [f.stride for f in self._features]
         head = PacketHead(
             lanes=lanes,
-            step=d,
-            geometry=None if sizes == self._sizes else Geometry.of_levels(sizes, strides),
+            step=walk.d,
+            geometry=(
+                None if walk.sizes == self._sizes else Geometry.of_levels(walk.sizes, strides)
+            ),
             words=payload.words,
             escape_bytes=len(payload.escapes),
         )
         packet = Packet(
             write_packet(head, payload.segments, payload.escapes, self.engine.digest),
             pts=pts,
-            elements=sum(level.size for level in levels),
+            elements=sum(
+                spec.channels * rows * columns
+                for spec, (rows, columns) in zip(self._features, walk.sizes, strict=True)
+            ),
         )
         clock.lap("pack")
-        clock.stop()
         return packet
-
-    def _pad(self, level: FloatArray, size: Size, padded: Size) -> FloatArray:
-        if size == padded:
-            return level
-        padding = self.engine.manifest.padding
-        top, bottom, left, right = margins(size, padded, padding)
-        mode = _PAD_MODES[padding.mode]
-        if mode == "reflect" and (max(top, bottom) >= size[0] or max(left, right) >= size[1]):
-            mode = "edge"  # a map smaller than its padding cannot be mirrored
-        widths = ((0, 0), (0, 0), (top, bottom), (left, right))
-        result: FloatArray = np.pad(level, widths, mode=mode)  # type: ignore[call-overload]
-        return result
