@@ -61,6 +61,10 @@ class RuntimeOptions:
     """Name of the implementation of coder and quantiser, of those that `fcmrt doctor` lists; None:
     the fastest."""
 
+    cache_dir: str | None = None
+    """Folder for what was found out about this machine, such as which runners are exact; None:
+    `$FCMRT_CACHE_DIR`, or else the user's cache folder."""
+
     def __post_init__(self) -> None:
         for name, known in ("device", DEVICES), ("runner", RUNNERS), ("precision", PRECISIONS):
             value = getattr(self, name)
