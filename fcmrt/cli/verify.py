@@ -187,7 +187,10 @@ def _verdict(stage: Stage) -> str:
 
 def _listing(value: dict[str, Any], found: Verification) -> str:
     rows = [_HEAD]
-    ordered = sorted(found.stages, key=lambda stage: stage.side == "decode")
+    places: dict[tuple[str, str], int] = {}
+    for stage in sorted(found.stages, key=lambda stage: stage.side == "decode"):
+        places.setdefault((stage.side, stage.step), len(places))
+    ordered = sorted(found.stages, key=lambda stage: places[stage.side, stage.step])
     for stage in ordered:
         rows.append(
             (

@@ -63,6 +63,7 @@ def verify(
         progress(f"picture {number}: reference")
         encoding = encoder.walk(features)
         decoding = _decode(engine, encoding)
+        one: NetworkStages | CoderStages
         for one in (*networks, *coders):
             progress(f"picture {number}: {one.name}")
             one.compare(encoding, decoding)
