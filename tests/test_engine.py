@@ -282,7 +282,7 @@ def test_graphs_must_fit_the_manifest(change, message):
 
 def test_graphs_may_give_more_than_a_step_asks_for():
     def add(model: Any) -> None:
-        model.graph.node.append(helper.make_node("Abs", ["z_hat"], ["more"]))
+        model.graph.node.append(helper.make_node("Abs", ["y_hat"], ["more"]))
         model.graph.output.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, None))
 
-    Engine.load(with_graph("hyper_synthesis", add))
+    Engine.load(with_graph("synthesis", add))
