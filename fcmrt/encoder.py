@@ -147,7 +147,7 @@ class Encoder:
         return packets
 
     def walk(self, features: Any, *, quality: float | None = None, step: int | None = None) -> Walk:
-        """Takes one picture's features as far as the integers that `encode` would code.
+        """Takes one picture's features as far as their integers; `code` goes on from there.
 
         For those who want to look at every tensor between features and packet.
 
@@ -168,6 +168,21 @@ class Encoder:
         if levels[0].ndim != 3:
             raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
         return self._walk([level[None] for level in levels], d, StageClock(None))
+
+    def code(self, walk: Walk, pts: int | None = None) -> Packet:
+        """Codes the integers of a walk.
+
+        Args:
+            walk: Of the same engine, with the integers of every latent; borrowed.
+            pts: As for `encode`.
+
+        Returns:
+            The packet that `encode` would have made.
+
+        Raises:
+            ConfigError: Its integers are not such as this engine codes.
+        """
+        return self._code(walk, pts, StageClock(None))
 
     def _choose_step(self, quality: float | None, step: int | None) -> int:
         manifest = self.engine.manifest

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..engine import Engine
 from ..errors import FcmrtError
-from ..exact import bring_up
+from ..exact import Verdict, bring_up
 from ..executor import Walk
 from ..runner import Network, make_runner
 from ..schedule import Run, Side
@@ -30,7 +30,8 @@ class NetworkStages:
         self.identity = self._runner.identity
         self._stages = stages
         self._networks: dict[str, Network] = {}
-        self._brought_up: set[tuple[Any, ...]] = set()
+        self._verdicts: dict[tuple[Any, ...], Verdict] = {}
+        self._told: set[tuple[Any, ...]] = set()
 
     def compare(self, encoding: Walk, decoding: Walk) -> None:
         """Compares both schedules for one picture.
@@ -73,7 +74,9 @@ class NetworkStages:
     def _bring_up(self, stage: Stage, step: Run, network: Network, walk: Walk) -> None:
         shapes = {name: walk.tensors[name].shape for name in step.inputs}
         key = step.graph, *shapes.values()
-        if key not in self._brought_up:
-            self._brought_up.add(key)
+        if key not in self._verdicts:
             graph, proof = self._engine.exact_graph(step.graph)
-            stage.bringup.append(bring_up(graph, proof, network, shapes, step.outputs))
+            self._verdicts[key] = bring_up(graph, proof, network, shapes, step.outputs)
+        if (stage.side, key) not in self._told:
+            self._told.add((stage.side, key))
+            stage.bringup.append(self._verdicts[key])
