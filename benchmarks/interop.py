@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 QUALITIES, QUICK_QUALITIES = 10, 3  # spread evenly over the engine's range, ends included
-QUICK_PHOTOS = 3
-SYNTHESIS_EVERY, QUICK_SYNTHESIS_EVERY = 50, 8  # packets of which one is decoded to features
-BATCHES, QUICK_BATCHES = (1, 3, 8), (3,)
-BATCHED, QUICK_BATCHED = 24, 3  # pictures
+QUICK_PHOTOS = 2
+SYNTHESIS_EVERY, QUICK_SYNTHESIS_EVERY = 50, 4  # packets of which one is decoded to features
+BATCHES, QUICK_BATCHES = (1, 3, 8), (2,)
+BATCHED, QUICK_BATCHED = 24, 2  # pictures
 COLUMNS = {
     "encoder": "",
     "decoder": "",

@@ -131,38 +131,37 @@ def matrix(
         sides: Encoders and decoders; features are compared with the first decoder's.
         pictures: Features, float32 `[C, H, W]` by level.
         steps: Each picture is coded at all of them.
-        every: One packet of so many is decoded to features.
+        every: Of so many packets one is decoded to features by all.
 
     Returns:
         A row per pair, and what came of coding the same integers with every kernel.
     """
     pairs = {(e.name, d.name): Pair(e.name, d.name) for e in sides for d in sides}
     again = Recoding()
-    number = 0
     for k, features in enumerate(pictures):
         report.progress(f"picture {k}: {len(sides)} encoders x {len(steps)} steps")
         for encoder in sides:
-            for walk in encoder.encode(features, steps):
+            for number, walk in enumerate(encoder.encode(features, steps), k * len(steps)):
                 packet = bytes(encoder.encoder.code(walk))
-                coded = Coded(packet, walk.integers)
                 again.count(encoder.encoder.engine, walk, packet)
                 for decoder in sides:
-                    pairs[encoder.name, decoder.name].count(coded, decoder.decoder)
+                    pair = pairs[encoder.name, decoder.name]
+                    pair.count(Coded(packet, walk.integers), decoder.decoder)
                 if number % every == 0:
-                    _compare_features(pairs, encoder, sides, packet)
-                number += 1
+                    found = [_features(decoder, packet) for decoder in sides]
+                    for decoder, decoded in zip(sides, found, strict=True):
+                        if found[0] is not None and decoded is not None:
+                            pairs[encoder.name, decoder.name].compare(found[0], decoded)
     return [pair.row for pair in pairs.values()], again.row
 
 
-def _compare_features(
-    pairs: Mapping[tuple[str, str], Pair], encoder: Side, decoders: Sequence[Side], packet: bytes
-) -> None:
+def _features(side: Side, packet: bytes) -> Features | None:
+    """Decode a packet; None if it is refused, which has been counted already."""
     try:
-        reference = decoders[0].decoder.decode(packet)
-        for decoder in decoders[1:]:
-            pairs[encoder.name, decoder.name].compare(reference, decoder.decoder.decode(packet))
+        features: Features = side.decoder.decode(packet)
     except BitstreamError:
-        return  # counted as refused already
+        return None
+    return features
 
 
 class Recoding:
