@@ -42,7 +42,7 @@ def convolution(node: Node) -> Convolution:
         node,
         ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides", "output_padding"),
     )
-    if node.attributes.get("auto_pad", "NOTSET") != "NOTSET":
+    if str(node.attributes.get("auto_pad", "NOTSET")) != "NOTSET":
         raise refusal(node, "auto_pad is not taken; give pads")
     top, left, bottom, right = _numbers(node, "pads", (0, 0, 0, 0), 0)
     strides, dilations = (_numbers(node, key, (1, 1), 1) for key in ("strides", "dilations"))
@@ -60,9 +60,9 @@ def convolution(node: Node) -> Convolution:
 def depth_to_space(node: Node, channels: int) -> npt.NDArray[np.intp]:
     """Which input channels go into each output channel of a DepthToSpace, `[C, block, block]`."""
     block = number(node, "blocksize", 0, 1, _MOST)
-    mode = node.attributes.get("mode", "DCR")
+    mode = str(node.attributes.get("mode", "DCR"))
     if mode not in ("DCR", "CRD"):
-        raise refusal(node, f"the mode {str(mode)[:40]!r} is not known")
+        raise refusal(node, f"the mode {mode[:40]!r} is not known")
     if channels % block**2:
         raise refusal(node, f"{channels} channels do not fall into blocks of {block} x {block}")
     numbers = np.arange(channels, dtype=np.intp)

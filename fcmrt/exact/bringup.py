@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,8 +23,11 @@ from .sums import LIMIT
 PROBES = 1
 """Changes whenever other probes are made, so that verdicts on the old ones do not count."""
 
-_MOST_PROBES = 10
-_MOST_PRODUCTS = 4_000_000_000  # of all probes but the first
+# Sums that are wrong by little show where they are rounded half-way; so probes are run until every
+# rounding has met enough of those cases, within what a check may cost.
+_PROBES = range(4, 33)
+_ENOUGH_TIES = 64
+_MOST_PRODUCTS = 5_000_000_000
 
 
 class Runnable(Protocol):
@@ -76,28 +78,30 @@ def bring_up(
     Raises:
         EngineError: The network fails.
 
-    Cost: ten probes, fewer where the graph is large at these shapes, but one at the least; each
-        takes a run of the network and one of the reference.
+    Cost: 4 to 32 probes, fewer where the graph is large at these shapes; each takes a run of the
+        network and one of the reference.
     """
     start = time.perf_counter()
     reference, statistics = Reference(graph), Statistics()
     differing = values = 0
-    count = _MOST_PROBES
-    for n, probe in enumerate(islice(make_probes(graph, proof, shapes, seed), _MOST_PROBES)):
-        if n >= count:
-            break
+    for n, probe in enumerate(make_probes(graph, proof, shapes, seed), start=1):
         wanted = reference.run(probe, outputs, statistics)
-        if n == 0:
-            count = 1 + min(count - 1, _MOST_PRODUCTS // max(1, statistics.products))
         found = network.run(probe, outputs)
         values += sum(array.size for array in wanted)
         differing += sum(_differing(*pair) for pair in zip(wanted, found, strict=True))
+        ties = [statistics.ties[name] for name in proof.roundings]
+        enough = n >= _PROBES[0] and min(ties, default=_ENOUGH_TIES) >= _ENOUGH_TIES
+        # The next probe would cost as much as each so far.
+        costly = statistics.products * (n + 1) > _MOST_PRODUCTS * n
+        if differing or enough or costly or n == _PROBES[-1]:
+            break
     reach = {
         name: float(np.ldexp(largest, proof.units[name]).max()) / LIMIT
         for name, largest in statistics.largest.items()
     }
     seconds = time.perf_counter() - start
-    return Verdict(differing == 0, differing, values, statistics.ties, reach, seconds)
+    met = sum(statistics.ties.values())
+    return Verdict(differing == 0, differing, values, met, reach, seconds)
 
 
 def _differing(wanted: npt.NDArray[Any], found: npt.NDArray[Any]) -> int:

@@ -29,8 +29,8 @@ _COPIED = 1 << 22  # inputs of a convolution that are laid out for one matrix pr
 class Statistics:
     """What happened in the runs of a graph."""
 
-    ties: int = 0
-    """Values that lay half-way between two integers where they were rounded."""
+    ties: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Values that lay half-way between two integers, of each Round."""
     largest: dict[str, F64] = dataclasses.field(default_factory=dict)
     """The largest absolute output of each summing layer, by channel, `[C]`."""
     products: int = 0
@@ -77,12 +77,13 @@ class Reference:
                 continue
             found = _OPERATORS[node.op](self, node, values)
             if node.op == "Round":
-                statistics.ties += _ties(values[node.inputs[0]])
+                ties = _ties(values[node.inputs[0]])
+                statistics.ties[node.name] = statistics.ties.get(node.name, 0) + ties
             elif node.op in _SUMS:
                 largest = np.abs(found).max((0, *range(2, found.ndim)))
                 known = statistics.largest.get(node.name, largest)
                 statistics.largest[node.name] = np.maximum(known, largest)
-                statistics.products += self._products(node, values[node.inputs[0]], found)
+                statistics.products += self._products(node, values, found)
             values[node.outputs[0]] = found
         results = (values[name] for name in outputs)
         return [r if r.dtype == np.int32 else r.astype(np.float32) for r in results]
@@ -91,12 +92,11 @@ class Reference:
         name = node.inputs[k]
         return values[name] if name in values else self._constants[name].astype(np.float64)
 
-    def _products(self, node: Node, x: _Array, found: _Array) -> int:
-        weights = self._constants.get(node.inputs[1])
-        if node.op in ("Add", "Sub") or weights is None:
+    def _products(self, node: Node, values: Mapping[str, _Array], found: _Array) -> int:
+        if node.op in ("Add", "Sub"):
             return 0
-        cells = x if node.op == "ConvTranspose" else found
-        return int(weights.size * np.prod(cells.shape[2:]))
+        cells = values[node.inputs[0]] if node.op == "ConvTranspose" else found
+        return self._constants[node.inputs[1]].size * math.prod(cells.shape[2:])
 
     def _matrices(self, node: Node, group: int) -> F64:
         """A convolution's weights, one matrix a group.
@@ -213,7 +213,8 @@ class Reference:
 
     def _slice(self, node: Node, values: Mapping[str, _Array]) -> F64:
         x = values[node.inputs[0]]
-        return x[attributes.slices(node, self._constants, x.ndim)]
+        taken: F64 = x[attributes.slices(node, self._constants, x.ndim)]
+        return taken
 
     def _split(self, node: Node, values: Mapping[str, _Array]) -> list[F64]:
         x = values[node.inputs[0]]

@@ -134,9 +134,9 @@ def _chunks(count: int, size: int) -> Iterator[slice]:
 
 def _inputs_of(x: Values, groups: int, group: slice) -> tuple[I64, F64, F64, F64]:
     """What is known of the inputs of some groups, `[groups, inputs]` each."""
-    known = x.exponent, x.low, x.high, np.maximum(x.peak, x.largest)
-    exponent, low, high, peak = (array.reshape(groups, -1)[group] for array in known)
-    return exponent, low, high, peak
+    peak = np.maximum(x.peak, x.largest)
+    low, high, peak = (array.reshape(groups, -1)[group] for array in (x.low, x.high, peak))
+    return x.exponent.reshape(groups, -1)[group], low, high, peak
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,12 @@ import numpy.typing as npt
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
+MAX_CHANNELS = 1 << 16
+"""Channels of one tensor."""
+
+MAX_EXPONENT = 40
+"""Units of grids go from 2^-40 to 2^40."""
+
 _NO_BIT = 1 << 12  # stands for the lowest bit of 0: above that of any float
 
 
@@ -127,7 +133,7 @@ def merged(values: Values, groups: npt.NDArray[np.intp]) -> Values:
         low=(values.low[groups] * unit).min(1),
         high=(values.high[groups] * unit).max(1),
         peak=(values.peak[groups] * unit).max(1),
-        free=values.free[groups].any(1),
+        free=np.any(values.free[groups], axis=1),
         source="",
         scale=None,
     )

@@ -68,10 +68,10 @@ class OnnxRuntimeRunner:
     @property
     def identity(self) -> str:
         """See `fcmrt.runner.Runner.identity`."""
-        threads = self._options.threads or f"of {usable_cores()} cores all"
+        threads = self._options.threads or f"default of {usable_cores()}"
         return (
             f"onnxruntime {self._onnxruntime.__version__}, cpu {describe_processor()}, "
-            f"{threads} threads, {'optimised' if self._options.optimise else 'not optimised'}, "
+            f"threads {threads}, {'optimised' if self._options.optimise else 'not optimised'}, "
             f"{self._options.precision}"
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
+import sys
 
 import pytest
 
@@ -28,14 +30,23 @@ def test_json(run):
     assert found["kernels"]["active"] in found["kernels"]["available"]
     assert "CPUExecutionProvider" in found["providers"]
     assert set(found["libraries"]) == set(doctor.LIBRARIES)
+    assert set(found["runners"]) == {"onnxruntime", "torch"}
+    assert found["runners"]["onnxruntime"]["identity"].startswith("onnxruntime ")
 
 
 def test_report_names_the_extra_for_what_is_missing(run, monkeypatch, no_round_trip):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _: None)
     code, out, _ = run("doctor")
     assert code == 0
-    for extra in ("cpu", "demo", "export", "cuda", "tensorrt"):
+    for extra in ("cpu", "torch", "demo", "export", "cuda", "tensorrt"):
         assert f"pip install 'fcmrt[{extra}]'" in out
+
+
+def test_runners_are_named_or_the_reason_they_are_missing(run, monkeypatch, no_round_trip):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    _, out, _ = run("doctor")
+    assert re.search(r"runner onnxruntime +onnxruntime [\d.]+, cpu \S+", out)
+    assert re.search(r"runner torch +none: .*pip install 'fcmrt\[torch\]'", out)
 
 
 def test_two_onnxruntimes_are_called_broken(run, monkeypatch, no_round_trip):

@@ -12,7 +12,7 @@ from fcmrt.exact.proof import prove
 from fcmrt.exact.reference import Reference, Statistics
 from fcmrt.onnxgraph import read_graph
 
-from .graphs import Array, random_inputs, random_model
+from .graphs import Array, provable_model, random_inputs
 
 _SIDES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -28,7 +28,7 @@ def run_onnxruntime(model: bytes, inputs: dict[str, Array]) -> list[Array]:
 @settings(max_examples=150)
 @given(st.integers(0, 1 << 32), _SIDES)
 def test_proved_graphs_agree_and_keep_their_bounds(seed: int, side: tuple[int, int]) -> None:
-    model, channels = random_model(seed)
+    model, channels = provable_model(seed)
     graph = read_graph(model, "graph")
     proof = prove(graph, "graph")
     inputs = random_inputs(channels, seed, side)
@@ -48,7 +48,7 @@ def test_proved_graphs_agree_and_keep_their_bounds(seed: int, side: tuple[int, i
 @settings(max_examples=25)
 @given(st.integers(0, 1 << 32), _SIDES)
 def test_the_evaluator_of_onnx_agrees(seed: int, side: tuple[int, int]) -> None:
-    model, channels = random_model(seed)
+    model, channels = provable_model(seed)
     graph = read_graph(model, "graph")
     inputs = random_inputs(channels, seed, side)
     names = [port.name for port in graph.outputs]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...config import RuntimeOptions
 from ...errors import BackendUnavailableError, DeviceError
 from ...onnxgraph import read_graph
 from ...processor import describe_processor
+
+if TYPE_CHECKING:
+    from .network import TorchNetwork
 
 
 def import_torch() -> Any:
@@ -66,11 +69,11 @@ class TorchRunner:
             )
         else:
             threads = options.threads or torch.get_num_threads()
-            where = f"cpu {describe_processor()}, {threads} threads"
+            where = f"cpu {describe_processor()}, threads {threads}"
         optimised = "optimised" if options.optimise else "not optimised"
         return f"torch {torch.__version__}, {where}, {optimised}, {options.precision}"
 
-    def load(self, name: str, graph: bytes, *, exact: bool) -> Any:
+    def load(self, name: str, graph: bytes, *, exact: bool) -> TorchNetwork:
         """See `fcmrt.runner.Runner.load`."""
         from .network import TorchNetwork
         from .program import Placement

@@ -77,7 +77,13 @@ def _unsqueeze(site: Site) -> Function:
 
 @operator("Expand", 2, 2, plain=(1,))
 def _expand(site: Site) -> Function:
-    return lambda x, shape: x.expand(torch.broadcast_shapes(x.shape, shape))
+    def expand(x: Tensor, shape: list[int]) -> Tensor:
+        rank = max(x.ndim, len(shape))
+        own = [1] * (rank - x.ndim) + list(x.shape)
+        wanted = [1] * (rank - len(shape)) + shape
+        return x.expand([b if a == 1 else a for a, b in zip(own, wanted, strict=True)])
+
+    return expand
 
 
 @operator("Tile", 2, 2, plain=(1,))

@@ -25,7 +25,6 @@ class Site:
 
     Args:
         node: The node.
-        opset: Version of the operators.
         known: For each input its value, if that is known already, on the host.
         floats: The type of floating point in which the node works.
         error: Makes an error that names graph and node.
@@ -34,21 +33,15 @@ class Site:
     def __init__(
         self,
         node: Node,
-        opset: int,
         known: Sequence[Tensor | None],
         floats: Any,
         error: Callable[[str], EngineError],
     ) -> None:
         self.node = node
-        self.opset = opset
         self.floats = floats
         self.error = error
         self._known = known
         self._asked: set[str] = set()
-
-    def has(self, position: int) -> bool:
-        """Tells whether an optional input is there."""
-        return position < len(self.node.inputs) and self.node.inputs[position] != ""
 
     def known(self, position: int) -> Tensor | None:
         """Gives an input's value, on the host, if it is known; None also if it is not there."""

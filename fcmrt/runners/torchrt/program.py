@@ -109,15 +109,15 @@ class Program:
         for call in self._calls:
             try:
                 result = call.function(*[registers[slot] for slot in call.reads])
+                if isinstance(call.writes, int):
+                    registers[call.writes] = result
+                else:
+                    for slot, value in zip(call.writes, result, strict=True):
+                        registers[slot] = value
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # PyTorch raises whatever it likes
                 raise EngineError(f"{self.place}: {call.who} fails in PyTorch: {error}") from error
-            if isinstance(call.writes, int):
-                registers[call.writes] = result
-            else:
-                for slot, value in zip(call.writes, result, strict=True):
-                    registers[slot] = value
             for slot in call.drops:
                 registers[slot] = None
         return registers
@@ -146,7 +146,7 @@ class _Builder:
         self._moved: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         for node in graph.nodes:
-            self._node(node, graph.opset)
+            self._node(node)
 
     def _folded(self, value: Tensor) -> Tensor:
         return value.to(self._folding) if value.is_floating_point() else value
@@ -155,7 +155,7 @@ class _Builder:
         self.registers.append(value)
         return len(self.registers) - 1
 
-    def _node(self, node: Node, opset: int) -> None:
+    def _node(self, node: Node) -> None:
         def error(message: str) -> EngineError:
             return EngineError(f"{self._place}: node {node.name!r} ({node.op}): {message}")
 
@@ -171,7 +171,7 @@ class _Builder:
         values = [name for i, name in named if i not in operator.plain]
         on_host = not any(name in self._on_device for name in values)
         floats = self._folding if on_host else self._placement.floats
-        site = Site(node, opset, known, floats, error)
+        site = Site(node, known, floats, error)
         function = operator.make(site)
         site.close()
         if all(name in self._known for _, name in named):
@@ -206,11 +206,11 @@ class _Builder:
         try:
             with torch.inference_mode():
                 result = function(*values)
+            results = result if operator.several else [result]
+            for name, value in zip(node.outputs, results, strict=True):
+                self._known[name] = self._folded(value)
         except Exception as problem:  # PyTorch raises whatever it likes
             raise error(f"fails in PyTorch: {problem}") from problem
-        results = result if operator.several else [result]
-        for name, value in zip(node.outputs, results, strict=True):
-            self._known[name] = self._folded(value)
 
     def _plain(self, name: str) -> int:
         """Gives the register that holds a value as Python numbers."""
