@@ -192,6 +192,8 @@ LAYOUT = [
     Case("Slice", [X], [ints(1), ints(5), ints(1)]),
     Case("Slice", [X], [ints(0, -4), ints(1 << 62, -1), ints(-2, 3), ints(2, 1)]),
     Case("Slice", [X], [ints(0, 2), ints(1, 100)]),
+    Case("Slice", [X], [ints(-1, 0), ints(-(1 << 62), 4), ints(1, 2), ints(-1, 3)]),
+    Case("Slice", [X], [ints(99, 3), ints(2, 0), ints(2, -1), ints(-2, -1)]),
     Case("Pad", [X], [ints(0, 0, 1, 2, 0, 1, 3, 0)]),
     Case("Pad", [X], [ints(0, 0, 1, 2, 0, 1, 3, 0), np.float32(2.5)]),
     Case("Pad", [X], [ints(0, 0, 1, 2, 0, 0, 3, 0)], {"mode": "edge"}),

@@ -118,7 +118,12 @@ def _slice(site: Site) -> Function:
         axes = range(len(starts)) if axes is None else axes
         steps = [1] * len(starts) if steps is None else steps
         for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-            index[axis] = slice(start, end, step)
+            part = slice(start, end, step)
+            if step > 0:
+                index[axis] = part
+            else:  # PyTorch has no slices that run backwards
+                places = list(range(*part.indices(x.shape[axis])))
+                x = x.index_select(axis, torch.tensor(places, dtype=torch.int64, device=x.device))
         return x[tuple(index)]
 
     return cut
