@@ -26,11 +26,21 @@ class CodingParams:
     More lanes and segments decode faster. See `docs/format.md`, section 5.
     """
 
+    check_bits: int = 16
+    """Least bits of a packet's check over its integers, 16 or 32; only exact engines have less
+    than 32.
+
+    With 32 even the smallest packet has two lanes, which costs about 3 bytes. The stream header
+    does not tell it, each packet's number of lanes does.
+    """
+
     def __post_init__(self) -> None:
         if not 1 <= self.overhead_permille <= 1000:
             raise ConfigError(
                 f"overhead_permille is {self.overhead_permille}; it must be 1 to 1000"
             )
+        if self.check_bits not in (16, 32):
+            raise ConfigError(f"check_bits is {self.check_bits}; it must be 16 or 32")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +65,16 @@ class RuntimeOptions:
     """
 
     threads: int | None = None
-    """Threads of one network run; None: the library's own choice (one per core)."""
+    """Threads of one network run, threads that share the segments of a large packet, and pictures
+    of a batch that are worked on at the same time; None: one per core, of networks the library's
+    own choice."""
 
     kernels: str | None = None
     """Name of the implementation of coder and quantiser, of those that `fcmrt doctor` lists; None:
-    the fastest."""
+    the one that the environment variable FCMRT_KERNELS names, else the fastest.
+
+    For machines where the fastest by name is not: where vectors gather slowly, try `avx2` or
+    `scalar`."""
 
     cache_dir: str | None = None
     """Folder for what was found out about this machine, such as which runners are exact; None:

@@ -6,12 +6,21 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from .arrays import FloatArray, as_features, as_numpy
-from .bitstream import FeatureDType, Geometry, LevelSpec, PacketHead, StreamHeader, write_packet
+from .arrays import FloatArray, as_features, as_numpy, as_writable_bytes
+from .bitstream import (
+    FeatureDType,
+    Geometry,
+    LevelSpec,
+    PacketHead,
+    StreamHeader,
+    write_packet,
+    write_packet_into,
+)
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
 from .executor import RUNNER_NOTE, Walk, executor_for, runner_digest
+from .kernels.api import CodedPayload
 from .observe import Recorder, StageClock
 from .packet import Packet
 from .schedule import Code, Dequantize, Quantize, Run
@@ -64,7 +73,8 @@ class Encoder:
         self._time_base = time_base
         self._recorder = recorder
         # The check over the integers has 16 bits with one lane and 32 with more.
-        self._least_lanes = 1 if engine.manifest.profile == "exact" else 2
+        exact = engine.manifest.profile == "exact"
+        self._least_lanes = 1 if exact and self.params.check_bits == 16 else 2
         self._code_order = [s.latent for s in engine.manifest.encode if isinstance(s, Code)]
 
     @property
@@ -136,15 +146,62 @@ class Encoder:
         clock = StageClock(self._recorder)
         levels = self._take(features)
         if levels[0].ndim == 3:
-            return self._encode_picture([level[None] for level in levels], d, pts, clock)
-        packets = []
-        for n in range(levels[0].shape[0]):
+            packet = self._encode_picture([level[None] for level in levels], d, pts, clock)
+            clock.report()
+            return packet
+
+        def encode_item(n: int) -> tuple[Packet, StageClock]:
+            item_clock = StageClock(self._recorder) if n else clock
             item_pts = None if pts is None else pts + n
-            packets.append(
-                self._encode_picture([level[n : n + 1] for level in levels], d, item_pts, clock)
-            )
-            clock = StageClock(self._recorder)
+            item = [level[n : n + 1] for level in levels]
+            return self._encode_picture(item, d, item_pts, item_clock), item_clock
+
+        packets = []
+        for packet, item_clock in self._executor.map(encode_item, range(levels[0].shape[0])):
+            item_clock.report()
+            packets.append(packet)
         return packets
+
+    def encode_into(
+        self,
+        features: Any,
+        buffer: Any,
+        *,
+        quality: float | None = None,
+        step: int | None = None,
+    ) -> int:
+        """Encodes one picture's features into the caller's memory.
+
+        Args:
+            features: As for `encode`, without a batch.
+            buffer: Writable, contiguous, bytes-like; borrowed until the call returns. The packet
+                is written to its beginning, and nothing behind it.
+            quality: As for `encode`.
+            step: As for `encode`.
+
+        Returns:
+            The packet's length in bytes; its bytes are those that `encode` gives.
+
+        Raises:
+            ShapeError: The buffer is too small, the text tells the length that is needed and
+                nothing was written; or the features are a batch.
+            DTypeError: The buffer cannot be written to.
+            FcmrtError: As for `encode`.
+        """
+        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
+        target = as_writable_bytes(buffer, "buffer")
+        clock = StageClock(self._recorder)
+        levels = self._take(features)
+        if levels[0].ndim != 3:
+            raise ShapeError("a buffer takes one picture's packet; these features are a batch")
+        head, payload = self._code(self._walk([level[None] for level in levels], d, clock), clock)
+        size = write_packet_into(
+            target, head, payload.segments, payload.escapes, self.engine.digest
+        )
+        clock.lap("pack")
+        clock.stop()
+        clock.report()
+        return size
 
     def walk(self, features: Any, *, quality: float | None = None, step: int | None = None) -> Walk:
         """Takes one picture's features as far as their integers; `code` goes on from there.
@@ -182,7 +239,7 @@ class Encoder:
         Raises:
             ConfigError: Its integers are not such as this engine codes.
         """
-        return self._code(walk, pts, StageClock(None))
+        return self._packet(walk, pts, StageClock(None))
 
     def _choose_step(self, quality: float | None, step: int | None) -> int:
         manifest = self.engine.manifest
@@ -235,6 +292,13 @@ class Encoder:
             )
         return levels
 
+    def _encode_picture(
+        self, levels: list[FloatArray], d: int, pts: int | None, clock: StageClock
+    ) -> Packet:
+        packet = self._packet(self._walk(levels, d, clock), pts, clock)
+        clock.stop()
+        return packet
+
     def _walk(self, levels: list[FloatArray], d: int, clock: StageClock) -> Walk:
         """Takes one picture (`[1, C, H, W]` by level) as far as its integers."""
         manifest = self.engine.manifest
@@ -252,19 +316,27 @@ class Encoder:
                 walk.dequantize(step)
         return walk
 
-    def _encode_picture(
-        self, levels: list[FloatArray], d: int, pts: int | None, clock: StageClock
-    ) -> Packet:
-        packet = self._code(self._walk(levels, d, clock), pts, clock)
-        clock.stop()
+    def _packet(self, walk: Walk, pts: int | None, clock: StageClock) -> Packet:
+        head, payload = self._code(walk, clock)
+        packet = Packet(
+            write_packet(head, payload.segments, payload.escapes, self.engine.digest),
+            pts=pts,
+            elements=sum(
+                spec.channels * rows * columns
+                for spec, (rows, columns) in zip(self._features, walk.sizes, strict=True)
+            ),
+        )
+        clock.lap("pack")
         return packet
 
-    def _code(self, walk: Walk, pts: int | None, clock: StageClock) -> Packet:
-        """Codes a walk's integers."""
-        code_steps = walk.code_steps(self._code_order)
-        coder = self._executor.kernels
-        lanes, segments = coder.plan(code_steps, self.params.overhead_permille, self._least_lanes)
-        payload = coder.encode(code_steps, lanes, segments, walk.check(self._code_order))
+    def _code(self, walk: Walk, clock: StageClock) -> tuple[PacketHead, CodedPayload]:
+        """Everything that a packet needs but its bytes."""
+        lanes, payload = self._executor.kernels.pack(
+            walk.code_steps(self._code_order),
+            self.params.overhead_permille,
+            self._least_lanes,
+            walk.check(self._code_order),
+        )
         clock.lap("code")
 
         strides = [f.stride for f in self._features]
@@ -277,13 +349,4 @@ class Encoder:
             words=payload.words,
             escape_bytes=len(payload.escapes),
         )
-        packet = Packet(
-            write_packet(head, payload.segments, payload.escapes, self.engine.digest),
-            pts=pts,
-            elements=sum(
-                spec.channels * rows * columns
-                for spec, (rows, columns) in zip(self._features, walk.sizes, strict=True)
-            ),
-        )
-        clock.lap("pack")
-        return packet
+        return head, payload

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,15 @@ from .errors import EngineError, InexactRunnerError
 from .exact import Question, VerdictCache, bring_up, cache_folder
 from .kernels.api import I32, CodeStep, Indexes, PreparedTables
 from .observe import StageClock
+from .processor import usable_cores
 from .runner import Network, make_runner
 from .schedule import Dequantize, Run
 from .spec import UNIT_STEP, LatentSpec, Size, margins, tensor_size
 
 _PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Executor:
@@ -39,7 +44,8 @@ class Executor:
 
     def __init__(self, engine: Engine, options: RuntimeOptions) -> None:
         self.engine = engine
-        self.kernels = kernels.get(options.kernels)
+        self._threads = min(options.threads or usable_cores(), kernels.MAX_THREADS)
+        self.kernels = kernels.get(options.kernels, self._threads)
         self._runner = make_runner(options)
         self._tables = {
             name: self.kernels.prepare(engine.tables(name)) for name in engine.manifest.tables
@@ -108,6 +114,21 @@ class Executor:
                     )
                 self._verdicts.keep(question, verdict)
             self._passed.add(key)
+
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Does the work for every picture of a batch, on as many threads as the options say.
+
+        Returns:
+            The results, in order. The first failure, in that order, is raised in its place; work
+            that has begun is waited for, the rest is left.
+        """
+        items = list(items)
+        threads = min(self._threads, len(items))
+        if threads <= 1:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(threads, "fcmrt") as pool:
+            yield from pool.map(work, items)
 
     def tables(self, latent: LatentSpec) -> PreparedTables:
         """Returns the prepared tables of a latent."""

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fcmrt import CodingParams, Encoder
+from fcmrt import CodingParams, Decoder, Encoder
 from fcmrt.errors import ConfigError, DeviceError, DTypeError, FcmrtError, ShapeError
 from fcmrt.observe import StageTimes
 from tests import engines
@@ -108,6 +108,21 @@ def test_overhead_buys_lanes() -> None:
     few = Encoder(engine, params=CodingParams(overhead_permille=1)).encode(features)
     many = Encoder(engine, params=CodingParams(overhead_permille=1000)).encode(features)
     assert (many[0] & 7) > (few[0] & 7)
+
+
+def test_a_check_of_32_bits_takes_two_lanes() -> None:
+    """F-7: the least number of lanes, of an exact engine."""
+    engine = engines.tiny_hyperprior()
+    assert engine.manifest.profile == "exact"
+    features = random_features(engine, (4, 4))
+    short = Encoder(engine).encode(features)
+    long = Encoder(engine, params=CodingParams(check_bits=32)).encode(features)
+    assert (short[0] & 7, long[0] & 7) == (0, 1)
+    for packet in (short, long):
+        Decoder(engine).integers(packet)
+    for wrong in (8, 0, 64):
+        with pytest.raises(ConfigError, match="16 or 32"):
+            CodingParams(check_bits=wrong)
 
 
 def test_recorder_is_told_every_stage() -> None:

@@ -176,7 +176,9 @@ def test_kernels_with_a_fault_are_found(
     monkeypatch.setattr(
         fcmrt.executor.kernels,
         "get",
-        lambda name=None: Faulty(real(name)) if name == "scalar" else real(name),
+        lambda name, threads: (
+            Faulty(real(name, threads)) if name == "scalar" else real(name, threads)
+        ),
     )
     engine = Engine.load(engines.hyperprior_parts().pack())  # nobody else's executors
     found = checked(engine, configurations=[])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..config import RUNNERS, RuntimeOptions
-from ..errors import BackendUnavailableError
+from ..errors import BackendUnavailableError, ConfigError
 from ..processor import processor_features, processor_listing
 from .text import print_json, table
 
@@ -104,10 +104,16 @@ def _runners() -> dict[str, dict[str, Any]]:
 def _kernels() -> dict[str, Any]:
     from .. import kernels
 
+    found: dict[str, Any] = {
+        "available": kernels.available(),
+        "active": None,
+        "forced_by": kernels.VARIABLE if os.environ.get(kernels.VARIABLE) else None,
+    }
     try:
-        return {"available": kernels.available(), "active": kernels.get().name}
-    except BackendUnavailableError as error:
-        return {"available": kernels.available(), "active": None, "error": str(error)}
+        found["active"] = kernels.get().name
+    except (BackendUnavailableError, ConfigError) as error:
+        found["error"] = str(error)
+    return found
 
 
 def _library(module: str) -> dict[str, Any]:
@@ -190,8 +196,11 @@ def _report(found: dict[str, Any]) -> str:
     rows = [*found["versions"].items()]
     rows.append(("cpu", f"{cpu['name']}, {cpu['cores']} cores"))
     rows.append(("cpu features", " ".join(cpu["features"]) or "not known"))
-    names = [f"{n} (active)" if n == kernels["active"] else n for n in kernels["available"]]
+    forced = kernels["forced_by"]
+    active = f"active, by {forced}" if forced else "active"
+    names = [f"{n} ({active})" if n == kernels["active"] else n for n in kernels["available"]]
     rows.append(("kernels", ", ".join(names)))
+    rows.append(("", "others: RuntimeOptions(kernels=...), or the environment: FCMRT_KERNELS=..."))
     for module, library in found["libraries"].items():
         rows.append((module, _library_row(library)))
     for name, runner in found["runners"].items():

@@ -45,8 +45,8 @@ class CoderStages:
                 self._quantize(step.latent, encoding)
             elif isinstance(step, Dequantize):
                 self._dequantize("encode", step, encoding)
-        payload, lanes = self._encode(encoding)
-        self._decode(payload, lanes, decoding)
+        lanes, payload = self._encode(encoding)
+        self._decode(lanes, payload, decoding)
         for step in self._manifest.decode:
             if isinstance(step, Dequantize):
                 self._dequantize("decode", step, decoding)
@@ -64,21 +64,24 @@ class CoderStages:
         self._stages.timed(stage, lambda: probe.dequantize(step))
         stage.compare(walk.tensors[step.output], probe.tensors[step.output])
 
-    def _encode(self, walk: Walk) -> tuple[CodedPayload, int]:
-        """Codes with both; returns what the reference coded, and its number of lanes."""
+    def _encode(self, walk: Walk) -> tuple[int, CodedPayload]:
+        """Codes with both; returns the reference's number of lanes and what it coded."""
         stage = self._stages.of(self.name, "encode", "code", exact=True)
         probe = self._probe(walk)
-        coded, lanes = self._coded(self._reference.kernels, walk)
-        found, _ = self._stages.timed(stage, lambda: self._coded(self._executor.kernels, probe))
+        lanes, coded = self._coded(self._reference.kernels, walk)
+        _, found = self._stages.timed(stage, lambda: self._coded(self._executor.kernels, probe))
         stage.compare(_numbers(coded), _numbers(found))
-        return coded, lanes
+        return lanes, coded
 
-    def _coded(self, kernels: Kernels, walk: Walk) -> tuple[CodedPayload, int]:
-        steps = walk.code_steps(self._order)
-        lanes, segments = kernels.plan(steps, CodingParams().overhead_permille, _LANES)
-        return kernels.encode(steps, lanes, segments, walk.check(self._order)), lanes
+    def _coded(self, kernels: Kernels, walk: Walk) -> tuple[int, CodedPayload]:
+        return kernels.pack(
+            walk.code_steps(self._order),
+            CodingParams().overhead_permille,
+            _LANES,
+            walk.check(self._order),
+        )
 
-    def _decode(self, payload: CodedPayload, lanes: int, walk: Walk) -> None:
+    def _decode(self, lanes: int, payload: CodedPayload, walk: Walk) -> None:
         """Decodes what the reference coded, latent by latent, given the reference's priors."""
         kernels = self._executor.kernels
         decoder = kernels.decoder(payload.segments, payload.words, payload.escapes, lanes)
@@ -114,4 +117,4 @@ class CoderStages:
 def _numbers(payload: CodedPayload) -> npt.NDArray[np.uint8]:
     """All bytes of a payload, the sizes of its parts in front."""
     sizes = np.array([len(payload.escapes), *payload.words], "<u4").tobytes()
-    return np.frombuffer(sizes + payload.segments + payload.escapes, np.uint8)
+    return np.frombuffer(b"".join((sizes, payload.segments, payload.escapes)), np.uint8)

@@ -113,13 +113,13 @@ struct Avx2 {
 };
 
 Status decode_avx2(const TableView& view, u32 lanes, Segment* segments, u32 count,
-                   const u16* tables, u64 m, i32* out, bool& escaped) {
+                   bool& escaped) {
   // One vector at a time waits for its gathers longer than 8 lanes take one by one.
   if (lanes < 16 || !view.origins) {
-    return kScalarLoops.decode(view, lanes, segments, count, tables, m, out, escaped);
+    return kScalarLoops.decode(view, lanes, segments, count, escaped);
   }
   const auto decode = lanes == 16 ? decode_vectors<Avx2, 2> : decode_vectors<Avx2, 4>;
-  return decode(view, segments, count, tables, m, out, escaped);
+  return decode(view, segments, count, escaped);
 }
 
 }  // namespace

@@ -89,15 +89,15 @@ struct Avx512 {
 };
 
 Status decode_avx512(const TableView& view, u32 lanes, Segment* segments, u32 count,
-                     const u16* tables, u64 m, i32* out, bool& escaped) {
+                     bool& escaped) {
   if (lanes < 16 || !view.origins) {
-    return kScalarLoops.decode(view, lanes, segments, count, tables, m, out, escaped);
+    return kScalarLoops.decode(view, lanes, segments, count, escaped);
   }
   const auto decode =
       view.count <= kOriginsInRegisters
           ? (lanes == 16 ? decode_vectors<Avx512<true>, 1> : decode_vectors<Avx512<true>, 2>)
           : (lanes == 16 ? decode_vectors<Avx512<false>, 1> : decode_vectors<Avx512<false>, 2>);
-  return decode(view, segments, count, tables, m, out, escaped);
+  return decode(view, segments, count, escaped);
 }
 
 template <class Index>

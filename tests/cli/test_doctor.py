@@ -34,6 +34,25 @@ def test_json(run):
     assert found["runners"]["onnxruntime"]["identity"].startswith("onnxruntime ")
 
 
+def test_kernels_that_the_environment_names(run, monkeypatch, no_round_trip):
+    monkeypatch.setenv("FCMRT_KERNELS", "scalar")
+    _, out, _ = run("doctor")
+    assert "scalar (active, by FCMRT_KERNELS)" in out
+    _, out, _ = run("doctor", "--json")
+    found = json.loads(out)["kernels"]
+    assert (found["active"], found["forced_by"]) == ("scalar", "FCMRT_KERNELS")
+    monkeypatch.delenv("FCMRT_KERNELS")
+    _, out, _ = run("doctor")
+    assert f"{found['available'][0]} (active)" in out
+    assert "RuntimeOptions(kernels=...)" in out
+
+
+def test_kernels_that_are_not_there_are_told(run, monkeypatch, no_round_trip):
+    monkeypatch.setenv("FCMRT_KERNELS", "mmx")
+    _, out, _ = run("doctor")
+    assert "FCMRT_KERNELS names the kernels 'mmx'" in out
+
+
 def test_report_names_the_extra_for_what_is_missing(run, monkeypatch, no_round_trip):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _: None)
     code, out, _ = run("doctor")

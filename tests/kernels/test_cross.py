@@ -132,6 +132,18 @@ def test_reciprocals_are_exact():
             assert x * reciprocal >> 46 == x // freq
 
 
+def test_the_environment_names_kernels(monkeypatch):
+    monkeypatch.setenv(kernels.VARIABLE, "scalar")
+    assert kernels.get().name == "scalar"
+    assert kernels.get("reference").name == "reference"
+    monkeypatch.setenv(kernels.VARIABLE, "")
+    assert kernels.get().name == kernels.available()[0]
+    monkeypatch.setenv(kernels.VARIABLE, "neon2")
+    with pytest.raises(ConfigError, match=r"FCMRT_KERNELS.*neon2"):
+        kernels.get()
+    assert kernels.get("scalar").name == "scalar"
+
+
 def test_plans(cases, implementations):
     """F-7: every implementation chooses the same lanes and segments."""
     rng = np.random.default_rng(7)
@@ -158,7 +170,7 @@ def test_costs_of_every_frequency(cases):
         prepared = native.prepare(tables)
         for i, f in enumerate(freqs):
             step = (symbols[i : i + 1], indexes[i : i + 1], prepared, 0)
-            assert measure([step]) == (0, 14 * 256 - reference.log2_q8(f), 1)
+            assert measure([step], 1) == (0, 14 * 256 - reference.log2_q8(f), 1)
 
 
 def test_threads_share_tables(cases, implementations):
@@ -252,6 +264,6 @@ def test_processors_without_vectors(monkeypatch):
     """What a processor cannot run is refused by name, and not chosen by default."""
     monkeypatch.setattr(_cpu, "loops", {"scalar": _cpu.loops("scalar")}.get)
     assert kernels.available() == ["scalar", "reference"]
-    assert kernels.get.__wrapped__().name == "scalar"
+    assert kernels._get.__wrapped__(None, 1).name == "scalar"
     with pytest.raises(BackendUnavailableError, match="it can run scalar"):
-        kernels.get.__wrapped__("avx512")
+        kernels._get.__wrapped__("avx512", 1)
