@@ -59,12 +59,12 @@ def verify(
     stages = Stages(repeats)
     networks = [NetworkStages(engine, chosen, stages) for chosen in configurations]
     coders = [CoderStages(engine, name, stages) for name in kernels.available()[:-1]]
+    compared: list[NetworkStages | CoderStages] = [*networks, *coders]
     for number, features in enumerate(pictures, 1):
         progress(f"picture {number}: reference")
         encoding = encoder.walk(features)
         decoding = _decode(engine, encoding)
-        one: NetworkStages | CoderStages
-        for one in (*networks, *coders):
+        for one in compared:
             progress(f"picture {number}: {one.name}")
             one.compare(encoding, decoding)
     return Verification(
