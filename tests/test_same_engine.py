@@ -27,7 +27,7 @@ def test_the_header_tells_the_runner(header: StreamHeader) -> None:
     (note,) = header.notes
     assert note[0] == "runner"
     assert note[1].startswith("onnxruntime ")
-    assert "1 threads" in note[1]
+    assert "threads 1" in note[1]
     assert header.runner_digest == hashlib.sha256(note[1].encode()).digest()
     assert header.profile == "same-engine"
     assert read_header(write_header(header))[0] == header
@@ -52,7 +52,7 @@ def test_another_runner_is_refused_by_name(header: StreamHeader) -> None:
     error = caught.value
     assert isinstance(error, EngineError)
     assert error.wanted == header.notes[0][1]
-    assert "2 threads" in error.found
+    assert "threads 2" in error.found
     assert error.wanted in str(error)
     assert error.found in str(error)
 

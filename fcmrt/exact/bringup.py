@@ -76,7 +76,7 @@ def bring_up(
         seed: Of the probes.
 
     Raises:
-        EngineError: The network fails.
+        EngineError: The graph does not work at these shapes.
 
     Cost: 4 to 32 probes, fewer where the graph is large at these shapes; each takes a run of the
         network and one of the reference.
@@ -85,8 +85,8 @@ def bring_up(
     reference, statistics = Reference(graph), Statistics()
     differing = values = 0
     for n, probe in enumerate(make_probes(graph, proof, shapes, seed), start=1):
-        wanted = reference.run(probe, outputs, statistics)
         found = network.run(probe, outputs)
+        wanted = reference.run(probe, outputs, statistics)
         values += sum(array.size for array in wanted)
         differing += sum(_differing(*pair) for pair in zip(wanted, found, strict=True))
         ties = [statistics.ties[name] for name in proof.roundings]

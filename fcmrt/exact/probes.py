@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -137,11 +138,7 @@ def _drives(graph: Graph, ranges: Mapping[str, InputRange]) -> Iterator[_Drive]:
 def _layer_drives(
     graph: Graph, node: Node, source: _Origins, ranges: Mapping[str, InputRange]
 ) -> Iterator[_Drive]:
-    stored = graph.constants.get(node.inputs[1])
-    if stored is None:  # kept in float16 and cast
-        cast = next(n for n in graph.nodes if node.inputs[1] in n.outputs)
-        stored = graph.constants[cast.inputs[0]]
-    weights = stored.astype(np.float32)
+    weights = _stored(graph, node.inputs[1]).astype(np.float32)
     form = attributes.convolution(node)
     transposed = node.op == "ConvTranspose"
     grouped, phases = grouped_weights(weights, form, transposed)
@@ -166,3 +163,10 @@ def _layer_drives(
                 )
                 pattern[channel] = signs[k]
         yield drive
+
+
+def _stored(graph: Graph, name: str) -> npt.NDArray[Any]:
+    """A constant, through the cast from float16 that it may be kept behind."""
+    while name not in graph.constants:
+        name = next(node.inputs[0] for node in graph.nodes if name in node.outputs)
+    return graph.constants[name]

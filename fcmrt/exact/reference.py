@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from ..onnxgraph import Graph, Node
 from ..onnxwire import FLOAT32
 from . import attributes
+from .attributes import refusal
 from .values import F64
 
 _Array = npt.NDArray[Any]
@@ -65,28 +66,37 @@ class Reference:
         Returns:
             The outputs in the order asked for, float32 or int32; owned by the caller. What every
             runner must give, bit by bit, but for the sign of zero.
+
+        Raises:
+            EngineError: The graph does not work at these sizes.
         """
         statistics = statistics or Statistics()
         values: dict[str, _Array] = {n: np.asarray(a, np.float64) for n, a in inputs.items()}
         for node in self._graph.nodes:
-            if node.inputs[0] in self._constants and node.op in ("Cast", "Identity"):
-                self._constants[node.outputs[0]] = self._constants[node.inputs[0]]
-                continue
-            if node.op == "Split":
-                values.update(zip(node.outputs, self._split(node, values), strict=True))
-                continue
-            found = _OPERATORS[node.op](self, node, values)
-            if node.op == "Round":
-                ties = _ties(values[node.inputs[0]])
-                statistics.ties[node.name] = statistics.ties.get(node.name, 0) + ties
-            elif node.op in _SUMS:
-                largest = np.abs(found).max((0, *range(2, found.ndim)))
-                known = statistics.largest.get(node.name, largest)
-                statistics.largest[node.name] = np.maximum(known, largest)
-                statistics.products += self._products(node, values, found)
-            values[node.outputs[0]] = found
+            try:
+                self._step(node, values, statistics)
+            except ValueError as error:  # NumPy's, about shapes
+                raise refusal(node, f"does not fit the sizes of its inputs: {error}") from error
         results = (values[name] for name in outputs)
         return [r if r.dtype == np.int32 else r.astype(np.float32) for r in results]
+
+    def _step(self, node: Node, values: dict[str, _Array], statistics: Statistics) -> None:
+        if node.inputs[0] in self._constants and node.op in ("Cast", "Identity"):
+            self._constants[node.outputs[0]] = self._constants[node.inputs[0]]
+            return
+        if node.op == "Split":
+            values.update(zip(node.outputs, self._split(node, values), strict=True))
+            return
+        found = _OPERATORS[node.op](self, node, values)
+        if node.op == "Round":
+            ties = _ties(values[node.inputs[0]])
+            statistics.ties[node.name] = statistics.ties.get(node.name, 0) + ties
+        elif node.op in _SUMS:
+            largest = np.abs(found).max((0, *range(2, found.ndim)))
+            known = statistics.largest.get(node.name, largest)
+            statistics.largest[node.name] = np.maximum(known, largest)
+            statistics.products += self._products(node, values, found)
+        values[node.outputs[0]] = found
 
     def _input(self, node: Node, k: int, values: Mapping[str, _Array]) -> _Array:
         name = node.inputs[k]
@@ -208,7 +218,7 @@ class Reference:
         blocks = attributes.depth_to_space(node, x.shape[1])
         channels, block, _ = blocks.shape
         rows, columns = x.shape[2:]
-        tiles = x[0, blocks.reshape(-1)].reshape(channels, block, block, rows, columns)
+        tiles: F64 = x[0, blocks.reshape(-1)].reshape(channels, block, block, rows, columns)
         return tiles.transpose(0, 3, 1, 4, 2).reshape(1, channels, rows * block, columns * block)
 
     def _slice(self, node: Node, values: Mapping[str, _Array]) -> F64:

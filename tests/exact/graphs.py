@@ -54,7 +54,11 @@ class Maker:
 
     def conv(self, x: str, weights: Array, bias: Array | None = None, **attributes: Any) -> str:
         kind = attributes.pop("kind", "Conv")
-        stored = [self.constant(weights)]
+        if attributes.pop("half", False):
+            half = self.constant(weights, np.float16)
+            stored = [self.op("Cast", half, to=TensorProto.FLOAT)]
+        else:
+            stored = [self.constant(weights)]
         stored += [] if bias is None else [self.constant(bias)]
         return self.op(kind, x, *stored, **attributes)
 
@@ -154,6 +158,7 @@ def _random_layer(g: Maker, x: str, channels: int) -> tuple[str, int]:
                 "dilations": [dilation] * 2,
                 "pads": [span // 2, span // 2, span - span // 2, span - span // 2],
                 "group": group,
+                "half": rng.random() < 0.3,
             }
             if transposed:
                 attributes |= {"kind": "ConvTranspose", "output_padding": [stride - 1] * 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -231,12 +232,17 @@ def test_wrong_types_and_shapes_differ(change: Callable[[Array], Array]) -> None
     assert verdict.differing == verdict.values > 0
 
 
-@settings(max_examples=40)
+@pytest.mark.parametrize("runner", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("optimise", [True, False])
+@settings(max_examples=25)
 @given(st.integers(0, 1 << 32), st.tuples(st.integers(1, 20), st.integers(1, 20)))
-def test_onnxruntime_is_exact(seed: int, side: tuple[int, int]) -> None:
+def test_runners_are_exact(
+    runner: Literal["onnxruntime", "torch"], optimise: bool, seed: int, side: tuple[int, int]
+) -> None:
+    pytest.importorskip(runner)
     model, _ = provable_model(seed)
-    network = make_runner(RuntimeOptions(threads=1)).load("graph", model, exact=True)
-    assert verdict_of(model, network, side).exact
+    options = RuntimeOptions(runner=runner, threads=1, optimise=optimise)
+    assert verdict_of(model, make_runner(options).load("graph", model, exact=True), side).exact
 
 
 def test_large_shapes_take_fewer_probes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import onnxruntime
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
+from fcmrt.errors import EngineError
 from fcmrt.exact.proof import prove
 from fcmrt.exact.reference import Reference, Statistics
 from fcmrt.onnxgraph import read_graph
 
-from .graphs import Array, provable_model, random_inputs
+from .graphs import Array, Maker, provable_model, random_inputs
 
 _SIDES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -56,3 +58,11 @@ def test_the_evaluator_of_onnx_agrees(seed: int, side: tuple[int, int]) -> None:
     evaluator = ReferenceEvaluator(model)
     (found,) = evaluator.run(None, inputs)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_sizes_that_do_not_fit_are_refused_by_name() -> None:
+    g = Maker(np.random.default_rng(0))
+    x = g.conv(g.whole(g.input("x", 1, 2, "H", "W"), -9, 9), np.ones((1, 2, 3, 3)))
+    graph = g.graph({x: "float32"})
+    with pytest.raises(EngineError, match=rf"layer '{x}' \(Conv\): does not fit the sizes"):
+        Reference(graph).run({"x": np.ones((1, 2, 2, 5), np.float32)}, [f"{x}_out"])
