@@ -283,7 +283,7 @@ def require_payload(segments: Any, words: Sequence[int], lanes: int) -> None:
         raise BitstreamError(f"{len(words)} segments are not allowed; there are 1 to 256")
     if min(words) < 0:
         raise BitstreamError("a segment has a negative number of words")
-    wanted = sum(4 * lanes + 2 * count for count in words)
+    wanted = 4 * lanes * len(words) + 2 * sum(words)
     found = memoryview(segments).nbytes
     if found < wanted:
         raise TruncatedError(f"the segments have {found} bytes; their word counts ask for {wanted}")

@@ -6,9 +6,6 @@
 namespace fcmrt::cpu {
 namespace {
 
-// A thread is worth waking for so many symbols.
-constexpr std::size_t kLeastShare = 1 << 15;
-
 // Segments to a task: vector loops decode two in turns.
 constexpr u32 kTogether = 2;
 
@@ -174,7 +171,7 @@ Status Decoder::step(Indexes indexes, const Prepared& tables, u32 skip, OutSymbo
   if (status_ != Status::ok) return status_;
   const u32 count = u32(work_->segments.size());
   const u32 tasks = (count + kTogether - 1) / kTogether;
-  const u32 threads = std::min(how_.threads, u32(indexes.count / kLeastShare) + 1);
+  const u32 threads = threads_for(indexes.count, how_.threads);
   if (work_->before.empty()) work_->before.resize(1);
   const Places places(indexes, skip, count, threads, work_->before[0]);
   Call call{tables.view(), indexes, skip, places, out, {}, {}};

@@ -9,8 +9,7 @@ namespace {
 // Up to so many elements, events are listed once and kept from measuring to encoding. Beyond, every
 // share is listed where it is encoded, in memory that stays in the second-level cache.
 constexpr std::size_t kKept = 1 << 14;
-constexpr std::size_t kChunk = 1 << 14;      // elements to a task of measuring
-constexpr std::size_t kLeastShare = 1 << 15;  // elements that a thread is worth waking for
+constexpr std::size_t kChunk = 1 << 14;  // elements to a task of measuring
 
 void put_to_section(void* self, const TableHead& head, i32 symbol) {
   auto& section = *static_cast<std::vector<u8>*>(self);
@@ -55,7 +54,7 @@ Encoder::Encoder(const How& how, std::span<const Step> steps)
     : how_(how), steps_(steps), work_(borrow_workspace()) {
   const std::size_t elements = elements_of(steps);
   small_ = elements <= kKept;
-  how_.threads = u32(std::min<std::size_t>(how.threads, elements / kLeastShare + 1));
+  how_.threads = threads_for(elements, how.threads);
 }
 
 // The events of all steps, in order.

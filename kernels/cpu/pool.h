@@ -1,6 +1,7 @@
 // Threads of the process that help with large calls.
 #pragma once
 
+#include <cstddef>
 #include <type_traits>
 
 #include "fcmrt/platform.h"
@@ -22,6 +23,12 @@ void run_tasks(u32 threads, u32 tasks, Work&& work) {
   run_tasks(
       threads, tasks,
       [](void* self, u32 task, u32 worker) { (*static_cast<Plain*>(self))(task, worker); }, &work);
+}
+
+// How many of `threads` are worth waking to code so many elements: one for 50 microseconds' work.
+inline u32 threads_for(std::size_t elements, u32 threads) {
+  const std::size_t useful = elements / 32768 + 1;
+  return useful < threads ? u32(useful) : threads;
 }
 
 // Ends the helpers, for good; later calls run on their callers' threads alone.

@@ -63,11 +63,9 @@ inline i32 decode_symbol(const TableView& view, u32 t, u32& x, u32& flags) {
   return event & kEscapeFlag ? kEscaped : head.offset + i32(k);
 }
 
-// The last `count` symbols of a segment's share.
 template <u32 L>
-Status decode_share(const TableView& view, Segment& segment, u64 count, bool& escaped) {
-  const u16* const tables = segment.tables + (segment.count - count);
-  i32* const out = segment.out + (segment.count - count);
+Status decode_share(const TableView& view, Segment& segment, const u16* tables, u64 count,
+                    i32* out, bool& escaped) {
   u32 x[L];
   for (u32 lane = 0; lane < L; ++lane) x[lane] = segment.states[lane];
   const u8* next = segment.next;
@@ -92,21 +90,24 @@ Status decode_share(const TableView& view, Segment& segment, u64 count, bool& es
   return Status::ok;
 }
 
-Status decode_share(const TableView& view, u32 lanes, Segment& segment, bool& escaped) {
+Status decode_share(const TableView& view, u32 lanes, Segment& segment, const u16* tables,
+                    u64 count, i32* out, bool& escaped) {
   switch (lanes) {
-    case 1: return decode_share<1>(view, segment, segment.count, escaped);
-    case 2: return decode_share<2>(view, segment, segment.count, escaped);
-    case 4: return decode_share<4>(view, segment, segment.count, escaped);
-    case 8: return decode_share<8>(view, segment, segment.count, escaped);
-    case 16: return decode_share<16>(view, segment, segment.count, escaped);
-    default: return decode_share<32>(view, segment, segment.count, escaped);
+    case 1: return decode_share<1>(view, segment, tables, count, out, escaped);
+    case 2: return decode_share<2>(view, segment, tables, count, out, escaped);
+    case 4: return decode_share<4>(view, segment, tables, count, out, escaped);
+    case 8: return decode_share<8>(view, segment, tables, count, out, escaped);
+    case 16: return decode_share<16>(view, segment, tables, count, out, escaped);
+    default: return decode_share<32>(view, segment, tables, count, out, escaped);
   }
 }
 
 [[maybe_unused]] Status decode_scalar(const TableView& view, u32 lanes, Segment* segments,
                                       u32 count, bool& escaped) {
   for (u32 s = 0; s < count; ++s) {
-    const Status status = decode_share(view, lanes, segments[s], escaped);
+    Segment& segment = segments[s];
+    const Status status = decode_share(view, lanes, segment, segment.tables, segment.count,
+                                       segment.out, escaped);
     if (status != Status::ok) return status;
   }
   return Status::ok;

@@ -46,14 +46,14 @@ template <class Set, u32 V>
 }
 
 template <class Set, u32 V>
-Run<Set, V> start_run(const Segment& segment, u64 count) {
+Run<Set, V> start_run(const Segment& segment, const u16* tables, u64 count, i32* out) {
   constexpr i64 kRoundBytes = 2 * Set::kWidth * V;
   Run<Set, V> run;
   for (u32 v = 0; v < V; ++v) run.x[v] = Set::load(segment.states + Set::kWidth * v);
   run.next = segment.next;
   run.limit = segment.end - segment.next >= kRoundBytes ? segment.end - kRoundBytes : nullptr;
-  run.tables = segment.tables;
-  run.out = segment.out;
+  run.tables = tables;
+  run.out = out;
   run.rounds = count / (Set::kWidth * V);
   return run;
 }
@@ -84,7 +84,8 @@ bool ready(const Segment& segment, Run<Set, V>& run, Tail& tail) {
 // Decodes the rounds that are left and what is less than a round, and writes the states back.
 template <class Set, u32 V>
 Status end_run(const TableView& view, const typename Set::Origins& origins, Segment& segment,
-               Run<Set, V>& run, Tail& tail, typename Set::Vector& flags, bool& escaped) {
+               Run<Set, V>& run, Tail& tail, u64 count, typename Set::Vector& flags,
+               bool& escaped) {
   while (run.rounds > 0) {
     if (!ready(segment, run, tail)) return Status::words_exhausted;
     decode_round(view, origins, run, flags);
@@ -92,7 +93,8 @@ Status end_run(const TableView& view, const typename Set::Origins& origins, Segm
   for (u32 v = 0; v < V; ++v) Set::store(segment.states + Set::kWidth * v, run.x[v]);
   if (tail.last && run.next > tail.last) return Status::words_exhausted;
   segment.next = tail.last ? segment.end - (tail.last - run.next) : run.next;
-  return decode_share<Set::kWidth * V>(view, segment, segment.count % (Set::kWidth * V), escaped);
+  return decode_share<Set::kWidth * V>(view, segment, run.tables, count % (Set::kWidth * V),
+                                       run.out, escaped);
 }
 
 // As Loops::decode, for kWidth * V lanes. The tables' origins must fit.
@@ -105,8 +107,8 @@ Status decode_vectors(const TableView& view, Segment* segments, u32 count, bool&
     const bool two = s + 1 < count;
     Segment& first = segments[s];
     Segment& second = segments[two ? s + 1 : s];
-    Run<Set, V> a = start_run<Set, V>(first, first.count);
-    Run<Set, V> b = start_run<Set, V>(second, two ? second.count : 0);
+    Run<Set, V> a = start_run<Set, V>(first, first.tables, first.count, first.out);
+    Run<Set, V> b = start_run<Set, V>(second, second.tables, two ? second.count : 0, second.out);
     Tail a_tail, b_tail;
     a_tail.last = b_tail.last = nullptr;
     while (a.rounds > 0 && b.rounds > 0) {
@@ -114,9 +116,10 @@ Status decode_vectors(const TableView& view, Segment* segments, u32 count, bool&
       decode_round(view, origins, a, flags);
       decode_round(view, origins, b, flags);
     }
-    Status status = end_run(view, origins, first, a, a_tail, flags, escaped);
+    Status status =
+        end_run(view, origins, first, a, a_tail, first.count, flags, escaped);
     if (status == Status::ok && two) {
-      status = end_run(view, origins, second, b, b_tail, flags, escaped);
+      status = end_run(view, origins, second, b, b_tail, second.count, flags, escaped);
     }
     if (status != Status::ok) return status;
   }
