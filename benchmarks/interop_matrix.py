@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 REFERENCE_EVERY = 25  # packets of which one is coded again by the slow reference kernels
 
 
-class Coded(NamedTuple):
-    """A packet and the integers that its encoder had."""
-
-    packet: bytes
-    integers: dict[str, Integers]
-
-
 class Side:
     """One way to run the engine: an encoder and a decoder.
 
@@ -50,9 +43,23 @@ class Side:
         self.name = configuration.name
         self.encoder = fcmrt.Encoder(engine, options=configuration.options)
         self.decoder = fcmrt.Decoder(engine, options=configuration.options)
+        self._known: dict[bytes, dict[str, Integers] | None] = {}
         self._executor = executor_for(engine, configuration.options)
         self.identity = self._executor.identity
         self._manifest = engine.manifest
+
+    def decode(self, packet: bytes) -> dict[str, Integers] | None:
+        """Decode a packet as far as its integers, once; None if it is refused."""
+        if packet not in self._known:
+            try:
+                self._known[packet] = self.decoder.integers(packet)
+            except BitstreamError:
+                self._known[packet] = None
+        return self._known[packet]
+
+    def forget(self) -> None:
+        """Forget the packets decoded so far."""
+        self._known.clear()
 
     def encode(self, features: Features, steps: Sequence[int]) -> list[Walk]:
         """Take one picture to its integers at several steps; analysis runs once.
@@ -90,18 +97,15 @@ class Pair:
         self.row |= dict.fromkeys(("packets", "symbols", "means", "mismatches", "refused"), 0)
         self.row["features"] = None
 
-    def count(self, coded: Coded, decoder: fcmrt.Decoder) -> None:
-        """Decode a packet as far as its integers and compare them with the encoder's."""
+    def count(self, wanted: Mapping[str, Integers], found: Mapping[str, Integers] | None) -> None:
+        """Compare what a packet decodes to (None: it was refused) with what its encoder had."""
         row = self.row
         row["packets"] += 1
-        wanted = coded.integers
         symbols = sum(len(latent.symbols) for latent in wanted.values())
         means = sum(len(latent.means) for latent in wanted.values() if latent.means is not None)
         row["symbols"] += symbols
         row["means"] += means
-        try:
-            found = decoder.integers(coded.packet)
-        except BitstreamError:
+        if found is None:
             row["refused"] += 1
             row["mismatches"] += symbols + means
             return
@@ -139,6 +143,8 @@ def matrix(
     pairs = {(e.name, d.name): Pair(e.name, d.name) for e in sides for d in sides}
     again = Recoding()
     for k, features in enumerate(pictures):
+        for side in sides:
+            side.forget()
         report.progress(f"picture {k}: {len(sides)} encoders x {len(steps)} steps")
         for encoder in sides:
             for number, walk in enumerate(encoder.encode(features, steps), k * len(steps)):
@@ -146,7 +152,7 @@ def matrix(
                 again.count(encoder.encoder.engine, walk, packet)
                 for decoder in sides:
                     pair = pairs[encoder.name, decoder.name]
-                    pair.count(Coded(packet, walk.integers), decoder.decoder)
+                    pair.count(walk.integers, decoder.decode(packet))
                 if number % every == 0:
                     found = [_features(decoder, packet) for decoder in sides]
                     for decoder, decoded in zip(sides, found, strict=True):

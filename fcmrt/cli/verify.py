@@ -207,7 +207,7 @@ def _listing(value: dict[str, Any], found: Verification) -> str:
     lines = [
         f"{value['engine']}, {value['profile']}, {value['digest'][:16]}",
         f"inputs: {value['inputs']}",
-        found.reference,
+        f"reference: {found.reference}",
         "",
         table(rows, right=(2, 3, 4, 5, 6)),
         "",

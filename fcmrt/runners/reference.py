@@ -38,8 +38,8 @@ class ReferenceRunner:
 
     @property
     def identity(self) -> str:
-        """Which libraries compute, and how."""
-        return f"reference: numpy {np.__version__} float64; float graphs: {self._floats.identity}"
+        """See `fcmrt.runner.Runner.identity`."""
+        return f"numpy {np.__version__} for exact graphs, for others {self._floats.identity}"
 
     def load(self, name: str, graph: bytes, *, exact: bool) -> Network:
         """See `fcmrt.runner.Runner.load`."""
