@@ -116,8 +116,8 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         "all of its integers",
         f"features: furthest that a decoded value is from the reference's, as a share of its "
         f"level's largest, over one packet in {every}",
-        "the packets of a picture share its latents, and so z; only the step differs. Where several "
-        "encoders made the same packet, each decoder decodes it once",
+        "the packets of a picture share its latents, and so z; only the step differs",
+        "where several encoders made the same packet, each decoder decodes it once",
     ]
     if parent is None:
         notes.append("no cost of exactness: there is no float parent to compare with (--parent)")
