@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from .errors import ConfigError
 
-RUNNERS: Final = ("onnxruntime", "torch")
+RUNNERS: Final = ("onnxruntime", "torch", "reference")
 DEVICES: Final = ("cpu", "cuda")
 PRECISIONS: Final = ("float32", "float64", "float16", "bfloat16")
 
@@ -50,8 +50,9 @@ class RuntimeOptions:
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the networks run; "cuda" with the runner "torch" only."""
 
-    runner: Literal["onnxruntime", "torch"] = "onnxruntime"
-    """Which library runs them."""
+    runner: Literal["onnxruntime", "torch", "reference"] = "onnxruntime"
+    """Which library runs them; "reference" is slow, and what `fcmrt verify` compares others with.
+    """
 
     optimise: bool = True
     """Let the library rearrange and fuse: ONNX Runtime's graph optimisations, PyTorch's oneDNN."""

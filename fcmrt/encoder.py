@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from .arrays import FloatArray, as_features, as_numpy, as_writable_bytes
 from .bitstream import (
     FeatureDType,
@@ -22,13 +20,11 @@ from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
 from .executor import RUNNER_NOTE, Walk, executor_for, runner_digest
-from .kernels.api import CodedPayload, CodeStep
+from .kernels.api import CodedPayload
 from .observe import Recorder, StageClock
 from .packet import Packet
 from .schedule import Code, Dequantize, Quantize, Run
-from .spec import Size, margins, padded_size, tensor_size
-
-_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
+from .spec import Size, padded_size
 
 
 class Encoder:
@@ -198,7 +194,7 @@ class Encoder:
         levels = self._take(features)
         if levels[0].ndim != 3:
             raise ShapeError("a buffer takes one picture's packet; these features are a batch")
-        head, payload = self._code_picture([level[None] for level in levels], d, clock)
+        head, payload = self._code(self._walk([level[None] for level in levels], d, clock), clock)
         size = write_packet_into(
             target, head, payload.segments, payload.escapes, self.engine.digest
         )
@@ -206,6 +202,44 @@ class Encoder:
         clock.stop()
         clock.report()
         return size
+
+    def walk(self, features: Any, *, quality: float | None = None, step: int | None = None) -> Walk:
+        """Takes one picture's features as far as their integers; `code` goes on from there.
+
+        For those who want to look at every tensor between features and packet.
+
+        Args:
+            features: As for `encode`, one picture.
+            quality: As for `encode`.
+            step: As for `encode`.
+
+        Returns:
+            The walk, which owns its tensors and integers.
+
+        Raises:
+            ShapeError: As `encode`, or a batch.
+            DTypeError, DeviceError, ConfigError: As `encode`.
+        """
+        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
+        levels = self._take(features)
+        if levels[0].ndim != 3:
+            raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
+        return self._walk([level[None] for level in levels], d, StageClock(None))
+
+    def code(self, walk: Walk, pts: int | None = None) -> Packet:
+        """Codes the integers of a walk.
+
+        Args:
+            walk: Of the same engine, with the integers of every latent; borrowed.
+            pts: As for `encode`.
+
+        Returns:
+            The packet that `encode` would have made.
+
+        Raises:
+            ConfigError: Its integers are not such as this engine codes.
+        """
+        return self._packet(walk, pts, StageClock(None))
 
     def _choose_step(self, quality: float | None, step: int | None) -> int:
         manifest = self.engine.manifest
@@ -261,28 +295,18 @@ class Encoder:
     def _encode_picture(
         self, levels: list[FloatArray], d: int, pts: int | None, clock: StageClock
     ) -> Packet:
-        head, payload = self._code_picture(levels, d, clock)
-        packet = Packet(
-            write_packet(head, payload.segments, payload.escapes, self.engine.digest),
-            pts=pts,
-            elements=sum(level.size for level in levels),
-        )
-        clock.lap("pack")
+        packet = self._packet(self._walk(levels, d, clock), pts, clock)
         clock.stop()
         return packet
 
-    def _code_picture(
-        self, levels: list[FloatArray], d: int, clock: StageClock
-    ) -> tuple[PacketHead, CodedPayload]:
-        """Everything that a packet needs but its bytes."""
+    def _walk(self, levels: list[FloatArray], d: int, clock: StageClock) -> Walk:
+        """Takes one picture (`[1, C, H, W]` by level) as far as its integers."""
         manifest = self.engine.manifest
         sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
         padded = padded_size(self._features, sizes, manifest.padding)
         walk = Walk(self._executor, padded, d, clock)
-        for spec, level, size in zip(self._features, levels, sizes, strict=True):
-            walk.tensors[spec.name] = self._pad(level, size, tensor_size(spec.tensor, padded))
+        walk.take(levels)
         clock.lap("prepare")
-
         for step in manifest.encode:
             if isinstance(step, Run):
                 walk.run(step)
@@ -290,17 +314,25 @@ class Encoder:
                 walk.quantize(step.latent)
             elif isinstance(step, Dequantize):
                 walk.dequantize(step)
-        code_steps = [
-            CodeStep(
-                walk.integers[name].symbols,
-                walk.integers[name].indexes,
-                self._executor.tables(manifest.latents[name]),
-                walk.integers[name].skip,
-            )
-            for name in self._code_order
-        ]
+        return walk
+
+    def _packet(self, walk: Walk, pts: int | None, clock: StageClock) -> Packet:
+        head, payload = self._code(walk, clock)
+        packet = Packet(
+            write_packet(head, payload.segments, payload.escapes, self.engine.digest),
+            pts=pts,
+            elements=sum(
+                spec.channels * rows * columns
+                for spec, (rows, columns) in zip(self._features, walk.sizes, strict=True)
+            ),
+        )
+        clock.lap("pack")
+        return packet
+
+    def _code(self, walk: Walk, clock: StageClock) -> tuple[PacketHead, CodedPayload]:
+        """Everything that a packet needs but its bytes."""
         lanes, payload = self._executor.kernels.pack(
-            code_steps,
+            walk.code_steps(self._code_order),
             self.params.overhead_permille,
             self._least_lanes,
             walk.check(self._code_order),
@@ -310,21 +342,11 @@ class Encoder:
         strides = [f.stride for f in self._features]
         head = PacketHead(
             lanes=lanes,
-            step=d,
-            geometry=None if sizes == self._sizes else Geometry.of_levels(sizes, strides),
+            step=walk.d,
+            geometry=(
+                None if walk.sizes == self._sizes else Geometry.of_levels(walk.sizes, strides)
+            ),
             words=payload.words,
             escape_bytes=len(payload.escapes),
         )
         return head, payload
-
-    def _pad(self, level: FloatArray, size: Size, padded: Size) -> FloatArray:
-        if size == padded:
-            return level
-        padding = self.engine.manifest.padding
-        top, bottom, left, right = margins(size, padded, padding)
-        mode = _PAD_MODES[padding.mode]
-        if mode == "reflect" and (max(top, bottom) >= size[0] or max(left, right) >= size[1]):
-            mode = "edge"  # a map smaller than its padding cannot be mirrored
-        widths = ((0, 0), (0, 0), (top, bottom), (left, right))
-        result: FloatArray = np.pad(level, widths, mode=mode)  # type: ignore[call-overload]
-        return result

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +19,14 @@ from .elements import Elements, elements_of
 from .engine import Engine
 from .errors import EngineError, InexactRunnerError
 from .exact import Question, VerdictCache, bring_up, cache_folder
-from .kernels.api import I32, Indexes, PreparedTables
+from .kernels.api import I32, CodeStep, Indexes, PreparedTables
 from .observe import StageClock
+from .processor import usable_cores
 from .runner import Network, make_runner
 from .schedule import Dequantize, Run
-from .spec import UNIT_STEP, LatentSpec, Size, tensor_size
+from .spec import UNIT_STEP, LatentSpec, Size, margins, tensor_size
+
+_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,7 +44,7 @@ class Executor:
 
     def __init__(self, engine: Engine, options: RuntimeOptions) -> None:
         self.engine = engine
-        self._threads = min(options.threads or _cores(), kernels.MAX_THREADS)
+        self._threads = min(options.threads or usable_cores(), kernels.MAX_THREADS)
         self.kernels = kernels.get(options.kernels, self._threads)
         self._runner = make_runner(options)
         self._tables = {
@@ -70,21 +72,6 @@ class Executor:
                     network = self._runner.load(name, self.engine.graph(name), exact=exact)
                     self._networks[name] = network
         return network
-
-    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Does the work for every picture of a batch, on as many threads as the options say.
-
-        Returns:
-            The results, in order. The first failure, in that order, is raised in its place; work
-            that has begun is waited for, the rest is left.
-        """
-        items = list(items)
-        threads = min(self._threads, len(items))
-        if threads <= 1:
-            yield from map(work, items)
-            return
-        with ThreadPoolExecutor(threads, "fcmrt") as pool:
-            yield from pool.map(work, items)
 
     def run(
         self, name: str, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
@@ -128,16 +115,24 @@ class Executor:
                 self._verdicts.keep(question, verdict)
             self._passed.add(key)
 
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Does the work for every picture of a batch, on as many threads as the options say.
+
+        Returns:
+            The results, in order. The first failure, in that order, is raised in its place; work
+            that has begun is waited for, the rest is left.
+        """
+        items = list(items)
+        threads = min(self._threads, len(items))
+        if threads <= 1:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(threads, "fcmrt") as pool:
+            yield from pool.map(work, items)
+
     def tables(self, latent: LatentSpec) -> PreparedTables:
         """Returns the prepared tables of a latent."""
         return self._tables[latent.tables]
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 RUNNER_NOTE = "runner"
@@ -187,17 +182,43 @@ class Walk:
     def __init__(self, executor: Executor, padded: Size, d: int, clock: StageClock) -> None:
         self._executor = executor
         self._manifest = executor.engine.manifest
-        self._padded = padded
-        self._d = d
+        self.padded = padded
+        self.d = d
         self._step = self._manifest.steps.width(d)
         self._clock = clock
         self.tensors: dict[str, npt.NDArray[Any]] = {}
         self.integers: dict[str, Integers] = {}
+        self.sizes: tuple[Size, ...] = ()
+        """Sizes of the levels that were taken, before padding."""
 
     def elements(self, name: str) -> Elements:
         """Returns which elements the latent covers, at this picture's size."""
         latent = self._manifest.latents[name]
-        return elements_of(latent, self._manifest.tensors[latent.source], self._padded)
+        return elements_of(latent, self._manifest.tensors[latent.source], self.padded)
+
+    def take(self, levels: Sequence[FloatArray]) -> None:
+        """Brings features to the canonical size and lays them among the tensors.
+
+        Args:
+            levels: float32 `[1, C, H, W]`, in the engine's order; borrowed where they need no
+                padding, until the walk ends.
+        """
+        self.sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
+        for spec, level in zip(self._manifest.features, levels, strict=True):
+            self.tensors[spec.name] = self._pad(level, tensor_size(spec.tensor, self.padded))
+
+    def _pad(self, level: FloatArray, padded: Size) -> FloatArray:
+        size = (level.shape[2], level.shape[3])
+        if size == padded:
+            return level
+        padding = self._manifest.padding
+        top, bottom, left, right = margins(size, padded, padding)
+        mode = _PAD_MODES[padding.mode]
+        if mode == "reflect" and (max(top, bottom) >= size[0] or max(left, right) >= size[1]):
+            mode = "edge"  # a map smaller than its padding cannot be mirrored
+        widths = ((0, 0), (0, 0), (top, bottom), (left, right))
+        result: FloatArray = np.pad(level, widths, mode=mode)  # type: ignore[call-overload]
+        return result
 
     def run(self, step: Run) -> None:
         """Runs one graph; its outputs are checked against the manifest and cropped to size."""
@@ -209,7 +230,7 @@ class Walk:
 
     def _fit(self, name: str, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
         spec = self._manifest.tensors[name]
-        rows, columns = tensor_size(spec, self._padded)
+        rows, columns = tensor_size(spec, self.padded)
         if (
             output.dtype != spec.dtype
             or output.ndim != 4
@@ -233,7 +254,7 @@ class Walk:
         latent = self._manifest.latents[name]
         elements = self.elements(name)
         means = None if latent.means is None else elements.take(self.tensors[latent.means])
-        shift, width = (self._d, self._step) if latent.step else (0, UNIT_STEP)
+        shift, width = (self.d, self._step) if latent.step else (0, UNIT_STEP)
         if latent.indexes is None:
             return means, elements.channels, 0, width
         return means, elements.take(self.tensors[latent.indexes]), shift, width
@@ -268,7 +289,16 @@ class Walk:
         self.tensors[step.output] = self.elements(step.latent).put(values)
         self._clock.lap("dequantize")
 
-    def check(self, order: list[str]) -> int:
+    def code_steps(self, order: Sequence[str]) -> list[CodeStep]:
+        """Returns what the coder is given of the latents, which stand in the order of coding."""
+        latents = self._manifest.latents
+        return [
+            CodeStep(found.symbols, found.indexes, self._executor.tables(latents[name]), found.skip)
+            for name in order
+            for found in [self.integers[name]]
+        ]
+
+    def check(self, order: Sequence[str]) -> int:
         """Computes the check over the integers of the latents (`docs/format.md`, section 6).
 
         Args:

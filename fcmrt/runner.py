@@ -67,6 +67,10 @@ def make_runner(options: RuntimeOptions) -> Runner:
         from .runners.torchrt import TorchRunner
 
         return TorchRunner(options)
+    if options.runner == "reference":
+        from .runners.reference import ReferenceRunner
+
+        return ReferenceRunner()
     from .runners.onnxrt import OnnxRuntimeRunner
 
     return OnnxRuntimeRunner(options)

@@ -142,3 +142,22 @@ def test_recorder_is_told_every_stage() -> None:
     for n in range(2):
         parts = sum(ns[n] for stage, ns in times.ns.items() if stage != "total")
         assert 0 < parts <= times.ns["total"][n]
+
+
+def test_a_walk_and_its_coding_are_an_encode() -> None:
+    engine = engines.tiny_hyperprior()
+    encoder = Encoder(engine)
+    features = random_features(engine, (9, 14))
+    walk = encoder.walk(features, step=2)
+    assert set(walk.integers) == {"z", "y"}
+    assert walk.tensors["p3"].shape == (1, 6, 12, 16)  # padded
+    packet = encoder.code(walk, pts=7)
+    assert packet == encoder.encode(features, step=2)
+    assert packet.pts == 7
+    assert packet.elements == sum(level.size for level in features.values())
+
+
+def test_a_batch_is_not_walked() -> None:
+    engine = engines.tiny_hyperprior()
+    with pytest.raises(ShapeError, match="one picture"):
+        Encoder(engine).walk(random_features(engine, (8, 8), batch=2))

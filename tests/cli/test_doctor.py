@@ -30,7 +30,7 @@ def test_json(run):
     assert found["kernels"]["active"] in found["kernels"]["available"]
     assert "CPUExecutionProvider" in found["providers"]
     assert set(found["libraries"]) == set(doctor.LIBRARIES)
-    assert set(found["runners"]) == {"onnxruntime", "torch"}
+    assert set(found["runners"]) == {"onnxruntime", "torch", "reference"}
     assert found["runners"]["onnxruntime"]["identity"].startswith("onnxruntime ")
 
 
