@@ -28,7 +28,7 @@ namespace {
 [[gnu::always_inline]] inline __m512i encode_events(const u32* events, const u32* numbers,
                                                     __m512i x, u8*& p) {
   const __m512i event = _mm512_i32gather_epi32(_mm512_loadu_si512(numbers), events, 4);
-  const __m512i cum = _mm512_and_si512(event, _mm512_set1_epi32(kCumMask));
+  const __m512i cum = _mm512_and_si512(event, _mm512_set1_epi32(0xFFFF));
   const __m512i freq = _mm512_srli_epi32(event, 16);
   const __m512 lowered = _mm512_set1_ps(1.0f - 1.0f / 1048576.0f);
   const __m512 inverse = _mm512_div_ps(lowered, _mm512_cvtepi32_ps(freq));

@@ -43,8 +43,9 @@ FCMRT_HD bool decode_renormalise(u32& x, const u8*& next, const u8* end) {
 // decode_renormalise without a branch, which nobody could predict; there must be a word at `next`,
 // which is only used if it is needed.
 FCMRT_HD void decode_renormalise_unchecked(u32& x, const u8*& next) {
-  const u32 low = decode_needs_word(x);
-  x = x << (16 * low) | (load_u16(next) & (0 - low));
+  const u32 more = decode_take_word(x, load_u16(next));
+  const bool low = decode_needs_word(x);
+  x = low ? more : x;
   next += 2 * low;
 }
 
