@@ -40,16 +40,19 @@ FCMRT_HD u64 pack_lookup(u32 first_freq, u32 begin, u32 second_freq, i32 symbol)
 }
 
 // An event for the scan and for encoders: tables.h's pack_event.
-FCMRT_HD u32 event_cum(u32 event) { return event & 0xFFFF; }
-FCMRT_HD u32 event_freq(u32 event) { return event >> 16; }
+constexpr u32 kEventCumMask = 0xFFFF;
+constexpr u32 kEventFreqShift = 16;
+FCMRT_HD u32 event_cum(u32 event) { return event & kEventCumMask; }
+FCMRT_HD u32 event_freq(u32 event) { return event >> kEventFreqShift; }
 
-constexpr u32 kPlacesInRegisters = 64;
+// So many tables' places fit registers.
+constexpr u32 kFewTables = 64;
 
 // Borrowed from a Prepared.
 struct TableView {
   u32 count;
   const TableHead* heads;
-  const u32* places;  // at least kPlacesInRegisters
+  const u32* places;  // at least kFewTables
   const i32* biases;  // what to add to an entry's symbol; null if it is 0 for all tables
   const u64* lookups;
   const u32* events;

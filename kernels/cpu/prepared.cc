@@ -82,7 +82,7 @@ void Prepared::make_lookups() {
       lookups_.push_back(pack_lookup(freq(k), events[k].cum + freq(k), freq(k + 1), symbol));
     }
   }
-  places_.resize(std::max<std::size_t>(places_.size(), kPlacesInRegisters));
+  places_.resize(std::max<std::size_t>(places_.size(), kFewTables));
 }
 
 }  // namespace fcmrt::cpu

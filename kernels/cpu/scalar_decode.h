@@ -66,10 +66,9 @@ template <bool biased>
   const u32 quotient = x >> kProbBits;
   const u32 of_first = (u32(entry) >> kFirstFreqShift) * (quotient + 1);
   const u32 of_second = freq * quotient;
-  // Which of the two it is nobody could predict: choices, not branches.
-  const bool first = i32(inner) < 0;
-  x = (first ? of_first : of_second) + inner;
-  i32 symbol = (i32(high) >> kSymbolShift) - first;
+  const u32 first = mask_if(i32(inner) < 0);
+  x = choose(first, of_first, of_second) + inner;
+  i32 symbol = (i32(high) >> kSymbolShift) + i32(first);
   if constexpr (biased) symbol += view.biases[t];
   if (i32(inner) >= i32(freq)) [[unlikely]] {
     const Found found = scan_apart(view, t, slot, symbol - 1);
@@ -84,6 +83,7 @@ template <u32 L, bool biased>
 Status decode_share(const TableView& borrowed, Segment& segment, const u16* tables, u64 count,
                     i32* out, bool& any_escaped) {
   const TableView view = borrowed;  // nothing that is written here can change the copies
+  constexpr u32 kBlock = L < 8 ? L : 8;
   bool escaped = false;
   u32 x[L];
   for (u32 lane = 0; lane < L; ++lane) x[lane] = segment.states[lane];
@@ -92,12 +92,15 @@ Status decode_share(const TableView& borrowed, Segment& segment, const u16* tabl
   u64 i = 0;
   // While there are words for a whole round of lanes, none of them needs to look for the end.
   while (count - i >= L && u64(end - next) >= 2 * L) {
+    for (u32 block = 0; block < L; block += kBlock) {
 #pragma GCC unroll 8
-    for (u32 lane = 0; lane < L; ++lane) {
-      out[i + lane] = decode_symbol<biased>(view, tables[i + lane], x[lane], escaped);
-      decode_renormalise_unchecked(x[lane], next);
+      for (u32 lane = 0; lane < kBlock; ++lane) {
+        u32& state = x[block + lane];
+        out[i + lane] = decode_symbol<biased>(view, tables[i + lane], state, escaped);
+        decode_renormalise_unchecked(state, next);
+      }
+      i += kBlock;
     }
-    i += L;
   }
   for (u32 lane = 0; i < count; ++i, lane = (lane + 1) % L) {
     out[i] = decode_symbol<biased>(view, tables[i], x[lane], escaped);
