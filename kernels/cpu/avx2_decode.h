@@ -1,9 +1,8 @@
 // Decoding 8 lanes to a vector, without the instructions that AVX-512 has for it.
 #pragma once
 
-#include <immintrin.h>
-
 #include "vector_decode.h"
+#include "x86_loads.h"
 
 namespace fcmrt::cpu {
 namespace {
@@ -23,25 +22,10 @@ struct WordPlaces {
 };
 alignas(64) constexpr WordPlaces kWordPlaces;
 
-// Eight loads instead of the gather instruction: measured faster (Zen 5), and not slowed down by
-// what processors do against gathers leaking data.
-inline __m256i load_places(const u32* places, const u16* tables) {
-  const auto four = [&](const u16* t) {
-    __m128i p = _mm_cvtsi32_si128(int(places[t[0]]));
-    p = _mm_insert_epi32(p, int(places[t[1]]), 1);
-    p = _mm_insert_epi32(p, int(places[t[2]]), 2);
-    return _mm_insert_epi32(p, int(places[t[3]]), 3);
-  };
-  return _mm256_inserti128_si256(_mm256_castsi128_si256(four(tables)), four(tables + 4), 1);
-}
-
-// The entries at four places, two by two.
-inline void load_entries(const u64* lookups, __m128i at, __m128d& a, __m128d& b) {
-  const double* const from = reinterpret_cast<const double*>(lookups);
-  const u64 p01 = u64(_mm_cvtsi128_si64(at));
-  const u64 p23 = u64(_mm_extract_epi64(at, 1));
-  a = _mm_loadh_pd(_mm_load_sd(from + u32(p01)), from + (p01 >> 32));
-  b = _mm_loadh_pd(_mm_load_sd(from + u32(p23)), from + (p23 >> 32));
+// The integers of `base` at eight places.
+template <class Index>
+[[gnu::always_inline]] inline __m256i load_each(const u32* base, const Index* at) {
+  return _mm256_set_m128i(load_four(base, at + 4), load_four(base, at));
 }
 
 struct Avx2 {
@@ -61,7 +45,7 @@ struct Avx2 {
   [[gnu::always_inline]] static void decode(const TableView& view, const Places&, Vector& x,
                                             const u8*& next, const u16* tables, i32* out,
                                             bool& escaped) {
-    const __m256i place = load_places(view.places, tables);
+    const __m256i place = load_each(view.places, tables);
     const __m256i slot = _mm256_and_si256(x, _mm256_set1_epi32(kProbScale - 1));
     const __m256i bits = _mm256_and_si256(place, _mm256_set1_epi32((1 << kBucketBits) - 1));
     const __m256i at = _mm256_add_epi32(_mm256_srli_epi32(place, kBucketBits),
@@ -74,7 +58,8 @@ struct Avx2 {
     const __m256i low = _mm256_castps_si256(_mm256_shuffle_ps(ac, bd, 0x88));
     const __m256i high = _mm256_castps_si256(_mm256_shuffle_ps(ac, bd, 0xDD));
     // All ones where it is the first event.
-    const __m256i inner = _mm256_sub_epi32(slot, _mm256_and_si256(low, _mm256_set1_epi32(kBeginMask)));
+    const __m256i inner =
+        _mm256_sub_epi32(slot, _mm256_and_si256(low, _mm256_set1_epi32(kBeginMask)));
     const __m256i first = _mm256_srai_epi32(inner, 31);
     const __m256i freq = _mm256_and_si256(high, _mm256_set1_epi32(kSecondFreqMask));
     const __m256i quotient = _mm256_srli_epi32(x, kProbBits);
@@ -82,11 +67,13 @@ struct Avx2 {
     const __m256i of_first =
         _mm256_mullo_epi32(_mm256_srli_epi32(low, kFirstFreqShift),
                            _mm256_add_epi32(quotient, _mm256_set1_epi32(1)));
-    store(out, _mm256_add_epi32(_mm256_srai_epi32(high, kSymbolShift), first));
+    const __m256i symbol = _mm256_add_epi32(_mm256_srai_epi32(high, kSymbolShift), first);
+    store(out, symbol);
     const u32 held = u32(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(freq, inner))));
+    const __m256i before = x;
     x = _mm256_add_epi32(_mm256_blendv_epi8(of_second, of_first, first), inner);
     if (held != 0xFF) [[unlikely]] {
-      scan_lanes(view, slot, quotient, ~held & 0xFF, tables, out, x, escaped);
+      scan_lanes(view, before, symbol, ~held & 0xFF, tables, out, x, escaped);
     }
     // The lanes that need a word take the next ones in ascending order.
     const __m256i needs = _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 16), _mm256_setzero_si256());
@@ -99,21 +86,23 @@ struct Avx2 {
   }
 
   // Mends the lanes whose slots the entries do not tell of.
-  [[gnu::always_inline]] static void scan_lanes(const TableView& view, __m256i slot,
-                                                __m256i quotient, u32 lanes, const u16* tables,
+  [[gnu::always_inline]] static void scan_lanes(const TableView& view, __m256i before,
+                                                __m256i symbol, u32 lanes, const u16* tables,
                                                 i32* out, __m256i& x, bool& escaped) {
-    alignas(32) u32 slots[8], quotients[8], states[8];
-    store(slots, slot);
-    store(quotients, quotient);
-    store(states, x);
+    // Nothing is read back from `out`: other threads may write there.
+    alignas(32) u32 states[8], after[8];
+    alignas(32) i32 symbols[8];
+    store(states, before);
+    store(after, x);
+    store(symbols, symbol);
     for (; lanes; lanes &= lanes - 1) {
       const u32 i = u32(__builtin_ctz(lanes));
-      const Found found = scan(view, tables[i], slots[i], out[i] - 1);
-      states[i] = found.freq * quotients[i] + found.inner;
+      const Found found = scan(view, tables[i], decode_slot(states[i]), symbols[i] - 1);
+      after[i] = decode_step(states[i], found.freq, found.cum);
       out[i] = found.symbol;
       escaped |= found.symbol == kEscaped;
     }
-    x = load(states);
+    x = load(after);
   }
 };
 

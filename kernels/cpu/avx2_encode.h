@@ -1,8 +1,7 @@
 // Encoding 8 lanes to a vector.
 #pragma once
 
-#include <immintrin.h>
-
+#include "avx2_decode.h"
 #include "vector_encode.h"
 
 namespace fcmrt::cpu {
@@ -74,15 +73,6 @@ struct Avx2Encoder {
         _mm256_add_epi32(_mm256_add_epi32(x, cum), _mm256_mullo_epi32(quotient, rest));
     return _mm256_add_epi32(next, _mm256_andnot_si256(exact, rest));
   }
-
- private:
-  // Loads instead of the gather instruction, as in avx2_decode.h.
-  static __m256i load_each(const u32* events, const u32* numbers) {
-    return _mm256_setr_epi32(int(events[numbers[0]]), int(events[numbers[1]]),
-                             int(events[numbers[2]]), int(events[numbers[3]]),
-                             int(events[numbers[4]]), int(events[numbers[5]]),
-                             int(events[numbers[6]]), int(events[numbers[7]]));
-  }
 };
 
 u8* encode_avx2(const TableView& view, const u32* numbers, u64 count, u32 lanes, u32* states,
@@ -128,7 +118,7 @@ Status list_events_eights(const TableView& view, const i32* symbols, const Index
   u64 n = 0;
   std::size_t p = 0;
   for (; count - p >= 8; p += 8) {
-    // The copy is what is used below: it stays as checked, whatever other threads write meanwhile.
+    // Only these copies are used below: they stay as checked, whatever other threads write.
     const __m256i t = load_eight(indexes + p);
     const __m256i symbol =
         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(symbols + p));

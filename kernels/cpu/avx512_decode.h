@@ -1,9 +1,8 @@
 // Decoding 16 lanes to a vector.
 #pragma once
 
-#include <immintrin.h>
-
 #include "vector_decode.h"
+#include "x86_loads.h"
 
 namespace fcmrt::cpu {
 namespace {
@@ -16,17 +15,10 @@ namespace {
 }
 
 // The integers of `base` at sixteen places.
-//
-// Loads instead of the gather instruction: measured faster (Zen 5), and not slowed down by what
-// processors do against gathers leaking data.
 template <class Index>
 [[gnu::always_inline]] inline __m512i load_each(const u32* base, const Index* at) {
-  const auto four = [&](u32 i) {
-    return _mm_setr_epi32(int(base[at[i]]), int(base[at[i + 1]]), int(base[at[i + 2]]),
-                          int(base[at[i + 3]]));
-  };
-  const __m256i low = _mm256_set_m128i(four(4), four(0));
-  const __m256i high = _mm256_set_m128i(four(12), four(8));
+  const __m256i low = _mm256_set_m128i(load_four(base, at + 4), load_four(base, at));
+  const __m256i high = _mm256_set_m128i(load_four(base, at + 12), load_four(base, at + 8));
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
@@ -46,16 +38,6 @@ struct Places {
   const u32* memory;
   __m512i parts[few ? 4 : 1];
 };
-
-// Four lanes' entries, the first two in `a`, the others in `b`; loads as in load_each.
-[[gnu::always_inline]] inline void load_entries(const u64* lookups, __m128i at, __m128d& a,
-                                                __m128d& b) {
-  const double* const from = reinterpret_cast<const double*>(lookups);
-  const u64 p01 = u64(_mm_cvtsi128_si64(at));
-  const u64 p23 = u64(_mm_extract_epi64(at, 1));
-  a = _mm_loadh_pd(_mm_load_sd(from + u32(p01)), from + (p01 >> 32));
-  b = _mm_loadh_pd(_mm_load_sd(from + u32(p23)), from + (p23 >> 32));
-}
 
 [[gnu::always_inline]] inline __m512 join(const __m128d* parts) {
   const __m256d low = _mm256_insertf128_pd(_mm256_castpd128_pd256(parts[0]), parts[1], 1);
@@ -98,12 +80,14 @@ struct Avx512 {
     const __m512i of_second = _mm512_mullo_epi32(freq, quotient);
     const __m512i of_first =
         _mm512_mullo_epi32(_mm512_srli_epi32(low, kFirstFreqShift),
-                           _mm512_sub_epi32(quotient, _mm512_set1_epi32(-1)));
-    _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_srai_epi32(high, kSymbolShift), first));
+                           _mm512_add_epi32(quotient, _mm512_set1_epi32(1)));
+    const __m512i symbol = _mm512_add_epi32(_mm512_srai_epi32(high, kSymbolShift), first);
+    _mm512_storeu_si512(out, symbol);
     const __mmask16 beyond = _mm512_cmpge_epi32_mask(inner, freq);
+    const __m512i before = x;
     x = _mm512_add_epi32(_mm512_ternarylogic_epi32(first, of_first, of_second, 0xCA), inner);
     if (beyond) [[unlikely]] {
-      scan_lanes(view, slot, quotient, beyond, tables, out, x, escaped);
+      scan_lanes(view, before, symbol, beyond, tables, out, x, escaped);
     }
     // The lanes that need a word take the next ones in ascending order.
     const __mmask16 needs = _mm512_cmplt_epu32_mask(x, _mm512_set1_epi32(kStateMin));
@@ -115,17 +99,19 @@ struct Avx512 {
   }
 
   // Mends the lanes whose slots the entries do not tell of.
-  [[gnu::always_inline]] static void scan_lanes(const TableView& view, __m512i slot,
-                                                __m512i quotient, u32 lanes, const u16* tables,
+  [[gnu::always_inline]] static void scan_lanes(const TableView& view, __m512i before,
+                                                __m512i symbol, u32 lanes, const u16* tables,
                                                 i32* out, __m512i& x, bool& escaped) {
-    alignas(64) u32 slots[16], quotients[16];
-    _mm512_store_si512(slots, slot);
-    _mm512_store_si512(quotients, quotient);
+    // Nothing is read back from `out`: other threads may write there.
+    alignas(64) u32 states[16];
+    alignas(64) i32 symbols[16];
+    _mm512_store_si512(states, before);
+    _mm512_store_si512(symbols, symbol);
     for (; lanes; lanes &= lanes - 1) {
       const u32 i = u32(__builtin_ctz(lanes));
-      const Found found = scan(view, tables[i], slots[i], out[i] - 1);
+      const Found found = scan(view, tables[i], decode_slot(states[i]), symbols[i] - 1);
       x = _mm512_mask_set1_epi32(x, __mmask16(lanes & (0 - lanes)),
-                                 i32(found.freq * quotients[i] + found.inner));
+                                 i32(decode_step(states[i], found.freq, found.cum)));
       out[i] = found.symbol;
       escaped |= found.symbol == kEscaped;
     }

@@ -1,8 +1,6 @@
 // Encoding 16 lanes to a vector.
 #pragma once
 
-#include <immintrin.h>
-
 #include "avx512_decode.h"
 #include "vector_encode.h"
 

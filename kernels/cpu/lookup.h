@@ -4,8 +4,9 @@
 // all about the first two events that reach into it, so that one load and one compare give symbol,
 // frequency and place in the event. Slots of a third event, which only crowded buckets have (tails
 // of wide tables), and slots of escapes are found by a scan. That is a branch nobody can predict,
-// so it has to be rare; on the other hand entries have to stay in the first-level cache. Each table
-// gets the longest buckets that leave no more than kScannedMax of its slots to the scan.
+// so it has to be rare; on the other hand the entries have to stay in the nearest caches. Each
+// table gets the longest buckets that leave no more than kScannedMax of its slots to the scan
+// (docs/coder.md has the figures).
 #pragma once
 
 #include "fcmrt/tables.h"
@@ -26,8 +27,8 @@ FCMRT_HD u32 place_of(u32 place, u32 slot) {
 // A bucket's entry, in two halves:
 //   low   the slot that the second event begins at, and the first one's frequency << 16
 //   high  the second event's frequency, and its symbol << 14, less its table's bias
-// A frequency is 0 where the event is an escape, and a first event that is one has no slots, so that
-// every slot of an escape is beyond the second event.
+// A frequency is 0 where the event is an escape, and a first event that is an escape has no slots,
+// so that every slot of an escape is beyond the second event.
 constexpr u32 kBeginMask = 2 * kProbScale - 1;
 constexpr u32 kFirstFreqShift = 16;
 constexpr u32 kSecondFreqMask = kProbScale - 1;
@@ -62,17 +63,18 @@ struct TableView {
 // The event that holds a slot, for decoders.
 struct Found {
   u32 freq;
-  u32 inner;  // slot - cum
+  u32 cum;
   i32 symbol;
 };
 
 // Scans from `symbol` on, which comes from an entry. Ends because frequencies add up to 2^14.
-[[gnu::always_inline]] static inline Found scan(const TableView& view, u32 t, u32 slot, i32 symbol) {
+[[gnu::always_inline]] static inline Found scan(const TableView& view, u32 t, u32 slot,
+                                                i32 symbol) {
   const TableHead& head = view.heads[t];
   const u32* const events = view.events + head.first;
   u32 k = u32(symbol - head.offset);
   while (slot - event_cum(events[k]) >= event_freq(events[k])) ++k;
-  return {event_freq(events[k]), slot - event_cum(events[k]),
+  return {event_freq(events[k]), event_cum(events[k]),
           k == head.size ? kEscaped : head.offset + i32(k)};
 }
 

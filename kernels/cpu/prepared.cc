@@ -49,7 +49,6 @@ void Prepared::make_events(const u16* freqs) {
   }
 }
 
-// Slots that are left to the scan if buckets have 2^bucket_bits.
 u32 Prepared::scanned(const TableHead& head, u32 bucket_bits) const {
   const EncodeEntry* const events = entries_.data() + head.first;
   const u32 bucket = 1u << bucket_bits;

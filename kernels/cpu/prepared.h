@@ -19,14 +19,17 @@ class Prepared {
 
   u32 count() const { return u32(heads_.size()); }
   TableView view() const {
-    return {count(),         heads_.data(),  places_.data(), biases_.empty() ? nullptr : biases_.data(),
-            lookups_.data(), events_.data(), entries_.data()};
+    return {count(),         heads_.data(),
+            places_.data(),  biases_.empty() ? nullptr : biases_.data(),
+            lookups_.data(), events_.data(),
+            entries_.data()};
   }
 
  private:
   bool copy(const i32* offsets, const i32* sizes, std::size_t count, const u16* freqs,
             std::size_t freq_count);
   void make_events(const u16* freqs);
+  // Slots that are left to the scan if buckets have 2^bucket_bits.
   u32 scanned(const TableHead& head, u32 bucket_bits) const;
   void make_lookups();
 

@@ -67,15 +67,16 @@ template <bool biased>
   const u32 of_first = (u32(entry) >> kFirstFreqShift) * (quotient + 1);
   const u32 of_second = freq * quotient;
   const u32 first = mask_if(i32(inner) < 0);
-  x = choose(first, of_first, of_second) + inner;
+  const u32 after = choose(first, of_first, of_second) + inner;
   i32 symbol = (i32(high) >> kSymbolShift) + i32(first);
   if constexpr (biased) symbol += view.biases[t];
   if (i32(inner) >= i32(freq)) [[unlikely]] {
     const Found found = scan_apart(view, t, slot, symbol - 1);
-    x = found.freq * quotient + found.inner;
-    symbol = found.symbol;
-    escaped |= symbol == kEscaped;
+    x = decode_step(x, found.freq, found.cum);
+    escaped |= found.symbol == kEscaped;
+    return found.symbol;
   }
+  x = after;
   return symbol;
 }
 
@@ -131,8 +132,9 @@ Status decode_share(const TableView& view, u32 lanes, Segment& segment, const u1
   }
 }
 
-[[maybe_unused]] Status decode_scalar(const TableView& view, u32 lanes, Segment* segments, u32 count,
-                     const u16* tables, u64 m, i32* out, bool& escaped) {
+[[maybe_unused]] Status decode_scalar(const TableView& view, u32 lanes, Segment* segments,
+                                      u32 count, const u16* tables, u64 m, i32* out,
+                                      bool& escaped) {
   for (u32 s = 0; s < count; ++s) {
     const u64 begin = share_begin(m, s, count);
     const u64 end = share_begin(m, s + 1, count);

@@ -32,8 +32,8 @@ Status list_events_of(const TableView& view, const i32* symbols, const Index* in
   return Status::ok;
 }
 
-[[maybe_unused]] Status list_events(const TableView& view, const i32* symbols, Indexes indexes, u32 skip,
-                   u32* numbers, u64& coded, EscapeSink escapes) {
+[[maybe_unused]] Status list_events(const TableView& view, const i32* symbols, Indexes indexes,
+                                    u32 skip, u32* numbers, u64& coded, EscapeSink escapes) {
   coded = 0;
   return indexes.wide
              ? list_events_of(view, symbols, static_cast<const u16*>(indexes.data), 0,
@@ -68,8 +68,8 @@ u8* encode_share(const EncodeEntry* entries, const u32* numbers, u64 count, u32*
   return p;
 }
 
-[[maybe_unused]] u8* encode_scalar(const TableView& view, const u32* numbers, u64 count, u32 lanes, u32* states,
-                  u8* p) {
+[[maybe_unused]] u8* encode_scalar(const TableView& view, const u32* numbers, u64 count, u32 lanes,
+                                   u32* states, u8* p) {
   switch (lanes) {
     case 1: return encode_share<1>(view.entries, numbers, count, states, p);
     case 2: return encode_share<2>(view.entries, numbers, count, states, p);

@@ -83,7 +83,7 @@ bool ready(const Segment& segment, Run<Set, V>& run, Tail& tail) {
 // Decodes the rounds that are left and what is less than a round, and writes the states back.
 template <class Set, u32 V>
 Status end_run(const TableView& view, const typename Set::Places& places, Segment& segment,
-               Run<Set, V>& run, Tail& tail, u64 count, bool& escaped) {
+               Run<Set, V> run, Tail& tail, u64 count, bool& escaped) {
   while (run.rounds > 0) {
     if (!ready(segment, run, tail)) return Status::words_exhausted;
     decode_round(view, places, run, escaped);

@@ -6,10 +6,10 @@
 //                                       front of `p`, kWidth of which may be written
 //
 // A vector has no integer division, so x / freq is estimated in binary32. The quotient is below
-// 2^18. Two conversions, one of which may round twice, a division and two products are wrong by less
-// than 2^-21 of it together, and the estimate is lowered by 2^-20 of it, so it is at most the
-// quotient and by less than 1 smaller: rounded down it is the integer quotient or one less, and the
-// remainder tells which.
+// 2^18. Two conversions, one of which may round twice, a division and two products are wrong by
+// less than 2^-21 of it together, and the estimate is lowered by 2^-20 of it, so it is at most the
+// quotient and by less than 1 smaller: rounded down it is the integer quotient or one less, and
+// the remainder tells which.
 #pragma once
 
 #include "scalar_encode.h"
