@@ -28,16 +28,19 @@ template <class Index>
   return _mm256_set_m128i(load_four(base, at + 4), load_four(base, at));
 }
 
-struct Avx2 {
+struct Lanes8 {
   using Vector = __m256i;
   static constexpr u32 kWidth = 8;
-  struct Places {
-    explicit Places(const TableView&) {}
-  };
   static Vector load(const u32* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
   static void store(void* p, Vector v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
+};
+
+struct Avx2Decoder : Lanes8 {
+  struct Places {
+    explicit Places(const TableView&) {}
+  };
   static __m256i widen(const void* words) {
     return _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(words)));
   }
@@ -112,7 +115,7 @@ Status decode_avx2(const TableView& view, u32 lanes, Segment* segments, u32 coun
   if (lanes < 16 || view.biases) {
     return kScalarLoops.decode(view, lanes, segments, count, tables, m, out, escaped);
   }
-  const auto decode = lanes == 16 ? decode_vectors<Avx2, 2> : decode_vectors<Avx2, 4>;
+  const auto decode = lanes == 16 ? decode_vectors<Avx2Decoder, 2> : decode_vectors<Avx2Decoder, 4>;
   return decode(view, segments, count, tables, m, out, escaped);
 }
 

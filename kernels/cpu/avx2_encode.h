@@ -40,16 +40,7 @@ inline __m256i lane_numbers(const u8* bytes) {
   return p - 2 * count;
 }
 
-struct Avx2Encoder {
-  using Vector = __m256i;
-  static constexpr u32 kWidth = 8;
-  static Vector load(const u32* p) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  }
-  static void store(u32* p, Vector v) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
-  }
-
+struct Avx2Encoder : Lanes8 {
   [[gnu::always_inline]] static Vector encode(const u32* events, const u32* numbers, Vector x,
                                               u8*& p) {
     const __m256i event = load_each(events, numbers);

@@ -45,13 +45,16 @@ struct Places {
   return _mm512_castpd_ps(_mm512_insertf64x4(_mm512_castpd256_pd512(low), high, 1));
 }
 
-template <bool few>
-struct Avx512 {
+struct Lanes16 {
   using Vector = __m512i;
-  using Places = cpu::Places<few>;
   static constexpr u32 kWidth = 16;
   static Vector load(const u32* p) { return _mm512_loadu_si512(p); }
   static void store(u32* p, Vector v) { _mm512_storeu_si512(p, v); }
+};
+
+template <bool few>
+struct Avx512Decoder : Lanes16 {
+  using Places = cpu::Places<few>;
 
   [[gnu::always_inline]] static void decode(const TableView& view, const Places& places,
                                             Vector& x, const u8*& next, const u16* tables,
@@ -125,8 +128,10 @@ Status decode_avx512(const TableView& view, u32 lanes, Segment* segments, u32 co
   }
   const auto decode =
       view.count <= kFewTables
-          ? (lanes == 16 ? decode_vectors<Avx512<true>, 1> : decode_vectors<Avx512<true>, 2>)
-          : (lanes == 16 ? decode_vectors<Avx512<false>, 1> : decode_vectors<Avx512<false>, 2>);
+          ? (lanes == 16 ? decode_vectors<Avx512Decoder<true>, 1>
+                         : decode_vectors<Avx512Decoder<true>, 2>)
+          : (lanes == 16 ? decode_vectors<Avx512Decoder<false>, 1>
+                         : decode_vectors<Avx512Decoder<false>, 2>);
   return decode(view, segments, count, tables, m, out, escaped);
 }
 

@@ -17,12 +17,7 @@ namespace {
   return p - 2 * count;
 }
 
-struct Avx512Encoder {
-  using Vector = __m512i;
-  static constexpr u32 kWidth = 16;
-  static Vector load(const u32* p) { return _mm512_loadu_si512(p); }
-  static void store(u32* p, Vector v) { _mm512_storeu_si512(p, v); }
-
+struct Avx512Encoder : Lanes16 {
   [[gnu::always_inline]] static Vector encode(const u32* events, const u32* numbers, Vector x,
                                               u8*& p) {
     const __m512i event = load_each(events, numbers);

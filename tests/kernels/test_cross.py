@@ -99,7 +99,9 @@ def test_large_table_sets(cases, implementations, lanes):
     wide = cases.tables(*[(0, one)] * 66)
     far = cases.tables((1 << 20, cases.random_freqs(rng, 9)), (-5000, cases.random_freqs(rng, 300)))
     end = 1 << 17  # of the symbols that an entry holds without its table's help
-    edge = cases.tables((-end, [5000, 11384]), (end - 3, [1, 16383]), (end - 305, [54] * 303 + [22]))
+    edge = cases.tables(
+        (-end, [5000, 11384]), (end - 3, [1, 16383]), (end - 305, [54] * 303 + [22])
+    )
     above = cases.tables((end - 2, [1, 16383]), (end - 304, [54] * 303 + [22]))
     below = cases.tables((-end - 1, [5000, 11384]), (-end - 5, [54] * 303 + [22]))
     full, over = (cases.tables(*[(0, cases.random_freqs(rng, 30))] * n) for n in (64, 65))
@@ -111,7 +113,7 @@ def test_large_table_sets(cases, implementations, lanes):
 
 
 def test_crowded_and_empty_buckets(cases, implementations):
-    """Slots that a table's entries leave to the scan: one event each, between and beside wide ones."""
+    """Slots that entries leave to the scan: events of one slot between and beside wide ones."""
     rng = np.random.default_rng(3)
     crowd = [1] * 40
     tables = cases.tables(
