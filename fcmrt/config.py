@@ -46,6 +46,10 @@ class RuntimeOptions:
     """Name of the implementation of coder and quantiser, of those that `fcmrt doctor` lists; None:
     the fastest."""
 
+    cache_dir: str | None = None
+    """Folder for what was found out about this machine, such as which runners are exact; None:
+    `$FCMRT_CACHE_DIR`, or else the user's cache folder."""
+
     def __post_init__(self) -> None:
         if self.device != "cpu":
             raise ConfigError(f"device {self.device!r} is not known; this version has 'cpu'")

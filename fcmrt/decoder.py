@@ -23,8 +23,9 @@ from .errors import (
     DriftError,
     EngineMismatchError,
     LimitExceededError,
+    RunnerMismatchError,
 )
-from .executor import Integers, Walk, executor_for
+from .executor import RUNNER_NOTE, Integers, Walk, executor_for, runner_digest
 from .kernels.api import StepDecoder
 from .observe import Recorder, StageClock
 from .schedule import Code, Dequantize, Run
@@ -57,6 +58,8 @@ class Decoder:
 
     Raises:
         EngineMismatchError: The header is of another engine.
+        RunnerMismatchError: The header is of a same-engine codec that ran on something else.
+        BitstreamError: The header contradicts its engine.
         ConfigError: The header's levels are not the engine's, or an unknown option.
         BackendUnavailableError: A library that the options ask for is not installed.
     """
@@ -104,6 +107,9 @@ class Decoder:
                 encoder's; the features would be wrong.
             LimitExceededError: It asks for more than the limits allow.
             EngineMismatchError: It brings a stream header of another engine.
+            RunnerMismatchError: It brings the stream header of a same-engine codec that ran on
+                something else.
+            InexactRunnerError: The runner here is not exact at the packet's size.
             BitstreamError: It is malformed in another way.
             DTypeError: Not bytes-like.
 
@@ -151,9 +157,25 @@ class Decoder:
     def _check_header(self, header: StreamHeader) -> None:
         if header.engine_digest != self.engine.digest:
             raise EngineMismatchError(header.engine_digest.hex(), self.engine.digest.hex())
+        profile = self.engine.manifest.profile
+        if header.profile != profile:
+            raise BitstreamError(
+                f"the stream header is of profile {header.profile!r}, but its engine of {profile!r}"
+            )
+        self._check_runner(header)
         told = [(level.name, level.channels) for level in header.levels]
         if told != [(f.name, f.channels) for f in self._features]:
             raise BitstreamError("the levels of the stream header are not those of its engine")
+
+    def _check_runner(self, header: StreamHeader) -> None:
+        here = self._executor.identity
+        if header.runner_digest is None or header.runner_digest == runner_digest(here):
+            return
+        told = dict(header.notes).get(RUNNER_NOTE, "")
+        # The note is for people; it counts only if it is what the digest was made from.
+        known = told.isprintable() and runner_digest(told) == header.runner_digest
+        made = told if known else f"another runner (digest {header.runner_digest.hex()[:16]}...)"
+        raise RunnerMismatchError(made, here)
 
     def _parse(self, packet: Any) -> tuple[ParsedPacket, StreamHeader | None]:
         data = byte_view(packet)

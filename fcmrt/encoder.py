@@ -13,7 +13,7 @@ from .bitstream import FeatureDType, Geometry, LevelSpec, PacketHead, StreamHead
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
-from .executor import Walk, executor_for
+from .executor import RUNNER_NOTE, Walk, executor_for, runner_digest
 from .kernels.api import CodeStep
 from .observe import Recorder, StageClock
 from .packet import Packet
@@ -74,11 +74,20 @@ class Encoder:
 
     @property
     def header(self) -> StreamHeader:
-        """The stream header of this encoder's packets."""
+        """The stream header of this encoder's packets.
+
+        That of a same-engine codec tells what runs the networks here: a digest that decoders
+        compare, and the words behind it in the note `runner`.
+        """
         sizes = self._sizes or tuple((0, 0) for _ in self._features)
+        profile = self.engine.manifest.profile
+        same = profile == "same-engine"
+        identity = self._executor.identity
         return StreamHeader(
             engine_digest=self.engine.digest,
-            profile=self.engine.manifest.profile,
+            profile=profile,
+            runner_digest=runner_digest(identity) if same else None,
+            notes=((RUNNER_NOTE, identity),) if same else (),
             coding=self.params,
             time_base=(self._time_base.numerator, self._time_base.denominator),
             levels=tuple(
@@ -123,6 +132,7 @@ class Encoder:
             DTypeError: Not arrays of float32 or float16, or NaN or infinity among them.
             DeviceError: Arrays that are not in the CPU's memory.
             ConfigError: A quality or step that the engine does not have.
+            InexactRunnerError: The runner is not exact at this size; nothing was encoded.
 
         Determinism: The packet's bytes follow from the integers that the networks lead to. They
             are the same for the same input on the same machine, library and thread count.

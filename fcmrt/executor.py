@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import threading
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from .arrays import FloatArray
 from .config import RuntimeOptions
 from .elements import Elements, elements_of
 from .engine import Engine
-from .errors import EngineError
+from .errors import EngineError, InexactRunnerError
+from .exact import Question, VerdictCache, bring_up, cache_folder
 from .kernels.api import I32, Indexes, PreparedTables
 from .observe import StageClock
 from .runner import Network, make_runner
@@ -41,6 +44,14 @@ class Executor:
         }
         self._networks: dict[str, Network] = {}
         self._lock = threading.Lock()
+        self._verdicts = VerdictCache(cache_folder(options.cache_dir))
+        self._passed: set[Hashable] = set()
+        self._bring_up_lock = threading.Lock()
+
+    @property
+    def identity(self) -> str:
+        """Whatever may change the last bits of what networks compute here, in words."""
+        return self._runner.identity
 
     def network(self, name: str) -> Network:
         """Returns the network of a graph, loading it if it is the first time."""
@@ -53,9 +64,60 @@ class Executor:
                     self._networks[name] = network
         return network
 
+    def run(
+        self, name: str, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
+    ) -> list[npt.NDArray[Any]]:
+        """Runs a graph once; see `fcmrt.runner.Network.run`.
+
+        A graph of the exact path is checked before it first runs at new sizes (`exact.bring_up`),
+        unless the verdict is on record.
+
+        Raises:
+            InexactRunnerError: The check failed; the graph has not run.
+        """
+        network = self.network(name)
+        if name in self.engine.manifest.exact:
+            shapes = {key: array.shape for key, array in inputs.items()}
+            self._bring_up(name, network, shapes, outputs)
+        return network.run(inputs, outputs)
+
+    def _bring_up(
+        self,
+        name: str,
+        network: Network,
+        shapes: Mapping[str, tuple[int, ...]],
+        outputs: Sequence[str],
+    ) -> None:
+        key = (name, tuple(sorted(shapes.items())), tuple(outputs))
+        if key in self._passed:
+            return
+        with self._bring_up_lock:
+            if key in self._passed:
+                return
+            member = self.engine.manifest.graphs[name]
+            question = Question(member.sha256, self.identity, shapes, outputs)
+            if self._verdicts.find(question) is None:
+                graph, proof = self.engine.exact_graph(name)
+                verdict = bring_up(graph, proof, network, shapes, outputs)
+                if not verdict.exact:
+                    raise InexactRunnerError(
+                        name, self.identity, shapes, verdict.differing, verdict.values
+                    )
+                self._verdicts.keep(question, verdict)
+            self._passed.add(key)
+
     def tables(self, latent: LatentSpec) -> PreparedTables:
         """Returns the prepared tables of a latent."""
         return self._tables[latent.tables]
+
+
+RUNNER_NOTE = "runner"
+"""Key of the note that tells a same-engine stream's runner in words."""
+
+
+def runner_digest(identity: str) -> bytes:
+    """What the header of a same-engine stream keeps of `Runner.identity`, 32 bytes."""
+    return hashlib.sha256(identity.encode("utf-8")).digest()
 
 
 def executor_for(engine: Engine, options: RuntimeOptions) -> Executor:
@@ -111,7 +173,7 @@ class Walk:
     def run(self, step: Run) -> None:
         """Runs one graph; its outputs are checked against the manifest and cropped to size."""
         inputs = {name: self.tensors[name] for name in step.inputs}
-        outputs = self._executor.network(step.graph).run(inputs, step.outputs)
+        outputs = self._executor.run(step.graph, inputs, step.outputs)
         for name, output in zip(step.outputs, outputs, strict=True):
             self.tensors[name] = self._fit(name, output)
         self._clock.lap(step.graph)

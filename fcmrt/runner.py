@@ -35,6 +35,13 @@ class Runner(Protocol):
 
     name: str
 
+    @property
+    def identity(self) -> str:
+        """Whatever may change the last bits of a result, in words.
+
+        Library and version, device and instruction set or GPU, threads, options.
+        """
+
     def load(self, name: str, graph: bytes) -> Network:
         """Prepares one graph.
 

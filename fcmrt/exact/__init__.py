@@ -3,6 +3,20 @@
 NumPy only.
 """
 
+from .bringup import Verdict, bring_up
 from .proof import Proof, prove
+from .reference import Reference
+from .sums import LIMIT as SUM_LIMIT
+from .verdicts import Question, VerdictCache, cache_folder
 
-__all__ = ["Proof", "prove"]
+__all__ = [
+    "SUM_LIMIT",
+    "Proof",
+    "Question",
+    "Reference",
+    "Verdict",
+    "VerdictCache",
+    "bring_up",
+    "cache_folder",
+    "prove",
+]

@@ -81,6 +81,8 @@ class Proof:
     it, in units of the output's grid; below 2^24."""
     factors: Mapping[str, Factors]
     """Of the layers with weights: the largest factors of their products."""
+    units: Mapping[str, I64]
+    """The grid of each summing layer's output: channel `c` is in units of 2^-units[c]; `[C]`."""
     inputs: Mapping[str, InputRange]
     """Of the inputs that are rounded and clipped before anything else happens to them."""
 
@@ -114,6 +116,7 @@ class _Prover:
         self._values: dict[str, Values] = {}
         self._layers: dict[str, int] = {}
         self._factors: dict[str, Factors] = {}
+        self._units: dict[str, I64] = {}
         self._inputs: dict[str, InputRange] = {}
         self._work = 0
 
@@ -134,6 +137,7 @@ class _Prover:
         return Proof(
             MappingProxyType(self._layers),
             MappingProxyType(self._factors),
+            MappingProxyType(self._units),
             MappingProxyType(self._inputs),
         )
 
@@ -325,6 +329,7 @@ class _Prover:
         if node.name in self._layers:
             raise refusal(node, "another layer has the same name")
         self._layers[node.name] = found.bound
+        self._units[node.name] = found.values.exponent
         if found.factors is not None:
             self._factors[node.name] = found.factors
         return found.values

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 import numpy.typing as npt
 
+from .. import kernels
 from ..errors import BackendUnavailableError, EngineError
 
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
@@ -62,6 +65,15 @@ class OnnxRuntimeRunner:
     def __init__(self, threads: int | None = None) -> None:
         self._onnxruntime = import_onnxruntime()
         self._threads = threads
+
+    @property
+    def identity(self) -> str:
+        """See `fcmrt.runner.Runner.identity`."""
+        threads = self._threads or os.cpu_count()
+        return (
+            f"onnxruntime {self._onnxruntime.__version__}, cpu {platform.machine()} "
+            f"{kernels.available()[0]}, {threads} threads"
+        )
 
     def load(self, name: str, graph: bytes) -> OnnxRuntimeNetwork:
         """See `fcmrt.runner.Runner.load`."""
