@@ -33,8 +33,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--levels", type=int, nargs="+", default=list(DEFAULT_LEVELS), metavar="D")
     exact = parser.add_argument_group(
         "exact engines",
-        "With --calibrate the hyper-synthesis becomes integers carried in floats, and every machine "
-        "decodes the engine's packets; without it the engine is same-engine.",
+        "With --calibrate the hyper-synthesis becomes integers carried in floats, and every "
+        "machine decodes the engine's packets; without it the engine is same-engine.",
     )
     exact.add_argument(
         "--calibrate",
@@ -82,14 +82,20 @@ def main(arguments: list[str] | None = None) -> None:
     exact = calibrate(codec, args) if args.calibrate else None
     names = [f"p{3 + level}" for level in range(codec.config.levels)]
     write_lmsfc_engine(
-        args.out, codec, name=args.name, level_names=names, card=card, exact=exact, levels=args.levels
+        args.out,
+        codec,
+        name=args.name,
+        level_names=names,
+        card=card,
+        exact=exact,
+        levels=args.levels,
     )
     engine = Engine.load(args.out)
     size = args.out.stat().st_size
     print(f"{args.out}: {engine.manifest.profile}, {size} bytes, digest {engine.digest_hex}")
     for graph, layers in engine.manifest.exact.items():
         for layer, bound in layers.items():
-            print(f"  {graph}: the sums of {layer} stay below {bound + 1} ({bound / 2**24:.1%} of 2^24)")
+            print(f"  {graph}: sums of {layer} are at most {bound}, {bound / 2**24:.1%} of 2^24")
 
 
 if __name__ == "__main__":

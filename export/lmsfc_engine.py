@@ -156,7 +156,7 @@ def write_lmsfc_engine(
             Run("synthesis", ("y_hat",), tuple(decoded)),
         ),
         outputs=dict(zip(level_names, decoded, strict=True)),
-        exact={hyper.graph: exact.proof().layers} if exact else {},
+        exact={hyper.graph: dict(exact.proof().layers)} if exact else {},
         graphs={},
         tables={},
         card=card,

@@ -4,7 +4,8 @@
 proves of the graph that it writes that no sum reaches 2^24.
 """
 
-from .convert import ExactInput, Precision, convert
+from .convert import convert
 from .network import IntegerNetwork
+from .precision import ExactInput, Precision
 
 __all__ = ["ExactInput", "IntegerNetwork", "Precision", "convert"]

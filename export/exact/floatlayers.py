@@ -75,11 +75,37 @@ class Form:
         grouped = grouped.reshape(*grouped.shape[:3], -1)
         return grouped.transpose(1, 2) if self.kind == "transposed" else grouped
 
-    def weights(self, rows: Tensor, shape: Sequence[int]) -> Tensor:
-        """Lays `rows` out as PyTorch does; `shape` is the weight's."""
+    def phases(self, weight: Tensor) -> list[list[int]]:
+        """The taps that meet in one sum: all, or those of one phase of a transposed convolution."""
+        rows, columns = weight.shape[2:] if weight.ndim == 4 else (1, 1)
+        if self.kind != "transposed":
+            return [list(range(rows * columns))]
+        found: dict[tuple[int, ...], list[int]] = {}
+        for tap in range(rows * columns):
+            places = zip(divmod(tap, columns), self.dilation, self.stride, strict=True)
+            phase = tuple(place * spread % stride for place, spread, stride in places)
+            found.setdefault(phase, []).append(tap)
+        return list(found.values())
+
+    def reach(self, rows: Tensor, limits: Tensor, phases: list[list[int]]) -> Tensor:
+        """The largest `sum |w| * limit` of every output channel, over the phases: `[C_out]`.
+
+        Args:
+            rows: Weights as `rows` lays them out.
+            limits: Largest magnitude of each input channel, `[C_in]`.
+            phases: As `phases` tells them.
+        """
+        taps = rows.abs() * limits.reshape(self.groups, 1, -1, 1)
+        return torch.stack([taps[..., met].sum((2, 3)) for met in phases]).amax(0).reshape(-1)
+
+    def scaled(self, weight: Tensor, outputs: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Multiplies the weights by a factor per output channel, and per input channel."""
+        rows = self.rows(weight) * outputs.reshape(self.groups, -1, 1, 1)
+        if inputs is not None:
+            rows = rows * inputs.reshape(self.groups, 1, -1, 1)
         if self.kind == "transposed":
             rows = rows.transpose(1, 2)
-        return rows.reshape(tuple(shape))
+        return rows.reshape(weight.shape)
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,5 @@ def _resolved(name: str, aliases: Mapping[str, str]) -> str:
 
 def _scaled(layer: Sum, factor: Tensor, offset: Tensor) -> Sum:
     factor, offset = factor.nan_to_num(1.0), offset.nan_to_num(0.0)
-    rows = layer.form.rows(layer.weight)
-    rows = rows * factor.reshape(rows.shape[0], -1, 1, 1)
-    weight = layer.form.weights(rows, layer.weight.shape)
+    weight = layer.form.scaled(layer.weight, factor)
     return replace(layer, weight=weight, bias=layer.bias * factor + offset)

@@ -116,9 +116,8 @@ class WeightedSum(Operation):
             limits: Largest magnitude of each input channel, float64 `[C_in]`.
         """
         weight, bias = (part.detach().double() for part in self.integers())
-        rows = self.form.rows(weight).abs()
-        reach = limits.double().reshape(self.form.groups, 1, -1, 1)
-        return (rows * reach).sum((2, 3)).reshape(-1) + bias.abs()
+        rows, phases = self.form.rows(weight), self.form.phases(weight)
+        return self.form.reach(rows, limits.double(), phases) + bias.abs()
 
     def settle(self, limits: Tensor) -> None:
         """Rounds weights and biases for good; channels over 2^24 are shrunk until they fit."""
@@ -127,16 +126,14 @@ class WeightedSum(Operation):
         self.bias.copy_(bias)
         while (over := self.bounds(limits) >= 2**24).any():
             shrink = torch.where(over, 1 - 2.0**-8, 1.0)
-            rows = self.form.rows(self.weight) * shrink.reshape(self.form.groups, -1, 1, 1)
             # Towards 0, so that every round makes the bound smaller.
-            self.weight.copy_(self.form.weights(rows.trunc(), self.weight.shape))
+            self.weight.copy_(self.form.scaled(self.weight, shrink).trunc())
             self.bias.copy_((self.bias * shrink).trunc())
 
     def _scaled(self) -> tuple[Tensor, Tensor]:
         weight, bias = self.integers()
         power = torch.exp2(-self.exponent.to(weight))
-        rows = self.form.rows(weight) * power.reshape(self.form.groups, -1, 1, 1)
-        return self.form.weights(rows, weight.shape), bias * power
+        return self.form.scaled(weight, power), bias * power
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self._scaled()

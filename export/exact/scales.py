@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .floatlayers import Form
 from .operations import LARGEST_FACTOR
 
 LARGEST_SUM = 2**24 - 2**18
@@ -17,12 +18,13 @@ FACTOR_BITS = 12
 """Fractional bits of factors that are not powers of two, such as leaky slopes."""
 
 
-def exponents(rows: Tensor, bias: Tensor, limits: Tensor) -> Tensor:
+def exponents(form: Form, weight: Tensor, bias: Tensor, limits: Tensor) -> Tensor:
     """The largest exponents with which rounded weights keep all bounds.
 
     Args:
-        rows: Real weights, float64 `[groups, C_out / groups, C_in / groups, taps]`, in units of the
-            output per unit of the input.
+        form: Of the layer.
+        weight: Real weights as PyTorch lays them out, float64, in units of the output per unit of
+            the input.
         bias: float64 `[C_out]`, in units of the output.
         limits: Largest magnitude of each input channel, float64 `[C_in]`.
 
@@ -30,20 +32,18 @@ def exponents(rows: Tensor, bias: Tensor, limits: Tensor) -> Tensor:
         float64 `[C_out]`, whole numbers up to 24: weights times 2^exponent, rounded, are at most
         2^11, and `sum |w| * limit + |b|` at most `LARGEST_SUM`.
     """
-    reach = limits.reshape(rows.shape[0], 1, -1, 1)
-    offset = bias.reshape(rows.shape[:2])
-
-    def bound(power: Tensor) -> Tensor:
-        whole = (rows * power[..., None, None]).round().abs()
-        sums = (whole * reach).sum((2, 3)) + (offset * power).round().abs()
-        return torch.maximum(sums / LARGEST_SUM, whole.amax((2, 3)) / LARGEST_FACTOR)
-
-    real = (rows.abs() * reach).sum((2, 3)) + offset.abs()
-    room = torch.minimum(LARGEST_SUM / real, LARGEST_FACTOR / rows.abs().amax((2, 3)))
+    rows, phases = form.rows(weight), form.phases(weight)
+    largest = rows.abs().amax((2, 3)).reshape(-1)
+    room = torch.minimum(
+        LARGEST_SUM / (form.reach(rows, limits, phases) + bias.abs()), LARGEST_FACTOR / largest
+    )
     exponent = torch.log2(room).floor().clamp(max=FINEST)
     # Rounding may have taken the sum over the bound.
-    exponent = torch.where(bound(torch.exp2(exponent)) > 1, exponent - 1, exponent)
-    return exponent.reshape(-1)
+    power = torch.exp2(exponent)
+    whole = (rows * power.reshape(form.groups, -1, 1, 1)).round()
+    sums = form.reach(whole, limits, phases) + (bias * power).round().abs()
+    over = (sums > LARGEST_SUM) | (whole.abs().amax((2, 3)).reshape(-1) > LARGEST_FACTOR)
+    return torch.where(over, exponent - 1, exponent)
 
 
 def dyadic(factors: list[Tensor], limits: list[Tensor]) -> list[Tensor]:

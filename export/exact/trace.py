@@ -1,4 +1,4 @@
-"""From a PyTorch module to a list of layers, by `torch.fx`; what is not known is refused by name."""
+"""From a PyTorch module to a list of layers, by `torch.fx`; what is not known is refused."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ def trace(
         EngineError: A layer or function that the exact form does not know; the text names it.
     """
     module = module.eval()
+    if isinstance(module, _LEAVES):
+        module = nn.Sequential(module)  # the tracer always opens the outermost module
     try:
         graph = fx.GraphModule(module, _Tracer().trace(module))
     except (fx.proxy.TraceError, TypeError) as error:
