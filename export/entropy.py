@@ -17,6 +17,7 @@ INDEXES_PER_OCTAVE = 8  # sigma doubles every 8 indexes
 STEPS_PER_OCTAVE = 8  # the step doubles every 8 qualities
 TABLES = 64
 MEAN_GRID = 64  # means are multiples of 1 / 64
+Z_RANGE = 255  # integers of the hyper-latent that have a place in tables, to either side of 0
 MIN_LIKELIHOOD = 2.0**-20
 
 
