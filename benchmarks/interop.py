@@ -17,6 +17,7 @@ from fcmrt.verify import REFERENCE, Configuration, runner_configurations
 from . import evaluation_set, exact_cost, report
 from .detection import DetectionTask
 from .interop_matrix import Side, batches, matrix
+from .parent import float_parent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +62,18 @@ def steps_of(engine: fcmrt.Engine, count: int) -> list[int]:
     return sorted({quality.shift(float(level)) for level in levels})
 
 
+def _parent(arguments: argparse.Namespace, engine: fcmrt.Engine) -> fcmrt.Engine | None:
+    """Give the float engine to compare with; None: there is none."""
+    if arguments.parent:
+        parent = fcmrt.Engine.load(arguments.parent)
+    elif arguments.engine or not engine.manifest.exact:
+        return None
+    else:
+        parent = float_parent(engine)
+    exact_cost.check_parent(engine, parent)
+    return parent
+
+
 def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     """Run the benchmark.
 
@@ -72,9 +85,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     """
     quick: bool = arguments.quick
     engine = fcmrt.Engine.load(arguments.engine) if arguments.engine else fcmrt.Engine.builtin()
-    parent = fcmrt.Engine.load(arguments.parent) if arguments.parent else None
-    if parent is not None:
-        exact_cost.check_parent(engine, parent)
+    parent = _parent(arguments, engine)
     pictures = evaluation_set.photos(crops=not quick, limit=QUICK_PHOTOS if quick else None)
     report.progress(pictures.description)
     task = DetectionTask(pictures)
@@ -144,7 +155,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--engine", metavar="FILE", help="engine file; default: the shipped one")
     parser.add_argument(
-        "--parent", metavar="FILE", help="the float engine that an exact one was made from"
+        "--parent",
+        metavar="FILE",
+        help="the float engine that an exact one was made from; default: the shipped one's",
     )
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
