@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fcmrt
-from fcmrt.verify import REFERENCE, Configuration, runner_configurations
+from fcmrt.verify import Configuration, runner_configurations
 
 from . import evaluation_set, exact_cost, report
 from .detection import DetectionTask
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 QUALITIES, QUICK_QUALITIES = 10, 3  # spread evenly over the engine's range, ends included
 QUICK_PHOTOS = 2
-SYNTHESIS_EVERY, QUICK_SYNTHESIS_EVERY = 50, 4  # packets of which one is decoded to features
+SYNTHESIS_EVERY, QUICK_SYNTHESIS_EVERY = 200, 4  # packets of which one is decoded to features
 BATCHES, QUICK_BATCHES = (1, 3, 8), (2,)
 BATCHED, QUICK_BATCHED = 24, 2  # pictures
 COLUMNS = {
@@ -52,7 +52,8 @@ def sides_of(engine: fcmrt.Engine, *, quick: bool) -> list[Side]:
     found = [two if c.options == fcmrt.RuntimeOptions() else c for c in runner_configurations()]
     if quick:
         found = [c for c in found if c.options.precision != "float64"]
-    return [Side(engine, c) for c in (Configuration("reference, float64", REFERENCE), *found)]
+    reference = Configuration("reference, float64", fcmrt.RuntimeOptions(runner="reference"))
+    return [Side(engine, c) for c in (reference, *found)]
 
 
 def steps_of(engine: fcmrt.Engine, count: int) -> list[int]:
