@@ -42,7 +42,7 @@ def make_probes(
     """
     rng = np.random.default_rng(seed)
     ranges = {name: _range(proof, name, shape[1]) for name, shape in shapes.items()}
-    drives = list(_drives(graph, ranges))
+    drives = list(_drives(graph, proof, ranges))
     kinds = ("uniform", "ties", "ends", "beyond")
     turn = 0
     while True:
@@ -114,7 +114,7 @@ def _tiled(rng: np.random.Generator, patterns: Sequence[F64]) -> F64:
     return whole
 
 
-def _drives(graph: Graph, ranges: Mapping[str, InputRange]) -> Iterator[_Drive]:
+def _drives(graph: Graph, proof: Proof, ranges: Mapping[str, InputRange]) -> Iterator[_Drive]:
     """Finds the layers that read inputs, and the signs that make their heaviest sums."""
     origins: dict[str, _Origins] = {
         name: [(name, channel) for channel in range(len(found.low))]
@@ -132,11 +132,11 @@ def _drives(graph: Graph, ranges: Mapping[str, InputRange]) -> Iterator[_Drive]:
             if all(joined):
                 origins[node.outputs[0]] = [origin for part in joined for origin in part]
         elif node.op in ("Conv", "ConvTranspose") and node.inputs[0] in origins:
-            yield from _layer_drives(graph, node, source, ranges)
+            yield from _layer_drives(graph, proof, node, source, ranges)
 
 
 def _layer_drives(
-    graph: Graph, node: Node, source: _Origins, ranges: Mapping[str, InputRange]
+    graph: Graph, proof: Proof, node: Node, source: _Origins, ranges: Mapping[str, InputRange]
 ) -> Iterator[_Drive]:
     weights = _stored(graph, node.inputs[1]).astype(np.float32)
     form = attributes.convolution(node)
@@ -148,7 +148,9 @@ def _layer_drives(
         grouped = grouped[..., phases[0]].sum(-1, keepdims=True)
     else:
         kernel = (weights.shape[2], weights.shape[3])
-    heaviest = np.argsort(-np.abs(grouped).sum((2, 3)).reshape(-1), kind="stable")[:_HEAVY]
+    # Each output channel's sums count in units of its own grid.
+    sums = np.ldexp(np.abs(grouped).sum((2, 3), np.float64).reshape(-1), proof.units[node.name])
+    heaviest = np.argsort(-sums, kind="stable")[:_HEAVY]
     for output in heaviest:
         group, within = divmod(int(output), outputs)
         signs = np.sign(grouped[group, within].astype(np.float64)).reshape(inputs, *kernel)
