@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fcmrt
-from fcmrt.verify import REFERENCE, Configuration, runner_configurations
+from fcmrt.verify import Configuration, runner_configurations
 
 from . import evaluation_set, exact_cost, report
 from .detection import DetectionTask
 from .interop_matrix import Side, batches, matrix
+from .parent import float_parent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 QUALITIES, QUICK_QUALITIES = 10, 3  # spread evenly over the engine's range, ends included
 QUICK_PHOTOS = 2
-SYNTHESIS_EVERY, QUICK_SYNTHESIS_EVERY = 50, 4  # packets of which one is decoded to features
+SYNTHESIS_EVERY, QUICK_SYNTHESIS_EVERY = 200, 4  # packets of which one is decoded to features
 BATCHES, QUICK_BATCHES = (1, 3, 8), (2,)
 BATCHED, QUICK_BATCHED = 24, 2  # pictures
 COLUMNS = {
@@ -51,7 +52,8 @@ def sides_of(engine: fcmrt.Engine, *, quick: bool) -> list[Side]:
     found = [two if c.options == fcmrt.RuntimeOptions() else c for c in runner_configurations()]
     if quick:
         found = [c for c in found if c.options.precision != "float64"]
-    return [Side(engine, c) for c in (Configuration("reference, float64", REFERENCE), *found)]
+    reference = Configuration("reference, float64", fcmrt.RuntimeOptions(runner="reference"))
+    return [Side(engine, c) for c in (reference, *found)]
 
 
 def steps_of(engine: fcmrt.Engine, count: int) -> list[int]:
@@ -59,6 +61,18 @@ def steps_of(engine: fcmrt.Engine, count: int) -> list[int]:
     quality = engine.manifest.quality
     levels = np.linspace(1, len(quality.levels), count)
     return sorted({quality.shift(float(level)) for level in levels})
+
+
+def _parent(arguments: argparse.Namespace, engine: fcmrt.Engine) -> fcmrt.Engine | None:
+    """Give the float engine to compare with; None: there is none."""
+    if arguments.parent:
+        parent = fcmrt.Engine.load(arguments.parent)
+    elif arguments.engine or not engine.manifest.exact:
+        return None
+    else:
+        parent = float_parent(engine)
+    exact_cost.check_parent(engine, parent)
+    return parent
 
 
 def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
@@ -72,9 +86,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     """
     quick: bool = arguments.quick
     engine = fcmrt.Engine.load(arguments.engine) if arguments.engine else fcmrt.Engine.builtin()
-    parent = fcmrt.Engine.load(arguments.parent) if arguments.parent else None
-    if parent is not None:
-        exact_cost.check_parent(engine, parent)
+    parent = _parent(arguments, engine)
     pictures = evaluation_set.photos(crops=not quick, limit=QUICK_PHOTOS if quick else None)
     report.progress(pictures.description)
     task = DetectionTask(pictures)
@@ -144,7 +156,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--engine", metavar="FILE", help="engine file; default: the shipped one")
     parser.add_argument(
-        "--parent", metavar="FILE", help="the float engine that an exact one was made from"
+        "--parent",
+        metavar="FILE",
+        help="the float engine that an exact one was made from; default: the shipped one's",
     )
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Features = Mapping[str, NDArray[np.float32]]
 
-REFERENCE_EVERY = 25  # packets of which one is coded again by the slow reference kernels
+REFERENCE_EVERY = 100  # packets of which one is coded again by the slow reference kernels
 
 
 class Side:

@@ -58,7 +58,8 @@ def verify(
     encoder = Encoder(engine, quality=quality, options=REFERENCE)
     stages = Stages(repeats)
     networks = [NetworkStages(engine, chosen, stages) for chosen in configurations]
-    coders = [CoderStages(engine, name, stages) for name in kernels.available()[:-1]]
+    names = [name for name in kernels.available() if name != REFERENCE.kernels]
+    coders = [CoderStages(engine, name, stages) for name in names]
     compared: list[NetworkStages | CoderStages] = [*networks, *coders]
     for number, features in enumerate(pictures, 1):
         progress(f"picture {number}: reference")
