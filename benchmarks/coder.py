@@ -10,9 +10,11 @@ import itertools
 import sys
 from typing import TYPE_CHECKING
 
+from fcmrt import kernels
+
 from . import coder_peers, report
 from .coder_bars import BARS, bars
-from .coder_ours import Ours, implementations, ready, size_rows, small_packet_row
+from .coder_ours import Ours, implementations, size_rows, small_packet_row
 from .coder_rows import (
     CLOCK,
     COLUMNS,
@@ -50,7 +52,8 @@ def calls_of(name: str, encode: Timed, decode: Timed) -> dict[str, Timed]:
 def our_calls(name: str, ours: Ours) -> tuple[dict[str, Timed], int]:
     """Give the calls of ours, after a round trip that is checked, and the bytes."""
     coded = ours.checked()
-    calls = calls_of(name, Timed(lambda _: ours.encode()), Timed(lambda _: ours.decode(coded)))
+    encode, decode = Timed(lambda _: ours.encode_into()), Timed(lambda _: ours.decode_into(coded))
+    calls = calls_of(name, encode, decode)
     calls[f"{name} plan"] = Timed(lambda _: ours.plan())
     return calls, len(coded.segments) + len(coded.escapes)
 
@@ -85,10 +88,7 @@ def measure_source(
     calls = {} if clock is None else {CLOCK: clock.timed()}
     ours = {}
     for implementation, threads in itertools.product(implementations(), THREADS):
-        coder = ready(implementation, threads)
-        if coder is None:
-            missing.append(f"{implementation} with {threads} threads was left out")
-            continue
+        coder = kernels.get(implementation, threads)
         name, prepared = f"{OURS} {implementation} {threads}", Ours.of(coder, source)
         more, size = our_calls(name, prepared)
         calls |= more
@@ -149,7 +149,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         missing += [sentence for sentence in absent if sentence not in missing]
 
     report.progress("packets")
-    fastest = ready(implementations()[0], 1)
+    fastest = kernels.get(implementations()[0])
     if fastest is None:
         raise AssertionError("one thread is always to be had")
     more["sizes"] = size_rows(fastest, gaussians, arguments.quick)
