@@ -97,6 +97,7 @@ class Converter:
         self._float = evaluate(layers, dict(given))
         self._actual = dict(given)
         self._signals: dict[str, _Signal] = {}
+        self._narrowed: dict[str, _Signal] = {}
 
     def convert(self, layer: Layer) -> None:
         """Adds the operations of one layer."""
@@ -138,13 +139,16 @@ class Converter:
     def _narrow(self, tensor: str) -> _Signal:
         """The signal of a tensor, rounded and clipped."""
         signal = self._signals[tensor]
-        if not signal.narrow:
+        if signal.narrow:
+            return signal
+        if tensor not in self._narrowed:
             operation = Rounding(-signal.limit, signal.limit)
             name = self._append(f"{tensor}/narrow", (signal.name,), operation)
-            signal = self._signals[tensor] = replace(signal, name=name, narrow=True)
-        return signal
+            self._narrowed[tensor] = replace(signal, name=name, narrow=True)
+        return self._narrowed[tensor]
 
     def _use(self, name: str) -> _Use:
+        """What becomes of a tensor, over all layers that read it."""
         found: _Use | None = None
         for layer in self._layers:
             if name not in layer.sources:
@@ -167,7 +171,8 @@ class Converter:
         reach = values.amax(1) if use.low >= 0 else values.abs().amax(1)
         reach = torch.maximum(reach, reach.max() / 256).clamp(min=1e-12)  # of silent channels
         reach = (reach * self._precision.margin).clamp(max=max(abs(use.low), use.high))
-        reach = reach.reshape(-1, use.ties).amax(1).repeat_interleave(use.ties)
+        if len(reach) % use.ties == 0:  # else the tie is with another layer, and refused there
+            reach = reach.reshape(-1, use.ties).amax(1).repeat_interleave(use.ties)
         unit, limit = reach / self._top, torch.full_like(reach, self._top)
         told = self._units.get(layer.name)
         if told is not None:

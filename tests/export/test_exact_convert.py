@@ -169,6 +169,27 @@ def test_a_parameter_network_with_contexts() -> None:
     assert (found[1] - index).abs().mean() < 0.28 + 0.01 * index.std()
 
 
+def test_an_output_that_is_also_read_within_is_not_clipped() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 2, 1)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            y = self.first(x)
+            return y, self.second(y)
+
+    torch.manual_seed(0)
+    module = Both().eval()
+    (x,) = seeded([(2, 3, 6, 6)], 1.0)
+    network = convert(module, {"x": ExactInput()}, {"y": 12, "z": 4}, [x])
+    with torch.no_grad():
+        wanted = module.first(x) * 2**12
+        assert wanted.abs().max() > 2**11
+        assert (network(x)[0] - wanted).abs().max() < 32
+    assert_one_result(network, full_range(network, (5, 4), 0))
+
+
 def test_batches_and_neighbours_do_not_matter() -> None:
     _, network = made("shuffle")
     (x,) = seeded([(3, 5, 8, 8)], 1.0, seed=4)

@@ -147,12 +147,38 @@ def test_large_table_sets(cases, implementations, lanes):
     one = cases.random_freqs(rng, 4096)
     wide = cases.tables(*[(0, one)] * 66)
     far = cases.tables((1 << 20, cases.random_freqs(rng, 9)), (-5000, cases.random_freqs(rng, 300)))
-    edge = cases.tables((-8192, [5000, 11384]), (8191, [1, 16383]), (8192 - 300, [54] * 303 + [22]))
-    for tables in (wide, far, edge):
+    end = 1 << 17  # of the symbols that an entry holds without its table's help
+    edge = cases.tables(
+        (-end, [5000, 11384]), (end - 3, [1, 16383]), (end - 305, [54] * 303 + [22])
+    )
+    above = cases.tables((end - 2, [1, 16383]), (end - 304, [54] * 303 + [22]))
+    below = cases.tables((-end - 1, [5000, 11384]), (-end - 5, [54] * 303 + [22]))
+    full, over = (cases.tables(*[(0, cases.random_freqs(rng, 30))] * n) for n in (64, 65))
+    for tables in (wide, far, edge, above, below, full, over):
         indexes = rng.integers(0, tables.count, 800).astype(np.uint8)
         symbols = cases.make_symbols("mixed", rng, tables, indexes)
         raw = [cases.RawStep(symbols, indexes, tables)]
         assert_all_agree(cases, implementations, raw, lanes, 2, 5)
+
+
+def test_crowded_and_empty_buckets(cases, implementations):
+    """Slots that entries leave to the scan: events of one slot between and beside wide ones."""
+    rng = np.random.default_rng(3)
+    crowd = [1] * 40
+    tables = cases.tables(
+        (0, [*crowd, 16304, *crowd]),
+        (-7, [8191, *crowd, 8152, 1]),
+        (0, [4] * 4095 + [4]),
+        (5, [*[1, 30] * 500, 884]),
+        (0, [15, 1, 16, 16, 1, 1, 14, 16320]),
+    )
+    indexes = rng.integers(0, tables.count, 2400).astype(np.uint8)
+    # Each event as often as the others, the escapes too.
+    sizes = tables.sizes[indexes]
+    symbols = (tables.offsets[indexes] + rng.integers(0, sizes + 1)).astype(np.int32)
+    for lanes in (1, 4, 16, 32):
+        raw = [cases.RawStep(symbols, indexes, tables)]
+        assert_all_agree(cases, implementations, raw, lanes, 3, 11)
 
 
 def test_every_frequency(cases, implementations):
