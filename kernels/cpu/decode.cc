@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 
 #include "coder.h"
 #include "fcmrt/escape.h"
@@ -9,15 +10,37 @@ namespace {
 // Segments to a task: vector loops decode two in turns.
 constexpr u32 kTogether = 2;
 
+// Number of the first escape from symbol `i` on; `count` if there is none.
+u64 find_escape(const i32* symbols, u64 i, u64 count) {
+  constexpr u64 kBlock = 32;  // looked through by the compiler's vectors; most have none
+  for (; count - i >= kBlock; i += kBlock) {
+    u32 found = 0;
+    for (u64 j = 0; j < kBlock; ++j) found |= symbols[i + j] == kEscaped;
+    if (found) break;
+  }
+  while (i < count && symbols[i] != kEscaped) ++i;
+  return i;
+}
+
 // Notes where the coded symbols of a range are escapes, and makes them 0.
 void note_escapes(const Segment& segment, const u16* masks, Range range,
                   std::vector<Escape>& escapes) {
-  std::size_t p = range.first;
-  for (u64 i = 0; i < segment.count; ++i, ++p) {
-    while (masks && !(masks[(p - range.first) / kGroup] >> ((p - range.first) % kGroup) & 1)) ++p;
-    if (segment.out[i] != kEscaped) continue;
+  std::size_t group = 0;  // of elements, and how many are coded before it
+  u64 before = 0;
+  const u64 count = segment.count;
+  for (u64 i = find_escape(segment.out, 0, count); i < count;
+       i = find_escape(segment.out, i + 1, count)) {
     segment.out[i] = 0;
-    escapes.push_back({u32(p), segment.tables[i]});
+    std::size_t p = i;
+    if (masks) {
+      for (u64 inside; i - before >= (inside = count_bits(masks[group])); ++group) {
+        before += inside;
+      }
+      u32 mask = masks[group];
+      for (u64 k = before; k < i; ++k) mask &= mask - 1;
+      p = group * kGroup + std::size_t(std::countr_zero(mask));
+    }
+    escapes.push_back({u32(range.first + p), segment.tables[i]});
   }
 }
 
@@ -30,7 +53,7 @@ bool put_narrow(const Loops& loops, const i32* coded, const u16* masks, Range ra
     if (masks) {
       loops.spread(coded, masks, count, spread);
       for (std::size_t group = 0; group < (count + kGroup - 1) / kGroup; ++group) {
-        coded += __builtin_popcount(masks[group]);
+        coded += count_bits(masks[group]);
       }
       masks += kWindow / kGroup;
       fits &= narrow(spread, count, out + p);

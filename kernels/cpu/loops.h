@@ -34,6 +34,14 @@ struct Indexes {
 // Elements, in groups of 16, and which of them are coded: bit i of a group's mask is element i.
 constexpr u32 kGroup = 16;
 
+// Coded elements of a group; for units that may not use the processor's own instruction.
+static inline u32 count_bits(u16 mask) {
+  u32 sums = mask - (mask >> 1 & 0x5555u);
+  sums = (sums & 0x3333) + (sums >> 2 & 0x3333);
+  sums = (sums + (sums >> 4)) & 0x0F0F;
+  return (sums + (sums >> 8)) & 0x1F;
+}
+
 struct Listed {
   u32 largest;  // of all indexes; 0 if there are none
   u64 coded;
