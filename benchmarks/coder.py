@@ -1,197 +1,123 @@
-"""Speed and size of the entropy coder, by implementation and source.
+"""Speed and size of the entropy coder, beside other coders on the same symbols in the same run.
 
-Sources are Gaussian symbols with one of 64 tables chosen for each: sparse (about 0.3 bit a symbol),
-mid (1.4) and dense (3.7). Times are of one thread's own processor time, the best of many runs, so
-that a busy machine does not count; the call from Python is included.
+python -m benchmarks.coder [--symbols N] [--repeats N] [--plot PATH] [--json PATH|-] [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
-import math
+import itertools
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmarks import report
 from fcmrt import kernels
-from fcmrt.kernels.api import CodedPayload, CodeStep, Kernels
-from fcmrt.tables import CdfTables
 
-Row = dict[str, Any]
+from . import coder_peers, report
+from .coder_bars import BARS, bars
+from .coder_ours import Ours, implementations, size_rows, small_packet_row
+from .coder_rows import (
+    CLOCK,
+    COLUMNS,
+    OURS,
+    RATIOS,
+    SIZES,
+    best_settings,
+    clock_row,
+    coder_row,
+    peer_rows,
+    ratio_rows,
+    thread_rows,
+)
+from .coder_sources import GAUSSIANS, gaussian_source, gaussian_tables, picture_sources, tiled
+from .coder_timing import ProcessorClock, Timed, alternate
 
-SYMBOLS = 4_000_000
-QUICK_SYMBOLS = 200_000
-REPEATS = 25
-QUICK_REPEATS = 3
-SIGMAS = np.geomspace(0.11, 32, 64)
-# Mean and deviation of the table index, which give the bits a symbol that the names promise.
-SOURCES = {"sparse": (0.0, 13.0), "mid": (17.0, 13.0), "dense": (37.0, 10.0)}
-OVERHEAD_PERMILLE = 5
-COLUMNS = {
-    "coder": "",
-    "implementation": "",
-    "source": "",
-    "threads": "d",
-    "lanes": "d",
-    "segments": "d",
-    "symbols": "d",
-    "encode_msym_s": ".0f",
-    "decode_msym_s": ".0f",
-    "encode_cycles": ".1f",
-    "decode_cycles": ".1f",
-    "bytes": "d",
-    "ideal_bytes": ".0f",
-    "over_percent": ".3f",
-}
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from .coder_peers import Peer
+    from .coder_sources import Source
+    from .report import Row
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Symbols to code."""
-
-    name: str
-    symbols: NDArray[np.int32]
-    indexes: NDArray[np.uint8]
-    tables: CdfTables
-    ideal_bytes: float  # entropy under the integer tables
+SYMBOLS, QUICK_SYMBOLS = 4_000_000, 100_000
+REPEATS, QUICK_REPEATS = 15, 3
+SCAN_REPEATS = 3  # of every setting of a peer; only the best are then timed in turn with ours
+THREADS = (1, 2)
 
 
-def gaussian_tables() -> CdfTables:
-    """Make 64 tables of Gaussians, four deviations wide, at most 127 to each side."""
-    offsets, sizes, freqs = [], [], []
-    for sigma in SIGMAS:
-        reach = min(127, math.ceil(4 * sigma))
-        edges = np.arange(-reach, reach + 2) - 0.5
-        cdf = np.array([0.5 * math.erfc(-edge / (sigma * math.sqrt(2))) for edge in edges])
-        inside = np.diff(cdf)
-        share = np.append(inside, max(0.0, 1 - inside.sum()))
-        freq = np.maximum(1, np.round(share * 16384)).astype(np.int64)
-        # What rounding has added or taken goes to the likeliest symbols, one each.
-        order = np.argsort(-freq, kind="stable")
-        while (missing := 16384 - int(freq.sum())) != 0:
-            some = order[: max(1, int((freq > 16).sum()))][: abs(missing)]
-            freq[some] += np.sign(missing)
-        offsets.append(-reach)
-        sizes.append(2 * reach + 1)
-        freqs.append(freq)
-    return CdfTables(
-        np.array(offsets, np.int32),
-        np.array(sizes, np.int32),
-        np.concatenate(freqs).astype(np.uint16),
-    )
+def calls_of(name: str, encode: Timed, decode: Timed) -> dict[str, Timed]:
+    """Name the two calls of a coder for `alternate`."""
+    return {f"{name} encode": encode, f"{name} decode": decode}
 
 
-def make_source(name: str, count: int, tables: CdfTables) -> Source:
-    """Draw the symbols of a source, always the same ones."""
-    rng = np.random.default_rng(2026)
-    mean, deviation = SOURCES[name]
-    drawn = np.rint(rng.normal(mean, deviation, count))
-    indexes = np.clip(drawn, 0, len(SIGMAS) - 1).astype(np.uint8)
-    symbols = np.rint(rng.standard_normal(count) * SIGMAS[indexes]).astype(np.int32)
-    first = np.concatenate([[0], np.cumsum(tables.sizes + 1)])[:-1]
-    k = symbols - tables.offsets[indexes]
-    k = np.where((k < 0) | (k >= tables.sizes[indexes]), tables.sizes[indexes], k)
-    freqs = tables.freqs[first[indexes] + k].astype(np.float64)
-    return Source(name, symbols, indexes, tables, float(-np.log2(freqs / 16384).sum() / 8))
+def our_calls(name: str, ours: Ours) -> tuple[dict[str, Timed], int]:
+    """Give the calls of ours, after a round trip that is checked, and the bytes."""
+    coded = ours.checked()
+    encode, decode = Timed(lambda _: ours.encode_into()), Timed(lambda _: ours.decode_into(coded))
+    calls = calls_of(name, encode, decode)
+    calls[f"{name} plan"] = Timed(lambda _: ours.plan())
+    return calls, len(coded.segments) + len(coded.escapes)
 
 
-def best_of(call: Callable[[], Any], repeats: int) -> float:
-    """Give the least processor time of this thread, in seconds, after one run to warm up."""
-    call()
-    least = math.inf
-    for _ in range(repeats):
-        start = time.thread_time_ns()
-        call()
-        least = min(least, (time.thread_time_ns() - start) * 1e-9)
-    return least
+def peer_calls(peers: Iterable[Peer]) -> dict[str, Timed]:
+    """Give the calls of peers."""
+    calls: dict[str, Timed] = {}
+    for peer in peers:
+        calls |= calls_of(f"{peer.coder} {peer.setting}", peer.encode, peer.decode)
+    return calls
 
 
-def processor_hz() -> float | None:
-    """Give the clock that the system states, None where it states none."""
-    try:
-        with open("/proc/cpuinfo") as listing:
-            stated = [float(line.split(":")[1]) for line in listing if line.startswith("cpu MHz")]
-    except OSError:
-        return None
-    return max(stated) * 1e6 if stated else None
+def measure_source(
+    source: Source, clock: ProcessorClock | None, repeats: int
+) -> tuple[dict[str, list[Row]], list[str]]:
+    """Time all coders on one source.
 
+    Args:
+        source: What to code.
+        clock: The processor's; None: cycles are left out.
+        repeats: Number of rounds.
 
-def measure_ours(implementation: Kernels, source: Source, repeats: int, hz: float | None) -> Row:
-    """Measure one implementation on one source."""
-    steps = [CodeStep(source.symbols, source.indexes, implementation.prepare(source.tables), 0)]
-    lanes, segments = implementation.plan(steps, OVERHEAD_PERMILLE, 1)
-    coded: CodedPayload = implementation.encode(steps, lanes, segments, 1)
+    Returns:
+        `rows`, `ratios`, `clock`, `threads` and `scan` (every setting of the peers), and what was
+        missing.
+    """
+    peers, missing = coder_peers.peers_of(source.coded_symbols())
+    scan = peer_rows(source, peers, alternate(peer_calls(peers), min(SCAN_REPEATS, repeats)))
+    best = best_settings(scan)
+    peers = [peer for peer in peers if (peer.coder, peer.setting) in best]
 
-    def decode() -> NDArray[np.int32]:
-        decoder = implementation.decoder(coded.segments, coded.words, coded.escapes, lanes)
-        return decoder.step(source.indexes, steps[0].tables, 0)
+    calls = {} if clock is None else {CLOCK: clock.timed()}
+    ours = {}
+    for implementation, threads in itertools.product(implementations(), THREADS):
+        coder = kernels.get(implementation, threads)
+        name, prepared = f"{OURS} {implementation} {threads}", Ours.of(coder, source)
+        more, size = our_calls(name, prepared)
+        calls |= more
+        ours[implementation, threads] = name, prepared, size
+    samples = alternate(calls | peer_calls(peers), repeats)
 
-    if not np.array_equal(decode(), source.symbols):
-        raise AssertionError(f"{implementation.name} did not decode what was encoded")
-    count = len(source.symbols)
-    encode_s = best_of(lambda: implementation.encode(steps, lanes, segments, 1), repeats)
-    decode_s = best_of(decode, repeats)
-    size = len(coded.segments) + len(coded.escapes)
-    return {
-        "coder": "fcmrt",
-        "implementation": implementation.name,
-        "source": source.name,
-        "threads": 1,
-        "lanes": lanes,
-        "segments": segments,
-        "symbols": count,
-        "encode_msym_s": count / encode_s * 1e-6,
-        "decode_msym_s": count / decode_s * 1e-6,
-        "encode_cycles": hz and encode_s * hz / count,
-        "decode_cycles": hz and decode_s * hz / count,
-        "bytes": size,
-        "ideal_bytes": source.ideal_bytes,
-        "over_percent": 100 * (size / source.ideal_bytes - 1),
-    }
-
-
-def measure_compressai(source: Source, repeats: int) -> Row:
-    """Measure CompressAI's coder; making the lists that it wants is not counted."""
-    ans = importlib.import_module("compressai.ans")
-    tables = source.tables
-    # Its frequencies are in units of 2^-16; its last event is its escape, as ours.
-    cdfs = [[0, *(4 * np.cumsum(tables.table(t), dtype=int)).tolist()] for t in range(tables.count)]
-    lists = (
-        source.symbols.tolist(),
-        source.indexes.tolist(),
-        cdfs,
-        [len(cdf) for cdf in cdfs],
-        tables.offsets.tolist(),
-    )
-    encoder, decoder = ans.RansEncoder(), ans.RansDecoder()
-    data = encoder.encode_with_indexes(*lists)
-    if decoder.decode_with_indexes(data, *lists[1:]) != lists[0]:
-        raise AssertionError("compressai did not decode what was encoded")
-    count = len(source.symbols)
-    return {
-        "coder": "compressai",
-        "implementation": "encode_with_indexes",
-        "source": source.name,
-        "threads": 1,
-        "symbols": count,
-        "encode_msym_s": count
-        / best_of(lambda: encoder.encode_with_indexes(*lists), repeats)
-        * 1e-6,
-        "decode_msym_s": count
-        / best_of(lambda: decoder.decode_with_indexes(data, *lists[1:]), repeats)
-        * 1e-6,
-        "bytes": len(data),
-        "ideal_bytes": source.ideal_bytes,
-        "over_percent": 100 * (len(data) / source.ideal_bytes - 1),
-    }
+    rows = [
+        coder_row(
+            source,
+            samples,
+            name,
+            size,
+            coder=OURS,
+            implementation=implementation,
+            threads=threads,
+            lanes=prepared.lanes,
+            segments=prepared.segments,
+        )
+        for (implementation, threads), (name, prepared, size) in ours.items()
+    ]
+    rows += peer_rows(source, peers, samples)
+    gains = [
+        thread_rows(source, implementation, threads, samples)
+        for implementation, threads in ours
+        if threads > 1
+    ]
+    clocks = [clock_row(source, samples[CLOCK])] if clock is not None else []
+    tables = {"rows": rows, "ratios": ratio_rows(source, rows, samples), "clock": clocks}
+    return tables | {"threads": gains, "scan": scan}, missing
 
 
 def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
@@ -205,27 +131,61 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     """
     count = arguments.symbols or (QUICK_SYMBOLS if arguments.quick else SYMBOLS)
     repeats = arguments.repeats or (QUICK_REPEATS if arguments.quick else REPEATS)
-    hz = processor_hz()
-    tables = gaussian_tables()
-    native = [kernels.get(name) for name in kernels.available() if name != "reference"]
-    peer = importlib.util.find_spec("compressai") is not None
-    rows = []
-    for name in SOURCES:
-        report.progress(f"{name}: {count} symbols, {repeats} runs of each")
-        source = make_source(name, count, tables)
-        rows += [measure_ours(implementation, source, repeats, hz) for implementation in native]
-        if peer:
-            rows.append(measure_compressai(source, min(repeats, 5)))
+    try:
+        clock, cycles = ProcessorClock(), "measured with a chain of dependent additions in turn"
+    except OSError as error:
+        clock, cycles = None, f"left out: {error}"
+
+    gaussians = [gaussian_source(name, count, gaussian_tables()) for name in GAUSSIANS]
+    pictures = picture_sources()
+    keys = ("rows", "ratios", "clock", "threads", "scan")
+    more: dict[str, list[Row]] = {key: [] for key in keys}
+    missing: list[str] = []
+    for source in [*gaussians, tiled(pictures, count), pictures[0]]:
+        report.progress(f"{source.name}: {source.coded} symbols, {repeats} rounds")
+        found, absent = measure_source(source, clock, repeats)
+        for key, rows in found.items():
+            more[key] += rows
+        missing += [sentence for sentence in absent if sentence not in missing]
+
+    report.progress("packets")
+    fastest = kernels.get(implementations()[0])
+    if fastest is None:
+        raise AssertionError("one thread is always to be had")
+    more["sizes"] = size_rows(fastest, gaussians, arguments.quick)
+    mid = gaussians[list(GAUSSIANS).index("mid")]
+    more["small_packet"] = [small_packet_row(fastest, mid, 10 * repeats)]
+    rows = more.pop("rows")
+    more["bars"] = bars(more, rows)
+
     notes = [
-        f"one thread; its processor time, best of {repeats}; calls from Python included",
-        "cycles are time at the clock that the system states, which may not be the one it ran at",
-        "bytes are states, words and escapes, without a packet's other fields; over_percent is "
-        "against the entropy under the integer tables",
+        "one thread: its processor time; more: time on the wall; medians, and as spread the "
+        "interquartile range over the median; the call from Python is included",
+        f"cycles: time by the processor's clock, {cycles}",
+        "MB/s is of coded bytes; bytes are states, words and escapes, ideal_bytes the entropy "
+        "under the integer tables; ideal bytes of a peer that has tables of its own are ours",
+        *missing,
     ]
-    if not peer:
-        notes.append("compressai is not installed and was left out")
-    result = report.Report(report.command_line("benchmarks.coder"), rows, {}, notes)
-    return result, report.table(rows, COLUMNS)
+    result = report.Report(
+        report.command_line("benchmarks.coder"),
+        rows,
+        {**more, "peers": coder_peers.versions()},
+        notes,
+    )
+    return result, as_text(rows, more)
+
+
+def as_text(rows: Sequence[Row], more: Mapping[str, Sequence[Row]]) -> str:
+    """Lay out a run for people: coders, ratios of the first implementation, packets and bars."""
+    fastest = implementations()[0]
+    ratios = [row for row in more["ratios"] if row["implementation"] == fastest]
+    parts = [
+        (rows, COLUMNS),
+        (ratios, RATIOS),
+        (more["sizes"], SIZES),
+        (more["bars"], BARS),
+    ]
+    return "\n\n".join(report.table(part, columns) for part, columns in parts if part)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -236,9 +196,14 @@ def main(argv: list[str] | None = None) -> int:
         "--symbols", type=report.positive, help=f"symbols of each source; default {SYMBOLS}"
     )
     parser.add_argument("--repeats", type=report.positive, help=f"timed runs; default {REPEATS}")
+    parser.add_argument("--plot", metavar="PATH", help="draw speeds and sizes here")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
     result, text = measure(arguments)
+    if arguments.plot:
+        from .coder_plot import plot_coder
+
+        plot_coder(result.rows, result.more["sizes"], arguments.plot)
     report.emit(result, text, arguments.json)
     return 0
 

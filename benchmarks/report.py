@@ -46,7 +46,7 @@ CPU_FLAGS = [
     "asimddp",
     "sve",
 ]
-PACKAGES = ("fcmrt", "numpy", "onnxruntime", "zstandard", "pycocotools")
+PACKAGES = ("fcmrt", "numpy", "onnxruntime", "torch", "zstandard", "pycocotools")
 
 
 @dataclass(slots=True)

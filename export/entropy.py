@@ -18,6 +18,7 @@ STEPS_PER_OCTAVE = 8  # the step doubles every 8 qualities
 TABLES = 64
 INDEX_START = 24.0  # index that an untrained network gives: sigma = 0.88
 MEAN_GRID = 64  # means are multiples of 1 / 64
+Z_RANGE = 255  # integers of the hyper-latent that have a place in tables, to either side of 0
 MIN_LIKELIHOOD = 2.0**-20
 
 

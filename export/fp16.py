@@ -10,7 +10,7 @@ MIN_ELEMENTS = 64
 _LARGEST = float(np.finfo(np.float16).max)
 
 
-def store_weights_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+def store_weights_fp16(model: onnx.ModelProto, *, lossless: bool = False) -> onnx.ModelProto:
     """Replace large float32 initialisers by float16 ones, each followed by a Cast to float32.
 
     Tensors of fewer than 64 elements, integer ones and those with a value beyond float16's range
@@ -18,6 +18,7 @@ def store_weights_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Args:
         model: The graph; not changed.
+        lossless: Leave those as they are that float16 does not hold exactly.
 
     Returns:
         A new model with the same inputs, outputs and node names.
@@ -31,6 +32,8 @@ def store_weights_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         values = numpy_helper.to_array(tensor)
         if values.size < MIN_ELEMENTS or not np.abs(values).max() <= _LARGEST:
+            continue
+        if lossless and (values.astype(np.float16) != values).any():
             continue
         name, stored = tensor.name, f"{tensor.name}.fp16"
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))

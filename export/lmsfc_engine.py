@@ -22,16 +22,14 @@ from fcmrt.spec import (
     TensorSpec,
 )
 
-from .entropy import INDEXES_PER_OCTAVE, MEAN_GRID, SIGMA_0, STEPS_PER_OCTAVE, TABLES
+from .entropy import INDEXES_PER_OCTAVE, MEAN_GRID, SIGMA_0, STEPS_PER_OCTAVE, TABLES, Z_RANGE
+from .exact import IntegerNetwork
 from .lmsfc import Lmsfc
 from .onnx import export_graph
 from .tables import channel_tables, gaussian_tables
 
 SKIP = 4
 """Elements of tables below this are not coded: sigma below 0.156, where 99.9 % of symbols are 0."""
-
-Z_RANGE = 255
-"""Integers of the hyper-latent that tables are made for, to either side of 0."""
 
 STEP_RANGE = 32
 """Steps `d` in the engine's table, to either side of 0: a factor of 16 either way."""
@@ -67,6 +65,12 @@ class _HyperSynthesisGraph(nn.Module):
         return mean.to(torch.int32), index.to(torch.int32)
 
 
+def float_hyper_synthesis(codec: Lmsfc) -> bytes:
+    """Returns the graph of the float hyper-synthesis, whose integers are the runner's own."""
+    z = torch.zeros(1, codec.config.hyper_channels, 2, 2)
+    return export_graph(_HyperSynthesisGraph(codec), [z], ["z_hat"], ["y_mean", "y_index"])
+
+
 def step_table() -> StepTable:
     """Returns the quality steps 2^(d/8) in units of 2^-16."""
     widths = (2 ** (d / STEPS_PER_OCTAVE) for d in range(-STEP_RANGE, STEP_RANGE + 1))
@@ -80,6 +84,7 @@ def write_lmsfc_engine(
     name: str,
     level_names: Sequence[str],
     card: dict[str, Any],
+    exact: IntegerNetwork | None = None,
     levels: Sequence[int] = DEFAULT_LEVELS,
     default_quality: int | None = None,
 ) -> None:
@@ -91,11 +96,13 @@ def write_lmsfc_engine(
         name: The engine's name.
         level_names: Names of the feature levels, finest first.
         card: What the codec was trained on and how it fares; free JSON.
+        exact: The hyper-synthesis as integers (`exact_hyper_synthesis`), which makes the engine
+            `exact`; None: the float one, which makes it `same-engine`.
         levels: Steps `d` of the quality levels, the one with the fewest bytes first.
         default_quality: Level used when none is asked for; None: the middle one.
 
     Raises:
-        EngineError: The result is not a valid engine.
+        EngineError: The result is not a valid engine, or the exact network is not proved.
     """
     config = codec.config
     strides = [2**i for i in range(config.levels)]
@@ -120,7 +127,7 @@ def write_lmsfc_engine(
     manifest = Manifest(
         name=name,
         family="lmsfc-v1",
-        profile="same-engine",
+        profile="exact" if exact else "same-engine",
         features=features,
         padding=Padding(max(strides[-1], latent), "reflect", "start"),
         tensors=tensors,
@@ -149,6 +156,7 @@ def write_lmsfc_engine(
             Run("synthesis", ("y_hat",), tuple(decoded)),
         ),
         outputs=dict(zip(level_names, decoded, strict=True)),
+        exact={hyper.graph: dict(exact.proof().layers)} if exact else {},
         graphs={},
         tables={},
         card=card,
@@ -156,16 +164,13 @@ def write_lmsfc_engine(
     side = 2 * manifest.padding.multiple * config.hyper_stride
     examples = [torch.zeros(1, f.channels, side // f.stride, side // f.stride) for f in features]
     y = torch.zeros(1, config.latent_channels, side // latent, side // latent)
-    z = torch.zeros(1, config.hyper_channels, 2, 2)
     prior = codec.prior.probabilities(-Z_RANGE, Z_RANGE).numpy()
     write_engine(
         path,
         manifest,
         graphs={
             "analysis": export_graph(_AnalysisGraph(codec), examples, level_names, ["y", "z"]),
-            "hyper_synthesis": export_graph(
-                _HyperSynthesisGraph(codec), [z], ["z_hat"], ["y_mean", "y_index"]
-            ),
+            hyper.graph: exact.to_onnx() if exact else float_hyper_synthesis(codec),
             "synthesis": export_graph(codec.synthesis, [y], ["y_hat"], decoded),
         },
         tables={

@@ -6,12 +6,13 @@ protocol (PyTorch tensors among them), without a copy; they go out as NumPy arra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import BackendUnavailableError, ConfigError, DeviceError, DTypeError
+from .errors import BackendUnavailableError, ConfigError, DeviceError, DTypeError, ShapeError
 
 FloatArray = npt.NDArray[np.float32]
 Framework = Literal["numpy", "torch"]
@@ -81,6 +82,55 @@ def as_features(array: Any, name: str) -> FloatArray:
     if not np.isfinite(total) and not np.isfinite(features).all():
         raise DTypeError(f"{name} holds NaN or infinity, which no codec can take")
     return features
+
+
+def as_writable_bytes(buffer: Any, name: str) -> memoryview:
+    """Views a buffer of the caller's as a flat run of bytes to write to.
+
+    Args:
+        buffer: Writable, C-contiguous, any element type; borrowed.
+        name: What to call it in an error.
+
+    Raises:
+        DTypeError: It is no buffer, has gaps, or is read-only.
+    """
+    try:
+        view = memoryview(buffer)
+    except TypeError:
+        raise DTypeError(
+            f"{name} is a {type(buffer).__name__}; a writable buffer is needed, like a bytearray"
+        ) from None
+    if view.readonly or not view.c_contiguous:
+        raise DTypeError(f"{name} must be writable and C-contiguous")
+    return view.cast("B") if view.nbytes else memoryview(bytearray())
+
+
+def as_outputs(
+    arrays: Any, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, npt.NDArray[np.float32 | np.float16]]:
+    """Views the caller's arrays for features, checked.
+
+    Args:
+        arrays: A mapping of level names to float32 or float16 arrays, writable; borrowed.
+        shapes: The shape that each level must have.
+
+    Raises:
+        ShapeError: A level is missing, not known, or of another shape.
+        DTypeError: Another element type, or an array that cannot be written to.
+    """
+    if not isinstance(arrays, Mapping) or set(arrays) != set(shapes):
+        raise ShapeError(f"out must be a mapping with the levels {', '.join(shapes)}")
+    outputs = {}
+    for name, shape in shapes.items():
+        array = as_numpy(arrays[name], name)
+        if array.shape != shape:
+            raise ShapeError(f"out has {name} as {list(array.shape)}; it decodes to {list(shape)}")
+        if array.dtype not in (np.float32, np.float16) or not array.flags.writeable:
+            raise DTypeError(
+                f"out has {name} as {array.dtype}; it must be writable, of float32 or float16"
+            )
+        outputs[name] = array
+    return outputs
 
 
 def check_framework(framework: str) -> None:

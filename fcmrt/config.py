@@ -1,15 +1,19 @@
 """What is chosen by the caller: what goes into the stream, what does not, and what is allowed.
 
-`CodingParams` changes bytes and is written into the stream header. `RuntimeOptions` never changes
-a byte. `Limits` bounds what untrusted bytes may ask for.
+`CodingParams` changes bytes and is written into the stream header. `RuntimeOptions` says how the
+work is done. `Limits` bounds what untrusted bytes may ask for.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Final, Literal
 
 from .errors import ConfigError
+
+RUNNERS: Final = ("onnxruntime", "torch", "reference")
+DEVICES: Final = ("cpu", "cuda")
+PRECISIONS: Final = ("float32", "float64", "float16", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,36 +26,69 @@ class CodingParams:
     More lanes and segments decode faster. See `docs/format.md`, section 5.
     """
 
+    check_bits: int = 16
+    """Least bits of a packet's check over its integers, 16 or 32; only exact engines have less
+    than 32.
+
+    With 32 even the smallest packet has two lanes, which costs about 3 bytes. The stream header
+    does not tell it, each packet's number of lanes does.
+    """
+
     def __post_init__(self) -> None:
         if not 1 <= self.overhead_permille <= 1000:
             raise ConfigError(
                 f"overhead_permille is {self.overhead_permille}; it must be 1 to 1000"
             )
+        if self.check_bits not in (16, 32):
+            raise ConfigError(f"check_bits is {self.check_bits}; it must be 16 or 32")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeOptions:
-    """How the work is done. No setting here changes a byte of an exact engine's packets."""
+    """How the work is done. What an exact engine's packets say never depends on it."""
 
-    device: Literal["cpu"] = "cpu"
-    """Where the networks run."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the networks run; "cuda" with the runner "torch" only."""
 
-    runner: Literal["onnxruntime"] = "onnxruntime"
-    """Which library runs them."""
+    runner: Literal["onnxruntime", "torch", "reference"] = "onnxruntime"
+    """Which library runs them; "reference" is slow, and what `fcmrt verify` compares others with.
+    """
+
+    optimise: bool = True
+    """Let the library rearrange and fuse: ONNX Runtime's graph optimisations, PyTorch's oneDNN."""
+
+    precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
+    """Floating point of the networks outside of the exact path; ONNX Runtime has float32 only.
+
+    The exact path runs in float32, in float64 if that is asked for. An engine without one has its
+    means and indexes computed in this type as well: in half precision they are coarse.
+    """
 
     threads: int | None = None
-    """Threads of one network run; None: the library's own choice (one per core)."""
+    """Threads of one network run, threads that share the segments of a large packet, and pictures
+    of a batch that are worked on at the same time; None: one per core, of networks the library's
+    own choice."""
 
     kernels: str | None = None
     """Name of the implementation of coder and quantiser, of those that `fcmrt doctor` lists; None:
-    the fastest."""
+    the one that the environment variable FCMRT_KERNELS names, else the fastest.
+
+    For machines where the fastest by name is not: where vectors gather slowly, try `avx2` or
+    `scalar`."""
+
+    cache_dir: str | None = None
+    """Folder for what was found out about this machine, such as which runners are exact; None:
+    `$FCMRT_CACHE_DIR`, or else the user's cache folder."""
 
     def __post_init__(self) -> None:
-        if self.device != "cpu":
-            raise ConfigError(f"device {self.device!r} is not known; this version has 'cpu'")
-        if self.runner != "onnxruntime":
+        for name, known in ("device", DEVICES), ("runner", RUNNERS), ("precision", PRECISIONS):
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(f"{name} {value!r} is not known; there are {', '.join(known)}")
+        if self.runner == "onnxruntime" and (self.device, self.precision) != ("cpu", "float32"):
             raise ConfigError(
-                f"runner {self.runner!r} is not known; this version has 'onnxruntime'"
+                f"ONNX Runtime runs on the CPU in float32, not on {self.device!r} in "
+                f"{self.precision}; the runner 'torch' does"
             )
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads is {self.threads}; it must be at least 1, or None")

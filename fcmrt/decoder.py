@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from .arrays import Framework, check_framework, from_numpy
+from .arrays import Framework, as_outputs, check_framework, from_numpy
 from .bitstream import (
     ParsedPacket,
     StreamHeader,
@@ -23,8 +24,10 @@ from .errors import (
     DriftError,
     EngineMismatchError,
     LimitExceededError,
+    RunnerMismatchError,
+    ShapeError,
 )
-from .executor import Integers, Walk, executor_for
+from .executor import RUNNER_NOTE, Integers, Walk, executor_for, runner_digest
 from .kernels.api import StepDecoder
 from .observe import Recorder, StageClock
 from .schedule import Code, Dequantize, Run
@@ -57,6 +60,8 @@ class Decoder:
 
     Raises:
         EngineMismatchError: The header is of another engine.
+        RunnerMismatchError: The header is of a same-engine codec that ran on something else.
+        BitstreamError: The header contradicts its engine.
         ConfigError: The header's levels are not the engine's, or an unknown option.
         BackendUnavailableError: A library that the options ask for is not installed.
     """
@@ -87,16 +92,20 @@ class Decoder:
         if header is not None:
             self._check_header(header)
 
-    def decode(self, packet: Any) -> Any:
+    def decode(self, packet: Any, *, out: Any = None) -> Any:
         """Decodes one packet, or several.
 
         Args:
             packet: A `Packet`, or any bytes-like object, bare or with its stream header in front;
-                untrusted. A list or tuple of packets is decoded one by one.
+                untrusted. A list or tuple of packets is decoded on as many threads as the options
+                say.
+            out: Where to write the features: a mapping of level names to arrays `[C, H, W]` of the
+                true sizes, float32 or float16, in the CPU's memory; for several packets a sequence
+                of such mappings. Borrowed; after an error nothing is known of what they hold.
 
         Returns:
-            A dict of level names to arrays `[C, H, W]`, owned by the caller, of the true sizes;
-            for several packets a list of them, in order.
+            A dict of level names to arrays `[C, H, W]`, owned by the caller, of the true sizes, or
+            `out`'s own; for several packets a list of them, in order.
 
         Raises:
             ChecksumError: The packet is damaged, or was made with another engine.
@@ -104,23 +113,30 @@ class Decoder:
                 encoder's; the features would be wrong.
             LimitExceededError: It asks for more than the limits allow.
             EngineMismatchError: It brings a stream header of another engine.
+            RunnerMismatchError: It brings the stream header of a same-engine codec that ran on
+                something else.
+            InexactRunnerError: The runner here is not exact at the packet's size.
             BitstreamError: It is malformed in another way.
-            DTypeError: Not bytes-like.
+            DTypeError: Not bytes-like; or an array of `out` is not as said here.
+            ShapeError: `out` has other levels or sizes than the packet, or another length.
 
         Determinism: The integers are the encoder's own, or the call fails. The features are those
             of this machine's synthesis network, which is floating point.
         """
         if isinstance(packet, list | tuple):
-            features = []
-            for n, item in enumerate(packet):
-                try:
-                    features.append(self.decode(item))
-                except BitstreamError as error:
-                    error.packet_index = n
-                    raise
-            return features
+            return self._decode_batch(packet, out)
+        features, clock = self._decode_picture(packet, out)
+        clock.report()
+        return features
+
+    def _decode_picture(self, packet: Any, out: Any) -> tuple[dict[str, Any], StageClock]:
         clock = StageClock(self._recorder)
         walk, sizes, padded, dtype = self._decode_integers(packet, clock, stop_early=False)
+        shapes = {
+            spec.name: (spec.channels, *size)
+            for spec, size in zip(self._features, sizes, strict=True)
+        }
+        given = None if out is None else as_outputs(out, shapes)
         outputs = {}
         for spec, size in zip(self._features, sizes, strict=True):
             array = walk.tensors[self.engine.manifest.outputs[spec.name]]
@@ -128,11 +144,33 @@ class Decoder:
             top, _, left, _ = margins(size, full, self.engine.manifest.padding)
             array = array[0, :, top : top + size[0], left : left + size[1]]
             with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinity
-                array = np.ascontiguousarray(array, dtype=dtype)
-            outputs[spec.name] = from_numpy(array, self._output)
+                if given is not None:
+                    np.copyto(given[spec.name], array, casting="same_kind")
+                    outputs[spec.name] = out[spec.name]
+                else:
+                    array = np.ascontiguousarray(array, dtype=dtype)
+                    outputs[spec.name] = from_numpy(array, self._output)
         clock.lap("finish")
         clock.stop()
-        return outputs
+        return outputs, clock
+
+    def _decode_batch(self, packets: Sequence[Any], out: Any) -> list[Any]:
+        outs = [None] * len(packets) if out is None else list(out)
+        if len(outs) != len(packets):
+            raise ShapeError(f"out has {len(outs)} mappings for {len(packets)} packets")
+
+        def decode_item(n: int) -> tuple[dict[str, Any], StageClock]:
+            try:
+                return self._decode_picture(packets[n], outs[n])
+            except BitstreamError as error:
+                error.packet_index = n
+                raise
+
+        batch = []
+        for features, clock in self._executor.map(decode_item, range(len(packets))):
+            clock.report()
+            batch.append(features)
+        return batch
 
     def integers(self, packet: Any) -> dict[str, Integers]:
         """Decodes a packet as far as its integers, without the networks that come after them.
@@ -151,9 +189,25 @@ class Decoder:
     def _check_header(self, header: StreamHeader) -> None:
         if header.engine_digest != self.engine.digest:
             raise EngineMismatchError(header.engine_digest.hex(), self.engine.digest.hex())
+        profile = self.engine.manifest.profile
+        if header.profile != profile:
+            raise BitstreamError(
+                f"the stream header is of profile {header.profile!r}, but its engine of {profile!r}"
+            )
+        self._check_runner(header)
         told = [(level.name, level.channels) for level in header.levels]
         if told != [(f.name, f.channels) for f in self._features]:
             raise BitstreamError("the levels of the stream header are not those of its engine")
+
+    def _check_runner(self, header: StreamHeader) -> None:
+        here = self._executor.identity
+        if header.runner_digest is None or header.runner_digest == runner_digest(here):
+            return
+        told = dict(header.notes).get(RUNNER_NOTE, "")
+        # The note is for people; it counts only if it is what the digest was made from.
+        known = told.isprintable() and runner_digest(told) == header.runner_digest
+        made = told if known else f"another runner (digest {header.runner_digest.hex()[:16]}...)"
+        raise RunnerMismatchError(made, here)
 
     def _parse(self, packet: Any) -> tuple[ParsedPacket, StreamHeader | None]:
         data = byte_view(packet)
@@ -234,8 +288,9 @@ class Decoder:
         tables = self._executor.tables(latent)
         means, prior, shift, _ = walk.prior(name)
         indexes = self._executor.kernels.shift_indexes(prior, shift, tables.count)
+        symbols = np.empty(len(indexes), np.int32)
         try:
-            symbols = decoder.step(indexes, tables, latent.skip)
+            decoder.step(indexes, tables, latent.skip, out=symbols)
         except BitstreamError as error:
             raise DriftError(_DRIFT) from error
         walk.integers[name] = Integers(latent.tables, latent.skip, indexes, symbols, means)

@@ -6,21 +6,25 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
-from .arrays import FloatArray, as_features, as_numpy
-from .bitstream import FeatureDType, Geometry, LevelSpec, PacketHead, StreamHeader, write_packet
+from .arrays import FloatArray, as_features, as_numpy, as_writable_bytes
+from .bitstream import (
+    FeatureDType,
+    Geometry,
+    LevelSpec,
+    PacketHead,
+    StreamHeader,
+    write_packet,
+    write_packet_into,
+)
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
-from .executor import Walk, executor_for
-from .kernels.api import CodeStep
+from .executor import RUNNER_NOTE, Walk, executor_for, runner_digest
+from .kernels.api import CodedPayload
 from .observe import Recorder, StageClock
 from .packet import Packet
 from .schedule import Code, Dequantize, Quantize, Run
-from .spec import Size, margins, padded_size, tensor_size
-
-_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
+from .spec import Size, padded_size
 
 
 class Encoder:
@@ -69,16 +73,26 @@ class Encoder:
         self._time_base = time_base
         self._recorder = recorder
         # The check over the integers has 16 bits with one lane and 32 with more.
-        self._least_lanes = 1 if engine.manifest.profile == "exact" else 2
+        exact = engine.manifest.profile == "exact"
+        self._least_lanes = 1 if exact and self.params.check_bits == 16 else 2
         self._code_order = [s.latent for s in engine.manifest.encode if isinstance(s, Code)]
 
     @property
     def header(self) -> StreamHeader:
-        """The stream header of this encoder's packets."""
+        """The stream header of this encoder's packets.
+
+        That of a same-engine codec tells what runs the networks here: a digest that decoders
+        compare, and the words behind it in the note `runner`.
+        """
         sizes = self._sizes or tuple((0, 0) for _ in self._features)
+        profile = self.engine.manifest.profile
+        same = profile == "same-engine"
+        identity = self._executor.identity
         return StreamHeader(
             engine_digest=self.engine.digest,
-            profile=self.engine.manifest.profile,
+            profile=profile,
+            runner_digest=runner_digest(identity) if same else None,
+            notes=((RUNNER_NOTE, identity),) if same else (),
             coding=self.params,
             time_base=(self._time_base.numerator, self._time_base.denominator),
             levels=tuple(
@@ -123,6 +137,7 @@ class Encoder:
             DTypeError: Not arrays of float32 or float16, or NaN or infinity among them.
             DeviceError: Arrays that are not in the CPU's memory.
             ConfigError: A quality or step that the engine does not have.
+            InexactRunnerError: The runner is not exact at this size; nothing was encoded.
 
         Determinism: The packet's bytes follow from the integers that the networks lead to. They
             are the same for the same input on the same machine, library and thread count.
@@ -131,15 +146,100 @@ class Encoder:
         clock = StageClock(self._recorder)
         levels = self._take(features)
         if levels[0].ndim == 3:
-            return self._encode_picture([level[None] for level in levels], d, pts, clock)
-        packets = []
-        for n in range(levels[0].shape[0]):
+            packet = self._encode_picture([level[None] for level in levels], d, pts, clock)
+            clock.report()
+            return packet
+
+        def encode_item(n: int) -> tuple[Packet, StageClock]:
+            item_clock = StageClock(self._recorder) if n else clock
             item_pts = None if pts is None else pts + n
-            packets.append(
-                self._encode_picture([level[n : n + 1] for level in levels], d, item_pts, clock)
-            )
-            clock = StageClock(self._recorder)
+            item = [level[n : n + 1] for level in levels]
+            return self._encode_picture(item, d, item_pts, item_clock), item_clock
+
+        packets = []
+        for packet, item_clock in self._executor.map(encode_item, range(levels[0].shape[0])):
+            item_clock.report()
+            packets.append(packet)
         return packets
+
+    def encode_into(
+        self,
+        features: Any,
+        buffer: Any,
+        *,
+        quality: float | None = None,
+        step: int | None = None,
+    ) -> int:
+        """Encodes one picture's features into the caller's memory.
+
+        Args:
+            features: As for `encode`, without a batch.
+            buffer: Writable, contiguous, bytes-like; borrowed until the call returns. The packet
+                is written to its beginning, and nothing behind it.
+            quality: As for `encode`.
+            step: As for `encode`.
+
+        Returns:
+            The packet's length in bytes; its bytes are those that `encode` gives.
+
+        Raises:
+            ShapeError: The buffer is too small, the text tells the length that is needed and
+                nothing was written; or the features are a batch.
+            DTypeError: The buffer cannot be written to.
+            FcmrtError: As for `encode`.
+        """
+        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
+        target = as_writable_bytes(buffer, "buffer")
+        clock = StageClock(self._recorder)
+        levels = self._take(features)
+        if levels[0].ndim != 3:
+            raise ShapeError("a buffer takes one picture's packet; these features are a batch")
+        head, payload = self._code(self._walk([level[None] for level in levels], d, clock), clock)
+        size = write_packet_into(
+            target, head, payload.segments, payload.escapes, self.engine.digest
+        )
+        clock.lap("pack")
+        clock.stop()
+        clock.report()
+        return size
+
+    def walk(self, features: Any, *, quality: float | None = None, step: int | None = None) -> Walk:
+        """Takes one picture's features as far as their integers; `code` goes on from there.
+
+        For those who want to look at every tensor between features and packet.
+
+        Args:
+            features: As for `encode`, one picture.
+            quality: As for `encode`.
+            step: As for `encode`.
+
+        Returns:
+            The walk, which owns its tensors and integers.
+
+        Raises:
+            ShapeError: As `encode`, or a batch.
+            DTypeError, DeviceError, ConfigError: As `encode`.
+        """
+        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
+        levels = self._take(features)
+        if levels[0].ndim != 3:
+            raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
+        return self._walk([level[None] for level in levels], d, StageClock(None))
+
+    def code(self, walk: Walk, pts: int | None = None) -> Packet:
+        """Codes the integers of a walk.
+
+        Args:
+            walk: Of the same engine, with the integers of every latent; borrowed.
+            pts: As for `encode`.
+
+        Returns:
+            The packet that `encode` would have made.
+
+        Raises:
+            ConfigError: Its integers are not such as this engine codes.
+        """
+        return self._packet(walk, pts, StageClock(None))
 
     def _choose_step(self, quality: float | None, step: int | None) -> int:
         manifest = self.engine.manifest
@@ -195,14 +295,18 @@ class Encoder:
     def _encode_picture(
         self, levels: list[FloatArray], d: int, pts: int | None, clock: StageClock
     ) -> Packet:
+        packet = self._packet(self._walk(levels, d, clock), pts, clock)
+        clock.stop()
+        return packet
+
+    def _walk(self, levels: list[FloatArray], d: int, clock: StageClock) -> Walk:
+        """Takes one picture (`[1, C, H, W]` by level) as far as its integers."""
         manifest = self.engine.manifest
         sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
         padded = padded_size(self._features, sizes, manifest.padding)
         walk = Walk(self._executor, padded, d, clock)
-        for spec, level, size in zip(self._features, levels, sizes, strict=True):
-            walk.tensors[spec.name] = self._pad(level, size, tensor_size(spec.tensor, padded))
+        walk.take(levels)
         clock.lap("prepare")
-
         for step in manifest.encode:
             if isinstance(step, Run):
                 walk.run(step)
@@ -210,45 +314,39 @@ class Encoder:
                 walk.quantize(step.latent)
             elif isinstance(step, Dequantize):
                 walk.dequantize(step)
-        code_steps = [
-            CodeStep(
-                walk.integers[name].symbols,
-                walk.integers[name].indexes,
-                self._executor.tables(manifest.latents[name]),
-                walk.integers[name].skip,
-            )
-            for name in self._code_order
-        ]
-        coder = self._executor.kernels
-        lanes, segments = coder.plan(code_steps, self.params.overhead_permille, self._least_lanes)
-        payload = coder.encode(code_steps, lanes, segments, walk.check(self._code_order))
+        return walk
+
+    def _packet(self, walk: Walk, pts: int | None, clock: StageClock) -> Packet:
+        head, payload = self._code(walk, clock)
+        packet = Packet(
+            write_packet(head, payload.segments, payload.escapes, self.engine.digest),
+            pts=pts,
+            elements=sum(
+                spec.channels * rows * columns
+                for spec, (rows, columns) in zip(self._features, walk.sizes, strict=True)
+            ),
+        )
+        clock.lap("pack")
+        return packet
+
+    def _code(self, walk: Walk, clock: StageClock) -> tuple[PacketHead, CodedPayload]:
+        """Everything that a packet needs but its bytes."""
+        lanes, payload = self._executor.kernels.pack(
+            walk.code_steps(self._code_order),
+            self.params.overhead_permille,
+            self._least_lanes,
+            walk.check(self._code_order),
+        )
         clock.lap("code")
 
         strides = [f.stride for f in self._features]
         head = PacketHead(
             lanes=lanes,
-            step=d,
-            geometry=None if sizes == self._sizes else Geometry.of_levels(sizes, strides),
+            step=walk.d,
+            geometry=(
+                None if walk.sizes == self._sizes else Geometry.of_levels(walk.sizes, strides)
+            ),
             words=payload.words,
             escape_bytes=len(payload.escapes),
         )
-        packet = Packet(
-            write_packet(head, payload.segments, payload.escapes, self.engine.digest),
-            pts=pts,
-            elements=sum(level.size for level in levels),
-        )
-        clock.lap("pack")
-        clock.stop()
-        return packet
-
-    def _pad(self, level: FloatArray, size: Size, padded: Size) -> FloatArray:
-        if size == padded:
-            return level
-        padding = self.engine.manifest.padding
-        top, bottom, left, right = margins(size, padded, padding)
-        mode = _PAD_MODES[padding.mode]
-        if mode == "reflect" and (max(top, bottom) >= size[0] or max(left, right) >= size[1]):
-            mode = "edge"  # a map smaller than its padding cannot be mirrored
-        widths = ((0, 0), (0, 0), (top, bottom), (left, right))
-        result: FloatArray = np.pad(level, widths, mode=mode)  # type: ignore[call-overload]
-        return result
+        return head, payload

@@ -13,7 +13,9 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from . import onnxwire, storedzip, strictjson
 from .errors import ConfigError, EngineError
+from .exact import Proof, prove
 from .manifest import Manifest, Member
+from .onnxgraph import Graph, read_graph
 from .schedule import Run
 from .storedzip import Span
 from .tables import CdfTables
@@ -60,6 +62,7 @@ class Engine:
     _data: bytes
     _spans: Mapping[str, Span]
     _tables: Mapping[str, CdfTables]
+    _proofs: Mapping[str, Proof]
     _limits: EngineLimits
     _shared: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
     _lock: threading.RLock = dataclasses.field(default_factory=threading.RLock)
@@ -81,7 +84,8 @@ class Engine:
             EngineError: Damaged, malformed, hostile, or of another version; the text says which.
             OSError: The path cannot be read.
 
-        Cost: one pass over the bytes for their digests; no graph is run.
+        Cost: one pass over the bytes for their digests, and the proofs of exact graphs; no graph is
+            run.
         """
         limits = limits or EngineLimits()
         if isinstance(source, bytes | bytearray | memoryview):
@@ -127,6 +131,13 @@ class Engine:
         """Returns a table set of the manifest; shared, read-only."""
         return self._tables[name]
 
+    def exact_graph(self, name: str) -> tuple[Graph, Proof]:
+        """Returns a graph of the exact path, read, and the proof of it; shared, read-only."""
+        graph = self.shared(
+            ("graph", name), lambda: read_graph(self.graph(name), f"graph {name!r}")
+        )
+        return graph, self._proofs[name]
+
     def shared(self, key: Hashable, make: Callable[[], _Shared]) -> _Shared:
         """Returns what `make` gave when `key` was first asked for, and keeps it with the engine.
 
@@ -171,8 +182,19 @@ def _open(data: bytes, limits: EngineLimits) -> Engine:
     _check_graphs(
         manifest, {n: _slice(view, spans[m.file]) for n, m in manifest.graphs.items()}, limits
     )
-    digest = hashlib.sha256(text).digest()
-    return Engine(manifest, digest, data, MappingProxyType(spans), MappingProxyType(tables), limits)
+    proofs = {
+        name: _prove(name, layers, _slice(view, spans[manifest.graphs[name].file]))
+        for name, layers in manifest.exact.items()
+    }
+    return Engine(
+        manifest,
+        hashlib.sha256(text).digest(),
+        data,
+        MappingProxyType(spans),
+        MappingProxyType(tables),
+        MappingProxyType(proofs),
+        limits,
+    )
 
 
 def _slice(view: memoryview, span: Span) -> memoryview:
@@ -223,6 +245,20 @@ def _check_graphs(
         for i, step in enumerate(steps):
             if isinstance(step, Run):
                 _check_run(manifest, step, infos[step.graph], f"manifest.{side}[{i}]")
+
+
+def _prove(name: str, layers: Mapping[str, int], data: memoryview) -> Proof:
+    """Proves a graph of the exact path again: what the manifest says of it is not trusted."""
+    place = f"graph {name!r}"
+    proof = prove(read_graph(data, place), place)
+    for layer in (*layers, *proof.layers):
+        told, found = layers.get(layer), proof.layers.get(layer)
+        if told != found:
+            raise EngineError(
+                f"manifest.exact.{name}: layer {layer[:80]!r} has the bound {told}, but {found} is "
+                "what follows from the graph"
+            )
+    return proof
 
 
 def _check_run(manifest: Manifest, step: Run, info: onnxwire.GraphInfo, place: str) -> None:

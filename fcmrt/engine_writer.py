@@ -11,7 +11,30 @@ from collections.abc import Mapping
 
 from . import storedzip
 from .engine import MANIFEST_NAME, Engine
+from .exact import prove
 from .manifest import Manifest, Member
+from .onnxgraph import read_graph
+from .validator import exact_path
+
+
+def with_proofs(manifest: Manifest, graphs: Mapping[str, bytes]) -> Manifest:
+    """Proves the graphs of the exact path, and notes the bounds of their layers.
+
+    Args:
+        manifest: A valid schedule; its own `profile` and `exact` are not used.
+        graphs: ONNX models by name, those of the exact path at least.
+
+    Returns:
+        The manifest with the profile "exact" and its `exact` filled in.
+
+    Raises:
+        EngineError: A graph that cannot be proved; the text names the layer.
+    """
+    exact = {}
+    for name in exact_path(manifest.latents, manifest.decode):
+        place = f"graph {name!r}"
+        exact[name] = dict(prove(read_graph(graphs[name], place), place).layers)
+    return dataclasses.replace(manifest, profile="exact", exact=exact)
 
 
 def pack_engine(

@@ -7,6 +7,8 @@ file); its text says what was wrong and, where something can be done, what to do
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class FcmrtError(Exception):
     """Root of the hierarchy."""
@@ -86,12 +88,62 @@ class EngineMismatchError(EngineError):
         self.found = found
 
 
+class RunnerMismatchError(EngineError):
+    """A same-engine stream was made with another runner than the one it is to be decoded with.
+
+    Args:
+        wanted: Identity of the encoder's runner, or its digest where the stream tells no more.
+        found: Identity of the runner at hand.
+    """
+
+    def __init__(self, wanted: str, found: str) -> None:
+        super().__init__(
+            f"the stream is of a same-engine codec and was made with {wanted}; this is {found}, "
+            "which may compute other means or table indexes. Decode it where it was made, with the "
+            "same options, or use an exact engine"
+        )
+        self.wanted = wanted
+        self.found = found
+
+
 class BackendUnavailableError(FcmrtError, ImportError):
     """A library that the request needs is not installed; the text names the extra to install."""
 
 
 class DeviceError(FcmrtError, RuntimeError):
     """A device that was asked for is absent or refused the work."""
+
+
+class InexactRunnerError(FcmrtError, RuntimeError):
+    """A runner does not compute the integers of an exact graph, so that its packets would be wrong.
+
+    Args:
+        graph: Name of the graph.
+        runner: Identity of the runner.
+        shapes: Shape of every input that it was checked at.
+        differing: Values that differed from the reference.
+        values: Values compared.
+    """
+
+    def __init__(
+        self,
+        graph: str,
+        runner: str,
+        shapes: Mapping[str, tuple[int, ...]],
+        differing: int,
+        values: int,
+    ) -> None:
+        told = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+        super().__init__(
+            f"{runner} is not exact on graph {graph!r} at {told}: {differing} of {values} values "
+            "differ from the reference. Use another runner, device or version, or switch off what "
+            "makes it inexact (Winograd or Fourier convolutions, sums in half precision)"
+        )
+        self.graph = graph
+        self.runner = runner
+        self.shapes = dict(shapes)
+        self.differing = differing
+        self.values = values
 
 
 class ClosedError(FcmrtError, ValueError):

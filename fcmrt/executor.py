@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import threading
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +17,19 @@ from .arrays import FloatArray
 from .config import RuntimeOptions
 from .elements import Elements, elements_of
 from .engine import Engine
-from .errors import EngineError
-from .kernels.api import I32, Indexes, PreparedTables
+from .errors import EngineError, InexactRunnerError
+from .exact import Question, VerdictCache, bring_up, cache_folder
+from .kernels.api import I32, CodeStep, Indexes, PreparedTables
 from .observe import StageClock
+from .processor import usable_cores
 from .runner import Network, make_runner
 from .schedule import Dequantize, Run
-from .spec import UNIT_STEP, LatentSpec, Size, tensor_size
+from .spec import UNIT_STEP, LatentSpec, Size, margins, tensor_size
+
+_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Executor:
@@ -34,13 +44,22 @@ class Executor:
 
     def __init__(self, engine: Engine, options: RuntimeOptions) -> None:
         self.engine = engine
-        self.kernels = kernels.get(options.kernels)
+        self._threads = min(options.threads or usable_cores(), kernels.MAX_THREADS)
+        self.kernels = kernels.get(options.kernels, self._threads)
         self._runner = make_runner(options)
         self._tables = {
             name: self.kernels.prepare(engine.tables(name)) for name in engine.manifest.tables
         }
         self._networks: dict[str, Network] = {}
         self._lock = threading.Lock()
+        self._verdicts = VerdictCache(cache_folder(options.cache_dir))
+        self._passed: set[Hashable] = set()
+        self._bring_up_lock = threading.Lock()
+
+    @property
+    def identity(self) -> str:
+        """Whatever may change the last bits of what networks compute here, in words."""
+        return self._runner.identity
 
     def network(self, name: str) -> Network:
         """Returns the network of a graph, loading it if it is the first time."""
@@ -49,13 +68,80 @@ class Executor:
             with self._lock:
                 network = self._networks.get(name)
                 if network is None:
-                    network = self._runner.load(name, self.engine.graph(name))
+                    exact = name in self.engine.manifest.exact
+                    network = self._runner.load(name, self.engine.graph(name), exact=exact)
                     self._networks[name] = network
         return network
+
+    def run(
+        self, name: str, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
+    ) -> list[npt.NDArray[Any]]:
+        """Runs a graph once; see `fcmrt.runner.Network.run`.
+
+        A graph of the exact path is checked before it first runs at new sizes (`exact.bring_up`),
+        unless the verdict is on record.
+
+        Raises:
+            InexactRunnerError: The check failed; the graph has not run.
+        """
+        network = self.network(name)
+        if name in self.engine.manifest.exact:
+            shapes = {key: array.shape for key, array in inputs.items()}
+            self._bring_up(name, network, shapes, outputs)
+        return network.run(inputs, outputs)
+
+    def _bring_up(
+        self,
+        name: str,
+        network: Network,
+        shapes: Mapping[str, tuple[int, ...]],
+        outputs: Sequence[str],
+    ) -> None:
+        key = (name, tuple(sorted(shapes.items())), tuple(outputs))
+        if key in self._passed:
+            return
+        with self._bring_up_lock:
+            if key in self._passed:
+                return
+            member = self.engine.manifest.graphs[name]
+            question = Question(member.sha256, self.identity, shapes, outputs)
+            if self._verdicts.find(question) is None:
+                graph, proof = self.engine.exact_graph(name)
+                verdict = bring_up(graph, proof, network, shapes, outputs)
+                if not verdict.exact:
+                    raise InexactRunnerError(
+                        name, self.identity, shapes, verdict.differing, verdict.values
+                    )
+                self._verdicts.keep(question, verdict)
+            self._passed.add(key)
+
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Does the work for every picture of a batch, on as many threads as the options say.
+
+        Returns:
+            The results, in order. The first failure, in that order, is raised in its place; work
+            that has begun is waited for, the rest is left.
+        """
+        items = list(items)
+        threads = min(self._threads, len(items))
+        if threads <= 1:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(threads, "fcmrt") as pool:
+            yield from pool.map(work, items)
 
     def tables(self, latent: LatentSpec) -> PreparedTables:
         """Returns the prepared tables of a latent."""
         return self._tables[latent.tables]
+
+
+RUNNER_NOTE = "runner"
+"""Key of the note that tells a same-engine stream's runner in words."""
+
+
+def runner_digest(identity: str) -> bytes:
+    """What the header of a same-engine stream keeps of `Runner.identity`, 32 bytes."""
+    return hashlib.sha256(identity.encode("utf-8")).digest()
 
 
 def executor_for(engine: Engine, options: RuntimeOptions) -> Executor:
@@ -96,29 +182,55 @@ class Walk:
     def __init__(self, executor: Executor, padded: Size, d: int, clock: StageClock) -> None:
         self._executor = executor
         self._manifest = executor.engine.manifest
-        self._padded = padded
-        self._d = d
+        self.padded = padded
+        self.d = d
         self._step = self._manifest.steps.width(d)
         self._clock = clock
         self.tensors: dict[str, npt.NDArray[Any]] = {}
         self.integers: dict[str, Integers] = {}
+        self.sizes: tuple[Size, ...] = ()
+        """Sizes of the levels that were taken, before padding."""
 
     def elements(self, name: str) -> Elements:
         """Returns which elements the latent covers, at this picture's size."""
         latent = self._manifest.latents[name]
-        return elements_of(latent, self._manifest.tensors[latent.source], self._padded)
+        return elements_of(latent, self._manifest.tensors[latent.source], self.padded)
+
+    def take(self, levels: Sequence[FloatArray]) -> None:
+        """Brings features to the canonical size and lays them among the tensors.
+
+        Args:
+            levels: float32 `[1, C, H, W]`, in the engine's order; borrowed where they need no
+                padding, until the walk ends.
+        """
+        self.sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
+        for spec, level in zip(self._manifest.features, levels, strict=True):
+            self.tensors[spec.name] = self._pad(level, tensor_size(spec.tensor, self.padded))
+
+    def _pad(self, level: FloatArray, padded: Size) -> FloatArray:
+        size = (level.shape[2], level.shape[3])
+        if size == padded:
+            return level
+        padding = self._manifest.padding
+        top, bottom, left, right = margins(size, padded, padding)
+        mode = _PAD_MODES[padding.mode]
+        if mode == "reflect" and (max(top, bottom) >= size[0] or max(left, right) >= size[1]):
+            mode = "edge"  # a map smaller than its padding cannot be mirrored
+        widths = ((0, 0), (0, 0), (top, bottom), (left, right))
+        result: FloatArray = np.pad(level, widths, mode=mode)  # type: ignore[call-overload]
+        return result
 
     def run(self, step: Run) -> None:
         """Runs one graph; its outputs are checked against the manifest and cropped to size."""
         inputs = {name: self.tensors[name] for name in step.inputs}
-        outputs = self._executor.network(step.graph).run(inputs, step.outputs)
+        outputs = self._executor.run(step.graph, inputs, step.outputs)
         for name, output in zip(step.outputs, outputs, strict=True):
             self.tensors[name] = self._fit(name, output)
         self._clock.lap(step.graph)
 
     def _fit(self, name: str, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
         spec = self._manifest.tensors[name]
-        rows, columns = tensor_size(spec, self._padded)
+        rows, columns = tensor_size(spec, self.padded)
         if (
             output.dtype != spec.dtype
             or output.ndim != 4
@@ -142,7 +254,7 @@ class Walk:
         latent = self._manifest.latents[name]
         elements = self.elements(name)
         means = None if latent.means is None else elements.take(self.tensors[latent.means])
-        shift, width = (self._d, self._step) if latent.step else (0, UNIT_STEP)
+        shift, width = (self.d, self._step) if latent.step else (0, UNIT_STEP)
         if latent.indexes is None:
             return means, elements.channels, 0, width
         return means, elements.take(self.tensors[latent.indexes]), shift, width
@@ -177,7 +289,16 @@ class Walk:
         self.tensors[step.output] = self.elements(step.latent).put(values)
         self._clock.lap("dequantize")
 
-    def check(self, order: list[str]) -> int:
+    def code_steps(self, order: Sequence[str]) -> list[CodeStep]:
+        """Returns what the coder is given of the latents, which stand in the order of coding."""
+        latents = self._manifest.latents
+        return [
+            CodeStep(found.symbols, found.indexes, self._executor.tables(latents[name]), found.skip)
+            for name in order
+            for found in [self.integers[name]]
+        ]
+
+    def check(self, order: Sequence[str]) -> int:
         """Computes the check over the integers of the latents (`docs/format.md`, section 6).
 
         Args:

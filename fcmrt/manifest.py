@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from . import strictjson as sj
 from .errors import EngineError
+from .exact import SUM_LIMIT
 from .schedule import Step, parse_steps, step_value
 from .spec import UNIT_STEP, FeatureSpec, LatentSpec, Padding, Quality, StepTable, TensorSpec
 from .specjson import (
@@ -23,15 +24,16 @@ from .specjson import (
     parse_steps_table,
     parse_tensor,
 )
-from .validator import validate
+from .validator import check_exact, validate
 
-FORMAT = (0, 1)
+FORMAT = (0, 2)
 MAX_MANIFEST_BYTES = 4 << 20
 
 Profile = Literal["exact", "same-engine"]
 
 _MAX_FEATURES = 64
 _MAX_ENTRIES = 1024  # of a section
+_MAX_LAYERS = 1 << 13  # of a graph
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _Item = TypeVar("_Item")
@@ -73,6 +75,9 @@ class Manifest:
     decode: tuple[Step, ...]
     outputs: Mapping[str, str]
     """Name of the tensor that holds each feature's reconstruction, by feature."""
+    exact: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+    """The graphs of the exact path, which are those whose integers become means or table indexes,
+    and the proved bound of each of their summing layers; none for a same-engine codec."""
     graphs: Mapping[str, Member] = dataclasses.field(default_factory=dict)
     tables: Mapping[str, Member] = dataclasses.field(default_factory=dict)
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -126,6 +131,7 @@ class Manifest:
             encode=parse_steps(found["encode"], "encode"),
             decode=parse_steps(found["decode"], "decode"),
             outputs={k: sj.name(v, f"manifest.outputs.{k}") for k, v in outputs.items()},
+            exact=_each(found["exact"], "manifest.exact", _layers),
             graphs=_each(found["graphs"], "manifest.graphs", _member),
             tables=_each(found["tables"], "manifest.tables", _member),
             card=sj.mapping(found["card"], "manifest.card"),
@@ -176,6 +182,7 @@ class Manifest:
             decode=self.decode,
             outputs=self.outputs,
         )
+        check_exact(self.profile, self.exact, self.latents, self.decode)
 
     def to_json(self) -> bytes:
         """Writes the manifest: UTF-8, keys in a fixed order, one entry a line.
@@ -191,7 +198,7 @@ class Manifest:
             dump = _dump(value)
             if key in ("features", "encode", "decode"):
                 dump = "[\n  " + ",\n  ".join(_dump(item) for item in value) + "\n ]"
-            elif key in ("tensors", "latents", "graphs", "tables") and value:
+            elif key in ("tensors", "latents", "exact", "graphs", "tables") and value:
                 entries = (f"{_dump(name)}: {_dump(item)}" for name, item in value.items())
                 dump = "{\n  " + ",\n  ".join(entries) + "\n }"
             parts.append(f' "{key}": {dump},')
@@ -217,6 +224,7 @@ class Manifest:
             "encode": [step_value(step) for step in self.encode],
             "decode": [step_value(step) for step in self.decode],
             "outputs": dict(self.outputs),
+            "exact": {name: {"layers": dict(layers)} for name, layers in self.exact.items()},
             "graphs": {name: dataclasses.asdict(member) for name, member in self.graphs.items()},
             "tables": {name: dataclasses.asdict(member) for name, member in self.tables.items()},
             "card": self.card,
@@ -240,6 +248,16 @@ def _dump(value: Any) -> str:
 
 def _each(value: Any, place: str, parse: Callable[[Any, str], _Item]) -> dict[str, _Item]:
     return {k: parse(v, f"{place}.{k}") for k, v in sj.named(value, place, _MAX_ENTRIES).items()}
+
+
+def _layers(value: Any, place: str) -> dict[str, int]:
+    layers = sj.mapping(sj.fields(value, place, ("layers",))["layers"], f"{place}.layers")
+    if len(layers) > _MAX_LAYERS:
+        raise EngineError(f"{place} has {len(layers)} layers; at most {_MAX_LAYERS} are allowed")
+    return {
+        name: sj.integer(bound, f"{place}.layers.{name[:80]}", 0, SUM_LIMIT - 1)
+        for name, bound in layers.items()
+    }
 
 
 def _member(value: Any, place: str) -> Member:

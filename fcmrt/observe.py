@@ -10,10 +10,11 @@ from typing import Protocol
 class Recorder(Protocol):
     """Receives the duration of every stage of every call.
 
-    Called from the thread that encodes or decodes; one recorder given to several encoders must be
-    safe for that. Stages of an encoder: `prepare` (arrays in, checks, padding), one per network
-    graph under the graph's name, `quantize`, `dequantize`, `code`, `pack`, `total`. Stages of a
-    decoder: `parse`, `code`, the graphs, `dequantize`, `finish` (cropping, arrays out), `total`.
+    Called from the thread that called the encoder or decoder, for the pictures of a batch one after
+    the other; one recorder given to several encoders must be safe for that. Stages of an encoder:
+    `prepare` (arrays in, checks, padding), one per network graph under the graph's name,
+    `quantize`, `dequantize`, `code`, `pack`, `total`. Stages of a decoder: `parse`, `code`, the
+    graphs, `dequantize`, `finish` (cropping, arrays out), `total`.
     """
 
     def record(self, stage: str, ns: int) -> None:
@@ -54,9 +55,12 @@ class StageClock:
         self._last = now
 
     def stop(self) -> None:
-        """Reports all stages, and `total`."""
-        if self._recorder is None:
-            return
-        for stage, ns in self._sums.items():
-            self._recorder.record(stage, ns)
-        self._recorder.record("total", time.perf_counter_ns() - self._start)
+        """Books all of the time since the start on `total`."""
+        if self._recorder is not None:
+            self._sums["total"] = time.perf_counter_ns() - self._start
+
+    def report(self) -> None:
+        """Reports all stages."""
+        if self._recorder is not None:
+            for stage, ns in self._sums.items():
+                self._recorder.record(stage, ns)

@@ -35,12 +35,21 @@ class Runner(Protocol):
 
     name: str
 
-    def load(self, name: str, graph: bytes) -> Network:
+    @property
+    def identity(self) -> str:
+        """What the last bits of a float network depend on, in words.
+
+        Library, version, device and instruction set or GPU, threads, optimisations, precision.
+        """
+
+    def load(self, name: str, graph: bytes, *, exact: bool) -> Network:
         """Prepares one graph.
 
         Args:
             name: The graph's name in the engine, for errors.
             graph: An ONNX model, already checked by `Engine`.
+            exact: It is part of an engine's exact path: sums of integers that float32 holds. It
+                never runs in less, whatever `RuntimeOptions.precision` says.
 
         Raises:
             EngineError: The library cannot run the graph.
@@ -52,7 +61,16 @@ def make_runner(options: RuntimeOptions) -> Runner:
 
     Raises:
         BackendUnavailableError: Its library is not installed.
+        DeviceError: The device is not there.
     """
+    if options.runner == "torch":
+        from .runners.torchrt import TorchRunner
+
+        return TorchRunner(options)
+    if options.runner == "reference":
+        from .runners.reference import ReferenceRunner
+
+        return ReferenceRunner()
     from .runners.onnxrt import OnnxRuntimeRunner
 
-    return OnnxRuntimeRunner(threads=options.threads)
+    return OnnxRuntimeRunner(options)

@@ -70,6 +70,59 @@ def validate(
     _check_used(encoder, decoder, tensors, latents, graphs, tables)
 
 
+def exact_path(latents: Mapping[str, LatentSpec], decode: Sequence[Step]) -> tuple[str, ...]:
+    """Names the graphs whose integers become means or table indexes, directly or through others.
+
+    Args:
+        latents: By name.
+        decode: The decoder's steps; a valid schedule computes these tensors alike on both sides.
+
+    Returns:
+        Names of graphs, in the order in which they first run.
+    """
+    wanted = {latent.means for latent in latents.values()}
+    wanted |= {latent.indexes for latent in latents.values()}
+    runs = [step for step in decode if isinstance(step, Run)]
+    found = set()
+    for run in reversed(runs):
+        if wanted & set(run.outputs):
+            found.add(run.graph)
+            wanted |= set(run.inputs)
+    return tuple(dict.fromkeys(run.graph for run in runs if run.graph in found))
+
+
+def check_exact(
+    profile: str,
+    exact: Collection[str],
+    latents: Mapping[str, LatentSpec],
+    decode: Sequence[Step],
+) -> None:
+    """Checks that an engine proves as much as its profile says.
+
+    Args:
+        profile: "exact" or "same-engine".
+        exact: Names of the graphs with a proof.
+        latents: By name.
+        decode: The decoder's steps.
+
+    Raises:
+        EngineError: An exact engine without a proof of a graph of the exact path, or a proof of
+            what is not on it.
+    """
+    path = exact_path(latents, decode) if profile == "exact" else ()
+    for name in path:
+        if name not in exact:
+            raise EngineError(
+                f"manifest.exact lacks {name!r}, whose integers become means or table indexes; an "
+                "engine of profile 'exact' proves all such graphs"
+            )
+    for name in exact:
+        if name not in path:
+            raise EngineError(
+                f"manifest.exact.{name}: the graph is not on the exact path of a {profile} engine"
+            )
+
+
 @dataclasses.dataclass(slots=True)
 class _Walk:
     """One side's steps, followed in order."""

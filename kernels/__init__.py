@@ -7,6 +7,7 @@ launches the native ones. Importing this package loads none of them.
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING
 
 from ..errors import BackendUnavailableError, ConfigError
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 NATIVE = ("avx512", "avx2", "scalar")  # the fastest first
 _NAMES = (*NATIVE, "reference")
+
+VARIABLE = "FCMRT_KERNELS"
+"""Environment variable that names the implementation for those who ask for none."""
+
+MAX_THREADS = 64
 
 
 def available() -> list[str]:
@@ -27,17 +33,34 @@ def available() -> list[str]:
     return [*cpu.available(), "reference"]
 
 
-@functools.cache
-def get(name: str | None = None) -> Kernels:
-    """The implementation of that name; None: the fastest native one.
+def get(name: str | None = None, threads: int = 1) -> Kernels:
+    """The implementation of that name, always the same one for the same arguments.
 
     There is no silent way down from native kernels to the reference.
+
+    Args:
+        name: One of `available()`; None: the one that the environment variable FCMRT_KERNELS names
+            (for machines where the choice is a bad one), else the fastest native one.
+        threads: Threads of one call, 1 to 64; the reference always takes one.
 
     Raises:
         BackendUnavailableError: It needs the native module, which this installation lacks, or
             instructions that this processor lacks.
-        ConfigError: There is no implementation of that name.
+        ConfigError: There is no implementation of that name, or threads is out of range.
     """
+    if not 1 <= threads <= MAX_THREADS:
+        raise ConfigError(f"threads is {threads}; it must be 1 to {MAX_THREADS}")
+    forced = os.environ.get(VARIABLE) or None
+    if name is None and forced is not None and forced not in _NAMES:
+        raise ConfigError(
+            f"the environment variable {VARIABLE} names the kernels {forced!r}; there are "
+            f"{', '.join(_NAMES)}"
+        )
+    return _get(name or forced, threads)
+
+
+@functools.cache
+def _get(name: str | None, threads: int) -> Kernels:
     if name == "reference":
         from .reference import ReferenceKernels
 
@@ -51,4 +74,4 @@ def get(name: str | None = None) -> Kernels:
             f"the native module of fcmrt cannot be loaded ({error}); install a wheel for this "
             "platform, or ask for kernels='reference', which is slow"
         ) from error
-    return cpu.NativeKernels(name or cpu.available()[0])
+    return cpu.NativeKernels(name or cpu.available()[0], threads)

@@ -16,9 +16,14 @@ MAX_MEAN_BITS = 16
 MAX_STEP = (1 << 31) - 1
 MAX_ELEMENTS = (1 << 31) - 1
 
+I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
+U32 = npt.NDArray[np.uint32]
 F32 = npt.NDArray[np.float32]
+Symbols = npt.NDArray[np.int8 | np.int16 | np.int32]
 Indexes = npt.NDArray[np.uint8 | np.uint16]
+
+SYMBOL_DTYPES = (np.int8, np.int16, np.int32)
 
 
 class PreparedTables(Protocol):
@@ -34,28 +39,53 @@ class PreparedTables(Protocol):
 class CodeStep(NamedTuple):
     """One code step of a packet, on the encoder's side. Arrays are borrowed by the call."""
 
-    symbols: I32  # [n], C-contiguous
+    symbols: Symbols  # [n], C-contiguous; int8, int16 or int32
     indexes: Indexes  # [n], C-contiguous; uint8 if there are at most 256 tables, else uint16
     tables: PreparedTables
     skip: int  # elements with an index below are not coded; 0: all are
 
 
 class CodedPayload(NamedTuple):
-    """What the coder puts into a packet."""
+    """What the coder puts into a packet; views of the caller's buffer where one was given."""
 
-    segments: bytes  # of all segments, one after the other: states, then words
+    segments: bytes | memoryview  # of all segments, one after the other: states, then words
     words: tuple[int, ...]  # number of words of each segment
-    escapes: bytes  # the escape section
+    escapes: bytes | memoryview  # the escape section
+
+
+class StepMap(NamedTuple):
+    """A quantiser step for each element; arrays are borrowed by the call.
+
+    Element `p` has step number `numbers[p]`, whose width is `widths[numbers[p] - first]`.
+    """
+
+    widths: U32  # [k], C-contiguous, in units of 2^-16, each 1 to 2^31 - 1
+    first: int  # step number of the first width; all step numbers are -128 to 127
+    numbers: I8  # [n], C-contiguous
 
 
 class StepDecoder(Protocol):
     """Decodes one packet, code step by code step; for one thread at a time."""
 
-    def step(self, indexes: Indexes, tables: PreparedTables, skip: int) -> I32:
-        """The symbols of the next code step: int32 `[n]`, owned by the caller.
+    def step(
+        self, indexes: Indexes, tables: PreparedTables, skip: int, *, out: Symbols | None = None
+    ) -> Symbols:
+        """The symbols of the next code step.
+
+        Args:
+            indexes: uint8 or uint16 `[n]`, C-contiguous.
+            tables: The step's table set.
+            skip: Elements with an index below are not coded.
+            out: Where to write them: int8, int16 or int32 `[n]`, C-contiguous. After an error
+                nothing is known of what it holds.
+
+        Returns:
+            `out`, or int32 `[n]`, owned by the caller.
 
         Raises:
-            BitstreamError: The packet does not hold such symbols; the decoder is of no more use.
+            BitstreamError: The packet does not hold such symbols, or `out` cannot hold them; the
+                decoder is of no more use.
+            DTypeError, ShapeError: An array is not as said here.
         """
         ...
 
@@ -69,9 +99,17 @@ class StepDecoder(Protocol):
 
 
 class Kernels(Protocol):
-    """An implementation. Stateless: any thread may use it, results depend on arguments only."""
+    """An implementation.
+
+    Any thread may use it. Results depend on arguments only, never on the number of threads. Memory
+    that coding needs beside its results is kept by the process for later calls: once packets of a
+    size have been seen, and with results written to the caller's own arrays, nothing is allocated.
+    """
 
     name: str
+
+    threads: int
+    """How many threads one call may use, its caller's among them; small packets take that alone."""
 
     def prepare(self, tables: CdfTables) -> PreparedTables:
         """Copies a table set into the layout of this implementation."""
@@ -93,7 +131,13 @@ class Kernels(Protocol):
         ...
 
     def encode(
-        self, steps: Sequence[CodeStep], lanes: int, segments: int, check: int
+        self,
+        steps: Sequence[CodeStep],
+        lanes: int,
+        segments: int,
+        check: int,
+        *,
+        out: Any = None,
     ) -> CodedPayload:
         """Codes a packet's integers.
 
@@ -102,11 +146,30 @@ class Kernels(Protocol):
             lanes: 1, 2, 4, 8, 16 or 32.
             segments: 1 to 256.
             check: The 32-bit check over the packet's integers.
+            out: Writable bytes-like object, C-contiguous; takes the segments and then the escapes,
+                and nothing behind them.
 
         Raises:
             ConfigError: A table index is out of range, a skipped symbol is not 0, or lanes or
                 segments are not allowed.
             DTypeError, ShapeError: An array is not as `CodeStep` says.
+            ShapeError: `out` is too small; the text tells the size that is needed. Nothing was
+                written.
+        """
+        ...
+
+    def pack(
+        self,
+        steps: Sequence[CodeStep],
+        overhead_permille: int,
+        min_lanes: int,
+        check: int,
+        *,
+        out: Any = None,
+    ) -> tuple[int, CodedPayload]:
+        """`plan` and `encode` in one: the number of lanes, and what was coded.
+
+        Arguments and errors as there.
         """
         ...
 
@@ -133,9 +196,9 @@ class Kernels(Protocol):
         values: F32,
         means: I32 | None,
         mean_bits: int,
-        step: int,
+        step: int | StepMap,
         indexes: npt.NDArray[np.integer],
-        shift: int,
+        shift: int | None,
         table_count: int,
         skip: int,
     ) -> tuple[I32, Indexes]:
@@ -145,30 +208,40 @@ class Kernels(Protocol):
             values: float32 `[n]`, C-contiguous. What is not a number gives 0.
             means: int32 `[n]` in units of 2^-mean_bits, or None: 0.
             mean_bits: 0 to 16.
-            step: In units of 2^-16, 1 to 2^31 - 1.
+            step: In units of 2^-16, 1 to 2^31 - 1; or a step for each element.
             indexes: int32, uint8 or uint16 `[n]`, not yet shifted and clipped.
-            shift: What is subtracted from the indexes, 32-bit.
+            shift: What is subtracted from the indexes, 32-bit; None: the step map's numbers.
             table_count: Number of tables, 1 to 4096.
             skip: Symbols with a clipped index below are 0.
 
         Returns:
             Symbols, int32 `[n]`, and clipped indexes, uint8 or uint16 `[n]`; both owned.
 
+        Raises:
+            ConfigError: A number is out of its range, or one of the step map is not in its table.
+            DTypeError, ShapeError: An array is not as said here.
+
         Determinism: bit-exact on every machine.
         """
         ...
 
-    def dequantize(self, symbols: I32, means: I32 | None, mean_bits: int, step: int) -> F32:
-        """Values of symbols: float32 `[n]`, owned; arguments as for `quantize`.
+    def dequantize(
+        self, symbols: I32, means: I32 | None, mean_bits: int, step: int | StepMap
+    ) -> F32:
+        """Values of symbols: float32 `[n]`, owned; arguments and errors as for `quantize`.
 
         Determinism: bit-exact on every machine.
         """
         ...
 
     def shift_indexes(
-        self, indexes: npt.NDArray[np.integer], shift: int, table_count: int
+        self, indexes: npt.NDArray[np.integer], shift: int | StepMap, table_count: int
     ) -> Indexes:
-        """clip(indexes - shift, 0, table_count - 1): uint8 or uint16 `[n]`, owned."""
+        """clip(indexes - shift, 0, table_count - 1): uint8 or uint16 `[n]`, owned.
+
+        Of a step map, each element's number is subtracted; else arguments and errors are those of
+        `quantize`.
+        """
         ...
 
 

@@ -9,9 +9,23 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import as_writable_bytes
 from ..errors import BitstreamError, ConfigError, DTypeError, ShapeError, TruncatedError
 from ..tables import MAX_TABLES
-from .api import I32, LANES, MAX_ELEMENTS, MAX_MEAN_BITS, MAX_SEGMENTS, MAX_STEP, CodeStep
+from .api import (
+    I8,
+    I32,
+    LANES,
+    MAX_ELEMENTS,
+    MAX_MEAN_BITS,
+    MAX_SEGMENTS,
+    MAX_STEP,
+    SYMBOL_DTYPES,
+    CodedPayload,
+    CodeStep,
+    StepMap,
+    Symbols,
+)
 
 T = TypeVar("T")
 
@@ -31,6 +45,7 @@ class Status(enum.IntEnum):
     WORDS_LEFT = 9
     ESCAPES_LEFT = 10
     SEED_NONZERO = 11
+    SYMBOL_TOO_WIDE = 12
 
 
 _TEXTS = {
@@ -45,6 +60,7 @@ _TEXTS = {
     Status.WORDS_LEFT: "a segment has words that no symbol needed",
     Status.ESCAPES_LEFT: "the escape section is longer than the escapes need",
     Status.SEED_NONZERO: "a lane ended in a state that no encoder starts from",
+    Status.SYMBOL_TOO_WIDE: "a symbol does not fit the integers that it is to be written as",
 }
 
 _CUT_OFF = (Status.WORDS_EXHAUSTED, Status.ESCAPES_EXHAUSTED)
@@ -116,7 +132,7 @@ def require_steps(steps: Sequence[CodeStep], tables: type) -> None:
         DTypeError, ShapeError, ConfigError: A step is not as `CodeStep` says.
     """
     for step in steps:
-        require_array("symbols", step.symbols, (np.int32,))
+        require_array("symbols", step.symbols, SYMBOL_DTYPES)
         require_array("indexes", step.indexes, (np.uint8, np.uint16), len(step.symbols))
         require_range("skip", step.skip, 0, (1 << 31) - 1)
         require_prepared(step.tables, tables)
@@ -133,7 +149,17 @@ def require_layout(lanes: int, segments: int) -> None:
     require_range("segments", segments, 1, MAX_SEGMENTS)
 
 
-def require_grid(means: I32 | None, length: int, mean_bits: int, step: int) -> None:
+def require_overhead(overhead_permille: int, min_lanes: int) -> None:
+    """Checks what lanes and segments are chosen by.
+
+    Raises:
+        ConfigError: A parameter is out of its range.
+    """
+    require_range("overhead_permille", overhead_permille, 1, 1000)
+    require_layout(min_lanes, 1)
+
+
+def require_grid(means: I32 | None, length: int, mean_bits: int, step: int | StepMap) -> None:
     """Checks what `quantize` and `dequantize` share.
 
     Raises:
@@ -142,21 +168,107 @@ def require_grid(means: I32 | None, length: int, mean_bits: int, step: int) -> N
     if means is not None:
         require_array("means", means, (np.int32,), length)
     require_range("mean_bits", mean_bits, 0, MAX_MEAN_BITS)
-    require_range("step", step, 1, MAX_STEP)
+    if isinstance(step, StepMap):
+        require_map(step, length)
+    else:
+        require_range("step", step, 1, MAX_STEP)
+
+
+def require_map(steps: StepMap, length: int) -> None:
+    """Checks a step map for so many elements.
+
+    Raises:
+        DTypeError, ShapeError, ConfigError: It is not as `StepMap` says, or has a step number that
+            is not in its table.
+    """
+    require_array("widths", steps.widths, (np.uint32,))
+    require_array("step numbers", steps.numbers, (np.int8,), length)
+    count = len(steps.widths)
+    require_range("the number of widths", count, 1, 256)
+    require_range("the first step number", steps.first, -128, 128 - count)
+    require_range("a step's width", int(steps.widths.min()), 1, MAX_STEP)
+    require_range("a step's width", int(steps.widths.max()), 1, MAX_STEP)
+    if length:
+        last = steps.first + count - 1
+        require_range("a step number", int(steps.numbers.min()), steps.first, last)
+        require_range("a step number", int(steps.numbers.max()), steps.first, last)
+
+
+def shift_of(shift: int | None, step: int | StepMap) -> int | I8:
+    """What `quantize` subtracts from table indexes: one number, or the step map's, checked.
+
+    Raises:
+        ConfigError: The step map's numbers are asked for, and there is no map.
+    """
+    if shift is not None:
+        return shift
+    if not isinstance(step, StepMap):
+        raise ConfigError("shift is None, which needs a step for each element")
+    return step.numbers
+
+
+def shifts_of(indexes: npt.NDArray[np.integer], shift: int | StepMap) -> int | I8:
+    """What `shift_indexes` subtracts from table indexes: one number, or a step map's, checked.
+
+    Raises:
+        DTypeError, ShapeError, ConfigError: The map does not fit the indexes.
+    """
+    if not isinstance(shift, StepMap):
+        return shift
+    require_map(shift, len(indexes))
+    return shift.numbers
 
 
 def require_indexes(
-    indexes: npt.NDArray[np.integer], shift: int, table_count: int, length: int | None
-) -> I32:
-    """Checks unshifted table indexes and what is done to them; returns them as int32 `[n]`.
+    indexes: npt.NDArray[np.integer], shift: int | I8, table_count: int, length: int | None
+) -> None:
+    """Checks unshifted table indexes and what is done to them.
 
     Raises:
         DTypeError, ShapeError, ConfigError: An argument is not as `Kernels.quantize` says.
     """
     require_array("indexes", indexes, (np.int32, np.uint8, np.uint16), length)
-    require_range("shift", shift, -(1 << 31), (1 << 31) - 1)
+    if isinstance(shift, int):
+        require_range("shift", shift, -(1 << 31), (1 << 31) - 1)
     require_range("table_count", table_count, 1, MAX_TABLES)
-    return indexes.astype(np.int32, copy=False)
+
+
+def require_buffer(out: Any) -> npt.NDArray[np.uint8]:
+    """Views a buffer that is to be written to as bytes.
+
+    Raises:
+        DTypeError: It is no buffer, not contiguous or read-only.
+    """
+    return np.frombuffer(as_writable_bytes(out, "out"), np.uint8)
+
+
+def payload_in(
+    out: npt.NDArray[np.uint8], segments: int, words: tuple[int, ...], escapes: int
+) -> CodedPayload:
+    """Views what lies in a caller's buffer, in so many bytes.
+
+    Raises:
+        ShapeError: The buffer is smaller than that.
+    """
+    size = segments + escapes
+    if size > len(out):
+        raise ShapeError(f"the buffer has {len(out)} bytes; what was coded takes {size}")
+    view = out.data
+    return CodedPayload(view[:segments], words, view[segments:size])
+
+
+def require_output(out: Symbols | None, length: int) -> Symbols:
+    """Checks an array for symbols; makes one of int32 if there is none.
+
+    Raises:
+        DTypeError, ShapeError: It is not as `StepDecoder.step` says.
+    """
+    if out is None:
+        return np.empty(length, np.int32)
+    require_array("out", out, SYMBOL_DTYPES, length)
+    if not out.flags.writeable:
+        raise DTypeError("out is read-only")
+    return out
 
 
 def require_payload(segments: Any, words: Sequence[int], lanes: int) -> None:
@@ -171,7 +283,7 @@ def require_payload(segments: Any, words: Sequence[int], lanes: int) -> None:
         raise BitstreamError(f"{len(words)} segments are not allowed; there are 1 to 256")
     if min(words) < 0:
         raise BitstreamError("a segment has a negative number of words")
-    wanted = sum(4 * lanes + 2 * count for count in words)
+    wanted = 4 * lanes * len(words) + 2 * sum(words)
     found = memoryview(segments).nbytes
     if found < wanted:
         raise TruncatedError(f"the segments have {found} bytes; their word counts ask for {wanted}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +12,21 @@ import numpy.typing as npt
 from ..errors import BackendUnavailableError, ClosedError
 from ..tables import CdfTables
 from . import NATIVE, _cpu, checks
-from .api import F32, I32, CodedPayload, CodeStep, Indexes, PreparedTables, index_dtype
+from .api import (
+    F32,
+    I32,
+    CodedPayload,
+    CodeStep,
+    Indexes,
+    PreparedTables,
+    StepMap,
+    Symbols,
+    index_dtype,
+)
 from .checks import Status
 from .reference import choose_layout
+
+atexit.register(_cpu.stop_helpers)
 
 
 def available() -> list[str]:
@@ -22,18 +35,21 @@ def available() -> list[str]:
 
 
 class NativeKernels:
-    """C++ loops for one instruction set, one thread per call.
+    """C++ loops for one instruction set.
 
-    The interpreter's lock is released meanwhile. Prepared tables are the same for all of them.
+    The interpreter's lock is released meanwhile. Prepared tables are the same for all of them, and
+    so are the helping threads of the process, which start when first needed and end with the
+    interpreter; a forked child starts its own.
 
     Args:
         name: One of `fcmrt.kernels.NATIVE`.
+        threads: See `Kernels.threads`.
 
     Raises:
         BackendUnavailableError: This processor cannot run them.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, threads: int = 1) -> None:
         loops = _cpu.loops(name)
         if loops is None:
             raise BackendUnavailableError(
@@ -41,6 +57,7 @@ class NativeKernels:
                 f"{', '.join(available())}"
             )
         self.name = name
+        self.threads = threads
         self._loops = loops
 
     def prepare(self, tables: CdfTables) -> PreparedTables:
@@ -50,25 +67,49 @@ class NativeKernels:
         self, steps: Sequence[CodeStep], overhead_permille: int, min_lanes: int
     ) -> tuple[int, int]:
         checks.require_steps(steps, _cpu.Tables)
-        status, cost_q8, largest = self._loops.measure(list(steps))
+        status, cost_q8, largest = self._loops.measure(list(steps), self.threads)
         if status != Status.OK:
             raise checks.steps_error(Status(status))
         return choose_layout(cost_q8 >> 11, largest, overhead_permille, min_lanes)
 
     def encode(
-        self, steps: Sequence[CodeStep], lanes: int, segments: int, check: int
+        self,
+        steps: Sequence[CodeStep],
+        lanes: int,
+        segments: int,
+        check: int,
+        *,
+        out: Any = None,
     ) -> CodedPayload:
         checks.require_steps(steps, _cpu.Tables)
         checks.require_layout(lanes, segments)
-        status, *coded = self._loops.encode(list(steps), lanes, segments, check & 0xFFFFFFFF)
-        if status != Status.OK:
-            raise checks.steps_error(Status(status))
-        return CodedPayload(*coded)
+        buffer = None if out is None else checks.require_buffer(out)
+        coded = self._loops.encode(
+            list(steps), lanes, segments, check & 0xFFFFFFFF, self.threads, buffer
+        )
+        return _payload(coded, buffer)[1]
+
+    def pack(
+        self,
+        steps: Sequence[CodeStep],
+        overhead_permille: int,
+        min_lanes: int,
+        check: int,
+        *,
+        out: Any = None,
+    ) -> tuple[int, CodedPayload]:
+        checks.require_steps(steps, _cpu.Tables)
+        checks.require_overhead(overhead_permille, min_lanes)
+        buffer = None if out is None else checks.require_buffer(out)
+        coded = self._loops.pack(
+            list(steps), overhead_permille, min_lanes, check & 0xFFFFFFFF, self.threads, buffer
+        )
+        return _payload(coded, buffer)
 
     def decoder(
         self, segments: Any, words: Sequence[int], escapes: Any, lanes: int
     ) -> NativeDecoder:
-        return NativeDecoder(self._loops, segments, words, escapes, lanes)
+        return NativeDecoder(self._loops, segments, words, escapes, lanes, self.threads)
 
     def check(self, values: I32, salt: int) -> int:
         checks.require_array("values", values, (np.int32,))
@@ -79,24 +120,27 @@ class NativeKernels:
         values: F32,
         means: I32 | None,
         mean_bits: int,
-        step: int,
+        step: int | StepMap,
         indexes: npt.NDArray[np.integer],
-        shift: int,
+        shift: int | None,
         table_count: int,
         skip: int,
     ) -> tuple[I32, Indexes]:
         checks.require_array("values", values, (np.float32,))
         checks.require_grid(means, len(values), mean_bits, step)
-        wide = checks.require_indexes(indexes, shift, table_count, len(values))
+        shifts = checks.shift_of(shift, step)
+        checks.require_indexes(indexes, shifts, table_count, len(values))
         checks.require_range("skip", skip, 0, (1 << 31) - 1)
         symbols = np.empty(len(values), np.int32)
         clipped: Indexes = np.empty(len(values), index_dtype(table_count))
         self._loops.quantize(
-            values, means, mean_bits, step, wide, shift, table_count, skip, symbols, clipped
+            values, means, mean_bits, step, indexes, shifts, table_count, skip, symbols, clipped
         )
         return symbols, clipped
 
-    def dequantize(self, symbols: I32, means: I32 | None, mean_bits: int, step: int) -> F32:
+    def dequantize(
+        self, symbols: I32, means: I32 | None, mean_bits: int, step: int | StepMap
+    ) -> F32:
         checks.require_array("symbols", symbols, (np.int32,))
         checks.require_grid(means, len(symbols), mean_bits, step)
         values = np.empty(len(symbols), np.float32)
@@ -104,19 +148,38 @@ class NativeKernels:
         return values
 
     def shift_indexes(
-        self, indexes: npt.NDArray[np.integer], shift: int, table_count: int
+        self, indexes: npt.NDArray[np.integer], shift: int | StepMap, table_count: int
     ) -> Indexes:
-        wide = checks.require_indexes(indexes, shift, table_count, None)
-        clipped: Indexes = np.empty(len(wide), index_dtype(table_count))
-        self._loops.shift_indexes(wide, shift, table_count, clipped)
+        shifts = checks.shifts_of(indexes, shift)
+        checks.require_indexes(indexes, shifts, table_count, None)
+        clipped: Indexes = np.empty(len(indexes), index_dtype(table_count))
+        self._loops.shift_indexes(indexes, shifts, table_count, clipped)
         return clipped
+
+
+def _payload(
+    coded: tuple[Any, ...], buffer: npt.NDArray[np.uint8] | None
+) -> tuple[int, CodedPayload]:
+    """Lanes and payload, from what native encoding gives: status, lanes, words and the bytes."""
+    if coded[0] != Status.OK:
+        raise checks.steps_error(Status(coded[0]))
+    _, lanes, words, segments, escapes = coded
+    if buffer is None:
+        return lanes, CodedPayload(segments, words, escapes)
+    return lanes, checks.payload_in(buffer, segments, words, escapes)
 
 
 class NativeDecoder:
     """`StepDecoder` of `NativeKernels`; the native object keeps the packet's bytes alive."""
 
     def __init__(
-        self, loops: _cpu.Loops, segments: Any, words: Sequence[int], escapes: Any, lanes: int
+        self,
+        loops: _cpu.Loops,
+        segments: Any,
+        words: Sequence[int],
+        escapes: Any,
+        lanes: int,
+        threads: int,
     ) -> None:
         checks.require_payload(segments, words, lanes)
         self._native = _cpu.Decoder(
@@ -125,17 +188,20 @@ class NativeDecoder:
             list(words),
             np.frombuffer(escapes, np.uint8),
             lanes,
+            threads,
         )
         self._finished = False
         if self._native.status != Status.OK:
             raise checks.packet_error(Status(self._native.status))
 
-    def step(self, indexes: Indexes, tables: PreparedTables, skip: int) -> I32:
+    def step(
+        self, indexes: Indexes, tables: PreparedTables, skip: int, *, out: Symbols | None = None
+    ) -> Symbols:
         if self._finished:
             raise ClosedError("the packet was decoded to its end")
         checks.require_array("indexes", indexes, (np.uint8, np.uint16))
         checks.require_range("skip", skip, 0, (1 << 31) - 1)
-        symbols = np.empty(len(indexes), np.int32)
+        symbols = checks.require_output(out, len(indexes))
         prepared = checks.require_prepared(tables, _cpu.Tables)
         status = self._native.step(indexes, prepared, skip, symbols)
         if status != Status.OK:

@@ -17,6 +17,7 @@ from ..tables import PROB_BITS, CdfTables
 from . import checks
 from .api import (
     F32,
+    I8,
     I32,
     LANES,
     MAX_SEGMENTS,
@@ -24,6 +25,8 @@ from .api import (
     CodeStep,
     Indexes,
     PreparedTables,
+    StepMap,
+    Symbols,
     index_dtype,
 )
 from .checks import Status
@@ -68,8 +71,7 @@ def choose_layout(
     Raises:
         ConfigError: A parameter is out of its range.
     """
-    checks.require_range("overhead_permille", overhead_permille, 1, 1000)
-    checks.require_layout(min_lanes, 1)
+    checks.require_overhead(overhead_permille, min_lanes)
     fitting = [lanes for lanes in LANES if 3 * lanes * 1000 <= overhead_permille * payload]
     lanes = max([min_lanes, *fitting])
     if lanes < max(LANES):
@@ -142,9 +144,10 @@ def inverse_step(step: int) -> np.float32:
 
 
 class ReferenceKernels:
-    """Slow; for tests, and for reading beside the format."""
+    """Slow and on one thread; for tests, and for reading beside the format."""
 
     name = "reference"
+    threads = 1
 
     def prepare(self, tables: CdfTables) -> PreparedTables:
         return tables
@@ -159,7 +162,13 @@ class ReferenceKernels:
         return choose_layout(cost >> 11, largest, overhead_permille, min_lanes)
 
     def encode(
-        self, steps: Sequence[CodeStep], lanes: int, segments: int, check: int
+        self,
+        steps: Sequence[CodeStep],
+        lanes: int,
+        segments: int,
+        check: int,
+        *,
+        out: Any = None,
     ) -> CodedPayload:
         checks.require_steps(steps, CdfTables)
         checks.require_layout(lanes, segments)
@@ -171,7 +180,25 @@ class ReferenceKernels:
                 if event.escaped:
                     escapes += put_escape(event.symbol, *_range(_own(step.tables), event.table))
         words = tuple(len(segment) // 2 - 2 * lanes for segment in coded)
-        return CodedPayload(b"".join(coded), words, bytes(escapes))
+        whole = b"".join(coded)
+        if out is None:
+            return CodedPayload(whole, words, bytes(escapes))
+        buffer = checks.require_buffer(out)
+        payload = checks.payload_in(buffer, len(whole), words, len(escapes))
+        buffer[: len(whole) + len(escapes)] = np.frombuffer(whole + escapes, np.uint8)
+        return payload
+
+    def pack(
+        self,
+        steps: Sequence[CodeStep],
+        overhead_permille: int,
+        min_lanes: int,
+        check: int,
+        *,
+        out: Any = None,
+    ) -> tuple[int, CodedPayload]:
+        lanes, segments = self.plan(steps, overhead_permille, min_lanes)
+        return lanes, self.encode(steps, lanes, segments, check, out=out)
 
     def decoder(
         self, segments: Any, words: Sequence[int], escapes: Any, lanes: int
@@ -191,40 +218,61 @@ class ReferenceKernels:
         values: F32,
         means: I32 | None,
         mean_bits: int,
-        step: int,
+        step: int | StepMap,
         indexes: npt.NDArray[np.integer],
-        shift: int,
+        shift: int | None,
         table_count: int,
         skip: int,
     ) -> tuple[I32, Indexes]:
         checks.require_array("values", values, (np.float32,))
         checks.require_grid(means, len(values), mean_bits, step)
-        checks.require_indexes(indexes, shift, table_count, len(values))
+        shifts = checks.shift_of(shift, step)
+        checks.require_indexes(indexes, shifts, table_count, len(values))
         checks.require_range("skip", skip, 0, (1 << 31) - 1)
-        clipped = self.shift_indexes(indexes, shift, table_count)
+        clipped = _clip(indexes, shifts, table_count)
         mean = np.zeros(len(values), np.float32)
         if means is not None:
             mean = means.astype(np.float32) * np.float32(2.0**-mean_bits)
+        inverses = np.array([inverse_step(width) for width in _widths(step)], np.float32)
         with np.errstate(invalid="ignore", over="ignore"):
-            t = (values - mean) * inverse_step(step)
+            t = (values - mean) * inverses[_places(step)]
         t = np.nan_to_num(np.rint(t), nan=0.0, posinf=np.inf, neginf=-np.inf).astype(np.float64)
         symbols = np.clip(t, -(1 << 31), (1 << 31) - 1).astype(np.int32)
         symbols[clipped < skip] = 0
         return symbols, clipped
 
-    def dequantize(self, symbols: I32, means: I32 | None, mean_bits: int, step: int) -> F32:
+    def dequantize(
+        self, symbols: I32, means: I32 | None, mean_bits: int, step: int | StepMap
+    ) -> F32:
         checks.require_array("symbols", symbols, (np.int32,))
         checks.require_grid(means, len(symbols), mean_bits, step)
-        fixed = symbols.astype(np.int64) * step
+        fixed = symbols.astype(np.int64) * np.array(_widths(step), np.int64)[_places(step)]
         if means is not None:
             fixed += means.astype(np.int64) << 16 - mean_bits
-        return fixed.astype(np.float32) * np.float32(2.0**-16)
+        values: F32 = fixed.astype(np.float32) * np.float32(2.0**-16)
+        return values
 
     def shift_indexes(
-        self, indexes: npt.NDArray[np.integer], shift: int, table_count: int
+        self, indexes: npt.NDArray[np.integer], shift: int | StepMap, table_count: int
     ) -> Indexes:
-        wide = checks.require_indexes(indexes, shift, table_count, None).astype(np.int64)
-        return np.clip(wide - shift, 0, table_count - 1).astype(index_dtype(table_count))
+        shifts = checks.shifts_of(indexes, shift)
+        checks.require_indexes(indexes, shifts, table_count, None)
+        return _clip(indexes, shifts, table_count)
+
+
+def _widths(step: int | StepMap) -> list[int]:
+    return step.widths.tolist() if isinstance(step, StepMap) else [step]
+
+
+def _places(step: int | StepMap) -> Any:
+    """Where among the widths each element's stands."""
+    return step.numbers.astype(np.int64) - step.first if isinstance(step, StepMap) else 0
+
+
+def _clip(indexes: npt.NDArray[np.integer], shifts: int | I8, table_count: int) -> Indexes:
+    wide = indexes.astype(np.int64) - shifts
+    clipped: Indexes = np.clip(wide, 0, table_count - 1).astype(index_dtype(table_count))
+    return clipped
 
 
 class ReferenceDecoder:
@@ -245,17 +293,23 @@ class ReferenceDecoder:
         if any(state < _STATE_MIN for states in self._states for state in states):
             raise checks.packet_error(Status.STATE_TOO_SMALL)
 
-    def step(self, indexes: Indexes, tables: PreparedTables, skip: int) -> I32:
+    def step(
+        self, indexes: Indexes, tables: PreparedTables, skip: int, *, out: Symbols | None = None
+    ) -> Symbols:
         if self._finished:
             raise ClosedError("the packet was decoded to its end")
         if self._failed:
             raise BitstreamError("the packet failed to decode before")
         checks.require_array("indexes", indexes, (np.uint8, np.uint16))
         checks.require_range("skip", skip, 0, (1 << 31) - 1)
+        target = checks.require_output(out, len(indexes))
         self._failed = True
-        out = self._step(indexes, _own(tables), skip)
+        symbols = self._step(indexes, _own(tables), skip)
+        np.copyto(target, symbols, casting="unsafe")
+        if (target != symbols).any():
+            raise checks.packet_error(Status.SYMBOL_TOO_WIDE)
         self._failed = False
-        return out
+        return target
 
     def _step(self, indexes: Indexes, tables: CdfTables, skip: int) -> I32:
         if (indexes >= tables.count).any():

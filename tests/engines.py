@@ -1,7 +1,8 @@
 """Small engines with seeded weights, for tests; they run in ONNX Runtime at any height and width.
 
 Everything between a dequantised latent and the next means and indexes computes on small integers
-carried in floats, so all three engines are of the profile `exact`.
+carried in floats, so three of the engines are of the profile `exact`; the fourth makes nothing of
+it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fcmrt.engine import Engine
-from fcmrt.engine_writer import pack_engine
+from fcmrt.engine_writer import pack_engine, with_proofs
 from fcmrt.manifest import Manifest
 from fcmrt.schedule import Code, Dequantize, Quantize, Run
 from fcmrt.spec import FeatureSpec, LatentSpec, Padding, Quality, StepTable, TensorSpec
@@ -46,6 +47,11 @@ class EngineParts:
             "outputs": dict(manifest.outputs),
         }
 
+    def same_engine(self) -> EngineParts:
+        """The same codec without proofs, for machines like the encoder's only."""
+        manifest = dataclasses.replace(self.manifest, profile="same-engine", exact={})
+        return dataclasses.replace(self, manifest=manifest)
+
     def pack(self) -> bytes:
         return pack_engine(self.manifest, self.graphs, self.tables)
 
@@ -66,6 +72,12 @@ def tiny_context() -> Engine:
 def tiny_factorized() -> Engine:
     """One level, one code step, a table per channel, no quality steps."""
     return Engine.load(factorized_parts().pack())
+
+
+@functools.cache
+def tiny_same_engine() -> Engine:
+    """The hyperprior codec as one of the profile `same-engine`."""
+    return Engine.load(hyperprior_parts().same_engine().pack())
 
 
 @functools.cache
@@ -136,7 +148,7 @@ def hyperprior_parts() -> EngineParts:
     graphs = {"analysis": g.model("analysis", specs, ("p3", "p4"), ("y", "z"))}
 
     g = GraphMaker(2)
-    wide = g.up(g.integer_conv(g.clipped("z_hat", 512), 4, 24 * 16, 1, most=6), 4)
+    wide = g.up(g.integer_conv(g.clipped(g.op("Round", "z_hat"), 512), 4, 24 * 16, 1, most=6), 4)
     _parameters(g, wide, 12, 12, "y_mean", "y_index", 1 / 4)
     graphs["hyper_synthesis"] = g.model("hyper_synthesis", specs, hyper.inputs, hyper.outputs)
 
@@ -146,7 +158,7 @@ def hyperprior_parts() -> EngineParts:
     graphs["synthesis"] = g.model("synthesis", specs, ("y_hat",), ("p3_hat", "p4_hat"))
 
     tables = {"hyper": gaussian_tables([1.5, 2, 3, 4]), "gaussian": scale_tables()}
-    return EngineParts(manifest, graphs, tables)
+    return EngineParts(with_proofs(manifest, graphs), graphs, tables)
 
 
 def _parameters(
@@ -231,14 +243,17 @@ def context_parts() -> EngineParts:
     graphs = {"analysis": g.model("analysis", specs, ("f3", "f4"), ("y", "z"))}
 
     g = GraphMaker(5)
-    g.up(g.integer_conv(g.clipped("z_hat", 512), 3, 64, 1, most=4), 2, output="hyper")
+    g.up(
+        g.integer_conv(g.clipped(g.op("Round", "z_hat"), 512), 3, 64, 1, most=4), 2, output="hyper"
+    )
     graphs["hyper_synthesis"] = g.model("hyper_synthesis", specs, hyper.inputs, hyper.outputs)
 
     for k, part in enumerate(parts):
         g = GraphMaker(6 + k)
         run = runs[part]
         means = specs[run.outputs[0]].channels
-        x = g.integer_conv("hyper", 16, means + 4, 1, most=2)
+        hyper_grid = g.clipped(g.op("Round", "hyper"), 8191)
+        x = g.integer_conv(hyper_grid, 16, means + 4, 1, most=2)
         for known in run.inputs[1:]:
             grid = g.clipped(g.op("Round", g.scaled(known, 4)), 255)
             x = g.op("Add", x, g.integer_conv(grid, 8, means + 4, 3, most=2))
@@ -252,7 +267,7 @@ def context_parts() -> EngineParts:
     graphs["synthesis"] = g.model("synthesis", specs, hats, ("f3_hat", "f4_hat"))
 
     tables = {"hyper": gaussian_tables([2, 3, 4]), "gaussian": scale_tables()}
-    return EngineParts(manifest, graphs, tables)
+    return EngineParts(with_proofs(manifest, graphs), graphs, tables)
 
 
 @functools.cache
@@ -286,4 +301,4 @@ def factorized_parts() -> EngineParts:
     g.up(g.conv("y_hat", 6, 16, 3), 2, output="f_hat")
     graphs["synthesis"] = g.model("synthesis", specs, ("y_hat",), ("f_hat",))
     tables = {"factorized": gaussian_tables([0.5, 1, 2, 3, 4, 6])}
-    return EngineParts(manifest, graphs, tables)
+    return EngineParts(with_proofs(manifest, graphs), graphs, tables)

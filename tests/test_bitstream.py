@@ -20,11 +20,13 @@ from fcmrt.bitstream import (
     read_packet,
     write_header,
     write_packet,
+    write_packet_into,
 )
 from fcmrt.config import Limits
 from fcmrt.errors import (
     BitstreamError,
     ChecksumError,
+    ShapeError,
     TruncatedError,
 )
 
@@ -98,6 +100,11 @@ def test_packets_come_back(drawn: tuple[PacketHead, bytes, bytes]) -> None:
     """F-9, and the wire part of F-4 and F-6."""
     head, segments, escapes = drawn
     data = write_packet(head, segments, escapes, ENGINE)
+    buffer = bytearray(len(data) + 3)
+    assert write_packet_into(memoryview(buffer), head, segments, escapes, ENGINE) == len(data)
+    assert buffer == data + bytes(3)
+    with pytest.raises(ShapeError, match=str(len(data))):
+        write_packet_into(memoryview(buffer)[: len(data) - 1], head, segments, escapes, ENGINE)
     assert data == mend(data[:-2])
     parsed = read_packet(data, ENGINE, LIMITS, levels=LEVELS)
     assert parsed.head == head

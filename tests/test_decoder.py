@@ -132,9 +132,7 @@ def test_packets_of_a_batch_are_told_by_number() -> None:
 
 
 def test_one_lane_is_too_short_a_check_for_an_inexact_engine() -> None:
-    parts = engines.hyperprior_parts()
-    manifest = dataclasses.replace(parts.manifest, profile="same-engine")
-    engine = Engine.load(dataclasses.replace(parts, manifest=manifest).pack())
+    engine = engines.tiny_same_engine()
     features = random_features(engine, (4, 4))
     packet = Encoder(engine).encode(features)
     assert packet[0] & 7 >= 1

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fcmrt import CodingParams, Encoder
+from fcmrt import CodingParams, Decoder, Encoder
 from fcmrt.errors import ConfigError, DeviceError, DTypeError, FcmrtError, ShapeError
 from fcmrt.observe import StageTimes
 from tests import engines
@@ -110,6 +110,21 @@ def test_overhead_buys_lanes() -> None:
     assert (many[0] & 7) > (few[0] & 7)
 
 
+def test_a_check_of_32_bits_takes_two_lanes() -> None:
+    """F-7: the least number of lanes, of an exact engine."""
+    engine = engines.tiny_hyperprior()
+    assert engine.manifest.profile == "exact"
+    features = random_features(engine, (4, 4))
+    short = Encoder(engine).encode(features)
+    long = Encoder(engine, params=CodingParams(check_bits=32)).encode(features)
+    assert (short[0] & 7, long[0] & 7) == (0, 1)
+    for packet in (short, long):
+        Decoder(engine).integers(packet)
+    for wrong in (8, 0, 64):
+        with pytest.raises(ConfigError, match="16 or 32"):
+            CodingParams(check_bits=wrong)
+
+
 def test_recorder_is_told_every_stage() -> None:
     engine = engines.tiny_hyperprior()
     times = StageTimes()
@@ -127,3 +142,22 @@ def test_recorder_is_told_every_stage() -> None:
     for n in range(2):
         parts = sum(ns[n] for stage, ns in times.ns.items() if stage != "total")
         assert 0 < parts <= times.ns["total"][n]
+
+
+def test_a_walk_and_its_coding_are_an_encode() -> None:
+    engine = engines.tiny_hyperprior()
+    encoder = Encoder(engine)
+    features = random_features(engine, (9, 14))
+    walk = encoder.walk(features, step=2)
+    assert set(walk.integers) == {"z", "y"}
+    assert walk.tensors["p3"].shape == (1, 6, 12, 16)  # padded
+    packet = encoder.code(walk, pts=7)
+    assert packet == encoder.encode(features, step=2)
+    assert packet.pts == 7
+    assert packet.elements == sum(level.size for level in features.values())
+
+
+def test_a_batch_is_not_walked() -> None:
+    engine = engines.tiny_hyperprior()
+    with pytest.raises(ShapeError, match="one picture"):
+        Encoder(engine).walk(random_features(engine, (8, 8), batch=2))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 import pytest
 from onnx import TensorProto, helper
 
@@ -282,7 +283,56 @@ def test_graphs_must_fit_the_manifest(change, message):
 
 def test_graphs_may_give_more_than_a_step_asks_for():
     def add(model: Any) -> None:
-        model.graph.node.append(helper.make_node("Abs", ["z_hat"], ["more"]))
+        model.graph.node.append(helper.make_node("Abs", ["y_hat"], ["more"]))
         model.graph.output.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, None))
 
-    Engine.load(with_graph("hyper_synthesis", add))
+    Engine.load(with_graph("synthesis", add))
+
+
+# The exact path.
+
+
+def with_bounds(layers: dict[str, int]) -> bytes:
+    parts = hyperprior_parts()
+    manifest = dataclasses.replace(parts.manifest, exact={"hyper_synthesis": layers})
+    return pack_engine(manifest, parts.graphs, parts.tables)
+
+
+def test_bounds_must_follow_from_the_graph():
+    known = dict(hyperprior_parts().manifest.exact["hyper_synthesis"])
+    Engine.load(with_bounds(known))
+    layer, bound = next(iter(known.items()))
+    for wrong in bound - 1, bound + 1:
+        refuse(
+            with_bounds(known | {layer: wrong}),
+            f"manifest.exact.hyper_synthesis: layer '{layer}' has the bound {wrong}, but {bound}",
+        )
+    refuse(with_bounds(known | {"other": 1}), "layer 'other' has the bound 1, but None")
+    refuse(with_bounds({}), f"layer '{layer}' has the bound None, but {bound}")
+
+
+def test_a_graph_that_is_not_exact_is_refused_in_an_exact_engine():
+    def soften(model: Any) -> None:
+        (clip,) = (node for node in model.graph.node if node.output[0] == "v1")
+        clip.op_type = "Sigmoid"
+        del clip.input[1:]
+
+    refuse(with_graph("hyper_synthesis", soften), r"not exact: layer 'v1' \(Sigmoid\)")
+
+
+def test_one_changed_weight_shows_in_the_bounds_or_in_the_digest():
+    def change(model: Any) -> None:
+        weights = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+        array = onnx.numpy_helper.to_array(weights).copy()
+        array.reshape(-1)[0] += 64
+        weights.CopyFrom(onnx.numpy_helper.from_array(array, weights.name))
+
+    refuse(with_graph("hyper_synthesis", change), "is what follows from the graph")
+
+
+def test_proofs_are_kept_with_the_engine():
+    engine = pickle.loads(pickle.dumps(tiny_hyperprior()))
+    graph, proof = engine.exact_graph("hyper_synthesis")
+    assert dict(proof.layers) == engine.manifest.exact["hyper_synthesis"]
+    assert {node.name for node in graph.nodes} >= set(proof.layers)
+    assert engine.exact_graph("hyper_synthesis")[0] is graph

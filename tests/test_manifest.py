@@ -93,7 +93,7 @@ def change(value: dict[str, Any], path: str, new: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "new", "message"),
     [
-        ("format", [0, 2], "manifest.format is 0.2; this library reads engines of format 0.1"),
+        ("format", [0, 1], "manifest.format is 0.1; this library reads engines of format 0.2"),
         ("format", [False, True], "manifest.format is"),
         ("format", DELETE, "manifest.format is null"),
         ("extra", 1, "manifest: unknown key 'extra'"),
@@ -140,6 +140,11 @@ def change(value: dict[str, Any], path: str, new: Any) -> None:
         ("encode/3", {"jump": 1}, r"manifest.encode\[3\] has the keys 'jump'"),
         ("decode", [], "manifest.decode has 0 items"),
         ("outputs/p4", 3, "manifest.outputs.p4 is an integer"),
+        ("exact", {}, "manifest.exact lacks 'hyper_synthesis'"),
+        ("exact/synthesis", {"layers": {}}, "exact.synthesis: the graph is not on the exact path"),
+        ("exact/hyper_synthesis", {}, "exact.hyper_synthesis: the key 'layers' is missing"),
+        ("exact/hyper_synthesis/layers/v2", -1, "layers.v2 is -1; it must be 0 to 16777215"),
+        ("profile", "same-engine", "not on the exact path of a same-engine engine"),
         ("graphs/analysis/file", "graphs/../a.onnx", "it must be graphs/analysis.onnx"),
         ("graphs/analysis/sha256", "F" * 64, "64 hexadecimal digits in lower case"),
         ("graphs/analysis/bytes", -1, "manifest.graphs.analysis.bytes is -1"),

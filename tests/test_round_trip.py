@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 import fcmrt
 from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
+from fcmrt.errors import DTypeError, ShapeError
+from fcmrt.executor import Walk
 from tests import engines
 from tests.features import random_features
 
@@ -78,6 +81,100 @@ def test_batch_equals_each_picture_alone(engine: Engine) -> None:
     assert [shapes(d) for d in decoded] == [
         {k: v.shape[1:] for k, v in batch.items()} for _ in range(3)
     ]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_batches_do_not_depend_on_threads(engine: Engine, threads: int) -> None:
+    batch = random_features(engine, (12, 20), batch=5, scale=9.0)
+    options = RuntimeOptions(threads=threads)
+    packets = Encoder(engine, options=options).encode(batch, pts=0)
+    assert packets == Encoder(engine).encode(batch)
+    assert [packet.pts for packet in packets] == [0, 1, 2, 3, 4]
+    decoded = Decoder(engine, options=options).decode(packets)
+    alone = [Decoder(engine).decode(packet) for packet in packets]
+    for found, wanted in zip(decoded, alone, strict=True):
+        for name, array in wanted.items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-4)
+
+
+def test_a_batch_runs_on_as_many_threads_as_the_options_say(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of two pictures waits for the other to be under way."""
+    meeting = threading.Barrier(2, timeout=20)
+    check = Walk.check
+
+    def meet(walk: Walk, order: list[str]) -> int:
+        meeting.wait()
+        return check(walk, order)
+
+    monkeypatch.setattr(Walk, "check", meet)
+    batch = random_features(engine, (8, 8), batch=2)
+    options = RuntimeOptions(threads=2)
+    packets = Encoder(engine, options=options).encode(batch)
+    assert len(Decoder(engine, options=options).decode(packets)) == 2
+
+
+def test_encoding_into_a_buffer(engine: Engine) -> None:
+    features = random_features(engine, (30, 34), scale=20.0)
+    encoder = Encoder(engine)
+    packet = encoder.encode(features)
+    buffer = bytearray(b"\xaa" * (len(packet) + 5))
+    assert encoder.encode_into(features, buffer) == len(packet)
+    assert buffer == packet + b"\xaa" * 5
+    exact = np.zeros(len(packet), np.uint8)
+    assert encoder.encode_into(features, exact, quality=1) <= len(packet)
+    assert encoder.encode_into(features, exact) == len(packet)
+    assert exact.tobytes() == packet
+    small = bytearray(b"\xaa" * (len(packet) - 1))
+    with pytest.raises(ShapeError, match=str(len(packet))):
+        encoder.encode_into(features, small)
+    assert small == b"\xaa" * (len(packet) - 1)
+    with pytest.raises(DTypeError, match="writable"):
+        encoder.encode_into(features, bytes(1000))
+    with pytest.raises(ShapeError, match="batch"):
+        encoder.encode_into(random_features(engine, (8, 8), batch=2), buffer)
+
+
+def test_decoding_into_arrays(engine: Engine) -> None:
+    features = random_features(engine, (11, 14), batch=2)
+    packets = Encoder(engine).encode(features)
+    decoder = Decoder(engine)
+    wanted = [decoder.decode(packet) for packet in packets]
+    whole = {name: np.full_like(array, np.nan) for name, array in features.items()}
+    outs = [{name: array[n] for name, array in whole.items()} for n in range(2)]
+    given_back = decoder.decode(packets, out=outs)
+    for n in range(2):
+        for name, array in wanted[n].items():
+            assert given_back[n][name] is outs[n][name]
+            np.testing.assert_array_equal(whole[name][n], array)
+    halves = {name: np.zeros(array.shape, np.float16) for name, array in outs[0].items()}
+    decoder.decode(packets[0], out=halves)
+    for name, array in wanted[0].items():
+        np.testing.assert_array_equal(halves[name], array.astype(np.float16))
+
+
+def test_arrays_to_decode_into_are_checked(engine: Engine) -> None:
+    packet = Encoder(engine).encode(random_features(engine, (8, 8)))
+    decoder = Decoder(engine)
+    good = {name: np.zeros_like(array) for name, array in decoder.decode(packet).items()}
+    name, array = next(iter(good.items()))
+    fixed = array.copy()
+    fixed.flags.writeable = False
+    for out, error in (
+        ({}, ShapeError),
+        (array, ShapeError),
+        ({**good, "p9": array}, ShapeError),
+        ({**good, name: array[:, 1:]}, ShapeError),
+        ({**good, name: array[None]}, ShapeError),
+        ({**good, name: array.astype(np.float64)}, DTypeError),
+        ({**good, name: fixed}, DTypeError),
+    ):
+        with pytest.raises(error):
+            decoder.decode(packet, out=out)
+    assert not any(array.any() for array in good.values())
+    with pytest.raises(ShapeError, match="2 packets"):
+        decoder.decode([packet, packet], out=[good])
 
 
 def test_sequence_mapping_and_single_array_are_the_same(engine: Engine) -> None:

@@ -10,9 +10,9 @@ import pytest
 from fcmrt.errors import EngineError
 from fcmrt.schedule import Code, Dequantize, Quantize, Run, parse_steps, step_value
 from fcmrt.spec import TensorSpec
-from fcmrt.validator import validate
+from fcmrt.validator import check_exact, exact_path, validate
 
-from .engines import context_parts, hyperprior_parts
+from .engines import context_parts, factorized_parts, hyperprior_parts
 
 
 def refuse(changed: dict[str, Any], message: str) -> None:
@@ -203,3 +203,38 @@ def test_wrong_json(step, message):
 def test_quantize_is_not_for_the_decoder():
     with pytest.raises(EngineError, match=r"manifest\.decode\[0\]: only the encoder quantizes"):
         parse_steps([{"quantize": "z"}], "decode")
+
+
+# The exact path.
+
+
+def test_exact_path_follows_the_integers():
+    manifest = hyperprior_parts().manifest
+    assert exact_path(manifest.latents, manifest.decode) == ("hyper_synthesis",)
+    manifest = context_parts().manifest
+    assert exact_path(manifest.latents, manifest.decode) == (
+        "hyper_synthesis",  # through the others
+        *("context_y0e", "context_y0o", "context_y1e", "context_y1o"),
+    )
+    manifest = factorized_parts().manifest
+    assert exact_path(manifest.latents, manifest.decode) == ()
+
+
+def test_exact_engines_prove_the_whole_path():
+    manifest = context_parts().manifest
+    for missing in manifest.exact:
+        exact = [name for name in manifest.exact if name != missing]
+        with pytest.raises(EngineError, match=f"manifest.exact lacks '{missing}'"):
+            check_exact("exact", exact, manifest.latents, manifest.decode)
+
+
+def test_nothing_but_the_path_is_proved():
+    manifest = hyperprior_parts().manifest
+    for profile, exact in (
+        ("exact", ["hyper_synthesis", "synthesis"]),
+        ("exact", ["hyper_synthesis", "other"]),
+        ("same-engine", ["hyper_synthesis"]),
+    ):
+        with pytest.raises(EngineError, match=f"is not on the exact path of a {profile} engine"):
+            check_exact(profile, exact, manifest.latents, manifest.decode)
+    check_exact("same-engine", [], manifest.latents, manifest.decode)

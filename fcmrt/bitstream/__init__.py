@@ -14,7 +14,13 @@ from .header_syntax import (
     write_header,
 )
 from .packet_head import Geometry, PacketHead
-from .packet_syntax import LEAST_PACKET_BYTES, ParsedPacket, read_packet, write_packet
+from .packet_syntax import (
+    LEAST_PACKET_BYTES,
+    ParsedPacket,
+    read_packet,
+    write_packet,
+    write_packet_into,
+)
 from .peek import PacketBytes, PacketInfo, peek_packet
 from .varint import BytesLike, byte_view, read_varint, unzigzag, write_varint, zigzag
 
@@ -42,6 +48,7 @@ __all__ = [
     "unzigzag",
     "write_header",
     "write_packet",
+    "write_packet_into",
     "write_varint",
     "zigzag",
 ]

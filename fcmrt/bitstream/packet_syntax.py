@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import struct
 import zlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..config import Limits
@@ -16,6 +17,7 @@ from ..errors import (
     ChecksumError,
     ConfigError,
     LimitExceededError,
+    ShapeError,
     TruncatedError,
 )
 from .header import DIGEST_BYTES
@@ -55,12 +57,18 @@ class Layout(NamedTuple):
     segments: int
 
 
-def _crc16(data: BytesLike, engine_digest: BytesLike) -> int:
-    return binascii.crc_hqx(data, binascii.crc_hqx(engine_digest, 0xFFFF))
+def _crc16(parts: Iterable[BytesLike], engine_digest: BytesLike) -> int:
+    checksum = binascii.crc_hqx(engine_digest, 0xFFFF)
+    for part in parts:
+        checksum = binascii.crc_hqx(part, checksum)
+    return checksum
 
 
-def _crc32(data: BytesLike, engine_digest: BytesLike) -> int:
-    return zlib.crc32(data, zlib.crc32(engine_digest))
+def _crc32(parts: Iterable[BytesLike], engine_digest: BytesLike) -> int:
+    checksum = zlib.crc32(engine_digest)
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return checksum
 
 
 def _check_digest(engine_digest: bytes) -> None:
@@ -82,6 +90,44 @@ def write_packet(
     Raises:
         ConfigError: The lengths contradict each other.
     """
+    return b"".join(_packet_parts(head, segments, escapes, engine_digest))
+
+
+def write_packet_into(
+    buffer: memoryview,
+    head: PacketHead,
+    segments: BytesLike,
+    escapes: BytesLike,
+    engine_digest: bytes,
+) -> int:
+    """Writes a packet to the beginning of a buffer; returns its length.
+
+    Args:
+        buffer: Writable, a flat run of bytes; borrowed. Nothing is written behind the packet.
+        head: As for `write_packet`, and so are the others.
+        segments: See there.
+        escapes: See there.
+        engine_digest: See there.
+
+    Raises:
+        ConfigError: The lengths contradict each other.
+        ShapeError: The buffer is too small; the text tells what is needed. Nothing was written.
+    """
+    parts = _packet_parts(head, segments, escapes, engine_digest)
+    size = sum(map(len, parts))
+    if size > len(buffer):
+        raise ShapeError(f"the buffer has {len(buffer)} bytes; the packet takes {size}")
+    place = 0
+    for part in parts:
+        buffer[place : place + len(part)] = part
+        place += len(part)
+    return size
+
+
+def _packet_parts(
+    head: PacketHead, segments: BytesLike, escapes: BytesLike, engine_digest: bytes
+) -> tuple[BytesLike, ...]:
+    """The packet in pieces: fields, segments, escapes, checksum; errors as `write_packet`."""
     _check_digest(engine_digest)
     segments, escapes = byte_view(segments), byte_view(escapes)
     if len(segments) != head.segment_bytes or len(escapes) != head.escape_bytes:
@@ -102,10 +148,10 @@ def write_packet(
     if head.escape_bytes:
         flags |= _FLAG_ESCAPES
         fields += write_varint(head.escape_bytes)
-    body = b"".join((bytes((flags,)), fields, segments, escapes))
-    if len(body) + 2 <= LONGEST_WITH_CRC16:
-        return body + struct.pack("<H", _crc16(body, engine_digest))
-    return body + struct.pack("<I", _crc32(body, engine_digest))
+    parts = (bytes((flags,)) + fields, segments, escapes)
+    short = sum(map(len, parts)) + 2 <= LONGEST_WITH_CRC16
+    checksum = (_crc16 if short else _crc32)(parts, engine_digest)
+    return *parts, checksum.to_bytes(2 if short else 4, "little")
 
 
 def read_packet(
@@ -138,7 +184,7 @@ def read_packet(
         )
     checksum = _crc16 if len(view) <= LONGEST_WITH_CRC16 else _crc32
     found = int.from_bytes(view[body_bytes:], "little")
-    if checksum(view[:body_bytes], engine_digest) != found:
+    if checksum((view[:body_bytes],), engine_digest) != found:
         raise ChecksumError(
             "the packet's checksum does not match: it is damaged, or was made with another engine",
             offset=body_bytes,

@@ -156,7 +156,7 @@ def describe_header(header: StreamHeader) -> Description:
         "engine": header.engine_digest.hex(),
         "profile": header.profile,
         "runner": None if runner is None else runner.hex(),
-        "coding": dataclasses.asdict(header.coding),
+        "coding": {"overhead_permille": header.coding.overhead_permille},
         "time_base": list(header.time_base),
         "picture": {"width": header.picture_width, "height": header.picture_height},
         "input": {"width": header.input_width, "height": header.input_height},

@@ -7,12 +7,13 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import BackendUnavailableError
+from ..config import RUNNERS, RuntimeOptions
+from ..errors import BackendUnavailableError, ConfigError
+from ..processor import processor_features, processor_listing
 from .text import print_json, table
 
 LIBRARIES = {
@@ -21,7 +22,7 @@ LIBRARIES = {
     "PIL": (("pillow",), "demo", "reads pictures"),
     "matplotlib": (("matplotlib",), "demo", "draws the demo's picture"),
     "pycocotools": (("pycocotools",), "demo", "measures agreement of detections"),
-    "torch": (("torch",), "export", "exports codecs"),
+    "torch": (("torch",), "torch", "runs the networks; exports codecs"),
     "onnx": (("onnx",), "export", "exports codecs"),
     "cupy": (("cupy-cuda13x", "cupy-cuda12x", "cupy"), "cuda", "runs CUDA kernels"),
     "tensorrt": (("tensorrt-cu13", "tensorrt-cu12", "tensorrt"), "tensorrt", "runs plans"),
@@ -30,12 +31,6 @@ LIBRARIES = {
 
 ALONE = ("cuda", "tensorrt")
 """Extras whose libraries do not get along with those of `cpu`."""
-
-CPU_FLAGS = (
-    *("sse4_1", "sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx512f", "avx512bw", "avx512vl"),
-    *("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd", "asimdhp", "asimddp", "sve"),
-)
-"""Instruction sets that matter to coder and networks, as Linux names them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +59,7 @@ def examine() -> dict[str, Any]:
         "cpu": _cpu(),
         "kernels": kernels,
         "libraries": libraries,
+        "runners": _runners(),
         "providers": _providers(libraries["onnxruntime"]),
         "round_trip": trial,
         "advice": _advice(libraries, kernels, trial),
@@ -84,27 +80,40 @@ def _versions() -> dict[str, str]:
 
 
 def _cpu() -> dict[str, Any]:
-    lines: dict[str, str] = {}
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            lines.setdefault(key.strip(), value.strip())
-    flags = (lines.get("flags") or lines.get("Features", "")).split()
+    named = processor_listing().get("model name")
     return {
-        "name": lines.get("model name") or platform.processor() or platform.machine(),
+        "name": named or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "features": [flag for flag in CPU_FLAGS if flag in flags],
+        "features": processor_features(),
     }
+
+
+def _runners() -> dict[str, dict[str, Any]]:
+    """Says who each runner is, or why it is not there; PyTorch is loaded if it is installed."""
+    from ..runner import make_runner
+
+    runners: dict[str, dict[str, Any]] = {}
+    for name in RUNNERS:
+        try:
+            runners[name] = {"identity": make_runner(RuntimeOptions(runner=name)).identity}
+        except (BackendUnavailableError, OSError, AttributeError) as error:
+            runners[name] = {"identity": None, "error": str(error)}
+    return runners
 
 
 def _kernels() -> dict[str, Any]:
     from .. import kernels
 
+    found: dict[str, Any] = {
+        "available": kernels.available(),
+        "active": None,
+        "forced_by": kernels.VARIABLE if os.environ.get(kernels.VARIABLE) else None,
+    }
     try:
-        return {"available": kernels.available(), "active": kernels.get().name}
-    except BackendUnavailableError as error:
-        return {"available": kernels.available(), "active": None, "error": str(error)}
+        found["active"] = kernels.get().name
+    except (BackendUnavailableError, ConfigError) as error:
+        found["error"] = str(error)
+    return found
 
 
 def _library(module: str) -> dict[str, Any]:
@@ -187,10 +196,15 @@ def _report(found: dict[str, Any]) -> str:
     rows = [*found["versions"].items()]
     rows.append(("cpu", f"{cpu['name']}, {cpu['cores']} cores"))
     rows.append(("cpu features", " ".join(cpu["features"]) or "not known"))
-    names = [f"{n} (active)" if n == kernels["active"] else n for n in kernels["available"]]
+    forced = kernels["forced_by"]
+    active = f"active, by {forced}" if forced else "active"
+    names = [f"{n} ({active})" if n == kernels["active"] else n for n in kernels["available"]]
     rows.append(("kernels", ", ".join(names)))
+    rows.append(("", "others: RuntimeOptions(kernels=...), or the environment: FCMRT_KERNELS=..."))
     for module, library in found["libraries"].items():
         rows.append((module, _library_row(library)))
+    for name, runner in found["runners"].items():
+        rows.append((f"runner {name}", runner["identity"] or f"none: {runner['error']}"))
     rows.append(("providers", ", ".join(found["providers"]) or "none"))
     if trial["works"]:
         state = f"{trial['engine']} encodes and decodes, {trial['packet_bytes']} bytes"

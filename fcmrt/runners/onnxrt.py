@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ..config import RuntimeOptions
 from ..errors import BackendUnavailableError, EngineError
+from ..processor import describe_processor, usable_cores
 
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
 
@@ -51,7 +53,7 @@ class OnnxRuntimeRunner:
     """Runs graphs with ONNX Runtime's CPU provider.
 
     Args:
-        threads: Threads of one run; None: one per core.
+        options: `threads` and `optimise` count here.
 
     Raises:
         BackendUnavailableError: ONNX Runtime is not installed.
@@ -59,14 +61,27 @@ class OnnxRuntimeRunner:
 
     name = "onnxruntime"
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, options: RuntimeOptions) -> None:
         self._onnxruntime = import_onnxruntime()
-        self._threads = threads
+        self._options = options
 
-    def load(self, name: str, graph: bytes) -> OnnxRuntimeNetwork:
-        """See `fcmrt.runner.Runner.load`."""
+    @property
+    def identity(self) -> str:
+        """See `fcmrt.runner.Runner.identity`."""
+        threads = self._options.threads or f"default of {usable_cores()}"
+        return (
+            f"onnxruntime {self._onnxruntime.__version__}, cpu {describe_processor()}, "
+            f"threads {threads}, {'optimised' if self._options.optimise else 'not optimised'}, "
+            f"{self._options.precision}"
+        )
+
+    def load(self, name: str, graph: bytes, *, exact: bool) -> OnnxRuntimeNetwork:
+        """See `fcmrt.runner.Runner.load`; exact graphs run like the others."""
+        levels = self._onnxruntime.GraphOptimizationLevel
         options = self._onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads or 0
+        if not self._options.optimise:
+            options.graph_optimization_level = levels.ORT_DISABLE_ALL
+        options.intra_op_num_threads = self._options.threads or 0
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:

@@ -1,64 +1,81 @@
 // Tables as the loops read them: which event holds a slot, and what coding it takes.
 //
-// A slot's upper eight bits choose an entry of its table's look-up: the first event that reaches
-// into that bucket of 64 slots, and where in the bucket the next three begin. Compares then find the
-// event, except in crowded buckets (tails of wide tables), where a scan goes on from there. The scan
-// is a branch that nobody can predict, so it has to be rare: with buckets of 128 slots, which take
-// half of the first-level cache, wide tables decode a quarter slower. A direct table of all slots
-// would take 64 kB for every table; this takes 1 kB.
+// A table's 2^14 slots are cut into buckets of equal length, a power of two. A bucket's entry tells
+// all about the first two events that reach into it, so that one load and one compare give symbol,
+// frequency and place in the event. Slots of a third event, which only crowded buckets have (tails
+// of wide tables), and slots of escapes are found by a scan. That is a branch nobody can predict,
+// so it has to be rare; on the other hand the entries have to stay in the nearest caches. Each
+// table gets the longest buckets that leave no more than kScannedMax of its slots to the scan
+// (docs/coder.md has the figures).
 #pragma once
 
 #include "fcmrt/tables.h"
 
 namespace fcmrt::cpu {
 
-constexpr u32 kLookupBits = 8;
-constexpr u32 kLookups = 1u << kLookupBits;
-constexpr u32 kLookupShift = kProbBits - kLookupBits;
-constexpr u32 kLookupMask = (1u << kLookupShift) - 1;
-constexpr u32 kBegins = 3;  // events behind the first whose begin is told
-constexpr u32 kLookupFirstMax = (1u << (32 - kBegins * kLookupShift)) - 1;
+constexpr u32 kMinBucketBits = 4;
+constexpr u32 kMaxBucketBits = 10;
+constexpr u32 kScannedMax = kProbScale / 256;
 
-// `begins` are where in the bucket the events behind `first` begin, from 1 to the bucket's length,
-// which says that none does. `first` is counted within its table.
-FCMRT_HD u32 pack_lookup(u32 first, const u32* begins) {
-  u32 entry = first;
-  for (u32 i = kBegins; i-- > 0;) entry = entry << kLookupShift | (begins[i] - 1);
-  return entry;
+// Where a table's entries begin, and how long its buckets are.
+constexpr u32 kBucketBits = 5;  // shift counts of vector and scalar instructions
+FCMRT_HD u32 pack_place(u32 begin, u32 bucket_bits) { return begin << kBucketBits | bucket_bits; }
+FCMRT_HD u32 place_of(u32 place, u32 slot) {
+  return (place >> kBucketBits) + (slot >> (place & ((1u << kBucketBits) - 1)));
 }
 
-// The first event that reaches into the bucket. A lane by itself scans from there: it does not have
-// to wait for 15 others, and the branches predict well enough.
-FCMRT_HD u32 first_event(u32 entry) { return entry >> (kBegins * kLookupShift); }
+// A bucket's entry, in two halves:
+//   low   the slot that the second event begins at, and the first one's frequency << 16
+//   high  the second event's frequency, and its symbol << 14, less its table's bias
+// A frequency is 0 where the event is an escape, and a first event that is an escape has no slots,
+// so that every slot of an escape is beyond the second event.
+constexpr u32 kBeginMask = 2 * kProbScale - 1;
+constexpr u32 kFirstFreqShift = 16;
+constexpr u32 kSecondFreqMask = kProbScale - 1;
+constexpr u32 kSymbolShift = kProbBits;
+constexpr i32 kSymbolEnd = 1 << (31 - kSymbolShift);
 
-// An event as decoders read it: tables.h's pack_event, with a bit that cum leaves for escapes.
-constexpr u32 kEscapeBit = 15;
-constexpr u32 kEscapeFlag = 1u << kEscapeBit;
-constexpr u32 kCumMask = kProbScale - 1;
-FCMRT_HD u32 flagged_cum(u32 event) { return event & kCumMask; }
-FCMRT_HD u32 flagged_freq(u32 event) { return event >> 16; }
-
-// A table's first event and offset in 32 bits, for table sets where all of them fit; vector loops
-// get both with one permutation or gather.
-constexpr u32 kFirstBits = 18;
-constexpr i32 kOffsetBias = 1 << (31 - kFirstBits);
-constexpr u32 kOriginsInRegisters = 64;
-
-FCMRT_HD u32 pack_origin(u32 first, i32 offset) {
-  return first | u32(offset + kOffsetBias) << kFirstBits;
+FCMRT_HD u64 pack_lookup(u32 first_freq, u32 begin, u32 second_freq, i32 symbol) {
+  const u32 high = u32(symbol) << kSymbolShift | second_freq;
+  return u64(high) << 32 | first_freq << kFirstFreqShift | begin;
 }
-FCMRT_HD bool origin_fits(u32 first, i32 offset) {
-  return first < 1u << kFirstBits && offset >= -kOffsetBias && offset < kOffsetBias;
-}
+
+// An event for the scan and for encoders: tables.h's pack_event.
+constexpr u32 kEventCumMask = 0xFFFF;
+constexpr u32 kEventFreqShift = 16;
+FCMRT_HD u32 event_cum(u32 event) { return event & kEventCumMask; }
+FCMRT_HD u32 event_freq(u32 event) { return event >> kEventFreqShift; }
+
+// So many tables' places fit registers.
+constexpr u32 kFewTables = 64;
 
 // Borrowed from a Prepared.
 struct TableView {
   u32 count;
   const TableHead* heads;
-  const u32* lookups;  // kLookups for every table
-  const u32* events;   // flagged
-  const u32* origins;  // null if they do not fit; at least kOriginsInRegisters entries
+  const u32* places;  // at least kFewTables
+  const i32* biases;  // what to add to an entry's symbol; null if it is 0 for all tables
+  const u64* lookups;
+  const u32* events;
   const EncodeEntry* entries;
 };
+
+// The event that holds a slot, for decoders.
+struct Found {
+  u32 freq;
+  u32 cum;
+  i32 symbol;
+};
+
+// Scans from `symbol` on, which comes from an entry. Ends because frequencies add up to 2^14.
+[[gnu::always_inline]] static inline Found scan(const TableView& view, u32 t, u32 slot,
+                                                i32 symbol) {
+  const TableHead& head = view.heads[t];
+  const u32* const events = view.events + head.first;
+  u32 k = u32(symbol - head.offset);
+  while (slot - event_cum(events[k]) >= event_freq(events[k])) ++k;
+  return {event_freq(events[k]), event_cum(events[k]),
+          k == head.size ? kEscaped : head.offset + i32(k)};
+}
 
 }  // namespace fcmrt::cpu

@@ -8,16 +8,20 @@
 
 #include <cstddef>
 
+#include "fcmrt/quantize.h"
 #include "fcmrt/status.h"
 #include "lookup.h"
 
 namespace fcmrt::cpu {
 
-// A decoder's place in one segment.
+// A decoder's place in one segment, and the segment's share of the step that is being decoded.
 struct Segment {
   u32 states[kMaxLanes];
   const u8* next;
   const u8* end;
+  const u16* tables;  // of each coded symbol
+  u64 count;
+  i32* out;  // room for `count`; nothing may be written behind
 };
 
 // Table indexes as the caller has them; bytes if the table set has at most 256 tables.
@@ -30,6 +34,14 @@ struct Indexes {
 // Elements, in groups of 16, and which of them are coded: bit i of a group's mask is element i.
 constexpr u32 kGroup = 16;
 
+// Coded elements of a group; for units that may not use the processor's own instruction.
+static inline u32 count_bits(u16 mask) {
+  u32 sums = mask - (mask >> 1 & 0x5555u);
+  sums = (sums & 0x3333) + (sums >> 2 & 0x3333);
+  sums = (sums + (sums >> 4)) & 0x0F0F;
+  return (sums + (sums >> 8)) & 0x1F;
+}
+
 struct Listed {
   u32 largest;  // of all indexes; 0 if there are none
   u64 coded;
@@ -41,16 +53,26 @@ struct EscapeSink {
   void* self;
 };
 
+// Step numbers of the elements, and what they stand for.
+struct StepMap {
+  const std::int8_t* numbers;  // null: one step for all
+  const StepTable* table;
+};
+
 struct Values {
   std::size_t count;
   const i32* means;  // null: 0
   u32 mean_bits;
-  u32 step;
+  u32 step;  // of all, if there is no map
+  StepMap map;
 };
 
+// Table indexes that are yet to be shifted and clipped.
 struct Shift {
-  const i32* indexes;
+  const void* indexes;
+  u32 bytes;  // of one: 1 or 2, unsigned, or 4, signed
   i32 shift;
+  const std::int8_t* shifts;  // of each element, instead; null: `shift` for all
   u32 table_count;
 };
 
@@ -62,9 +84,8 @@ struct Loops {
   // Copies the coded elements' table indexes to `tables`, and masks if skip > 0. There is room for
   // all elements, rounded up to whole groups.
   Listed (*list_coded)(Indexes indexes, u32 skip, u16* tables, u16* masks);
-  // Decodes `m` symbols, shared by `count` segments. `escaped` tells whether there are escapes.
-  Status (*decode)(const TableView& view, u32 lanes, Segment* segments, u32 count,
-                   const u16* tables, u64 m, i32* out, bool& escaped);
+  // Decodes the shares of `count` segments. `escaped` tells whether there are escapes.
+  Status (*decode)(const TableView& view, u32 lanes, Segment* segments, u32 count, bool& escaped);
   // Puts coded symbols in their places, 0 elsewhere. A group may be read behind the last symbol.
   void (*spread)(const i32* coded, const u16* masks, std::size_t count, i32* out);
 

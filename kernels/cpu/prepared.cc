@@ -11,7 +11,6 @@ std::shared_ptr<const Prepared> Prepared::make(const i32* offsets, const i32* si
   if (!out->copy(offsets, sizes, count, freqs, freq_count)) return nullptr;
   out->make_events(freqs);
   out->make_lookups();
-  out->make_origins();
   return out;
 }
 
@@ -43,39 +42,46 @@ void Prepared::make_events(const u16* freqs) {
     for (u32 k = 0; k <= head.size; ++k) {
       const u32 freq = freqs[head.first + k];
       if (costs[freq] == 0) costs[freq] = u16(kProbBits * 256 - log2_q8(freq));
-      events_.push_back(pack_event(cum, freq) | (k == head.size ? kEscapeFlag : 0));
+      events_.push_back(pack_event(cum, freq));
       entries_.push_back({encode_reciprocal(freq), u16(freq), u16(cum), costs[freq], 0});
       cum += freq;
     }
   }
 }
 
-void Prepared::make_lookups() {
-  for (const TableHead& head : heads_) {
-    const EncodeEntry* const events = entries_.data() + head.first;
-    u32 k = 0;
-    for (u32 bucket = 0; bucket < kLookups; ++bucket) {
-      const u32 begin = bucket << kLookupShift;
-      while (begin - events[k].cum >= events[k].freq) ++k;
-      // An entry that cannot hold its first event has an earlier one, and leaves it to the scan.
-      const bool fits = k <= kLookupFirstMax;
-      u32 begins[kBegins];
-      for (u32 i = 0; i < kBegins; ++i) {
-        const u32 next = k + 1 + i;
-        const u32 cum = fits && next <= head.size ? events[next].cum : kProbScale;
-        begins[i] = std::min(cum - begin, kLookupMask + 1);
-      }
-      lookups_.push_back(pack_lookup(fits ? k : kLookupFirstMax, begins));
-    }
+u32 Prepared::scanned(const TableHead& head, u32 bucket_bits) const {
+  const EncodeEntry* const events = entries_.data() + head.first;
+  const u32 bucket = 1u << bucket_bits;
+  u32 slots = 0;
+  u32 k = 0;
+  for (u32 begin = 0; begin < kProbScale; begin += bucket) {
+    while (events[k].cum + events[k].freq <= begin) ++k;
+    const u32 third = k + 2 > head.size ? kProbScale : events[k + 2].cum;
+    slots += begin + bucket - std::min(third, begin + bucket);
   }
+  return slots;
 }
 
-void Prepared::make_origins() {
+void Prepared::make_lookups() {
+  const bool biased = std::any_of(heads_.begin(), heads_.end(), [](const TableHead& head) {
+    return head.offset < -kSymbolEnd || head.offset + i32(head.size) + 1 >= kSymbolEnd;
+  });
   for (const TableHead& head : heads_) {
-    if (!origin_fits(head.first, head.offset)) return origins_.clear();
-    origins_.push_back(pack_origin(head.first, head.offset));
+    u32 bits = kMaxBucketBits;
+    while (bits > kMinBucketBits && scanned(head, bits) > kScannedMax) --bits;
+    places_.push_back(pack_place(u32(lookups_.size()), bits));
+    if (biased) biases_.push_back(head.offset);
+    const EncodeEntry* const events = entries_.data() + head.first;
+    // An escape is left to the scan.
+    const auto freq = [&](u32 k) { return k < head.size ? u32(events[k].freq) : 0; };
+    u32 k = 0;
+    for (u32 begin = 0; begin < kProbScale; begin += 1u << bits) {
+      while (events[k].cum + events[k].freq <= begin) ++k;
+      const i32 symbol = i32(k + 1) + (biased ? 0 : head.offset);
+      lookups_.push_back(pack_lookup(freq(k), events[k].cum + freq(k), freq(k + 1), symbol));
+    }
   }
-  origins_.resize(std::max<std::size_t>(origins_.size(), kOriginsInRegisters));
+  places_.resize(std::max<std::size_t>(places_.size(), kFewTables));
 }
 
 }  // namespace fcmrt::cpu

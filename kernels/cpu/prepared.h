@@ -19,8 +19,9 @@ class Prepared {
 
   u32 count() const { return u32(heads_.size()); }
   TableView view() const {
-    return {count(),        heads_.data(), lookups_.data(),
-            events_.data(), origins_.empty() ? nullptr : origins_.data(),
+    return {count(),         heads_.data(),
+            places_.data(),  biases_.empty() ? nullptr : biases_.data(),
+            lookups_.data(), events_.data(),
             entries_.data()};
   }
 
@@ -28,13 +29,15 @@ class Prepared {
   bool copy(const i32* offsets, const i32* sizes, std::size_t count, const u16* freqs,
             std::size_t freq_count);
   void make_events(const u16* freqs);
+  // Slots that are left to the scan if buckets have 2^bucket_bits.
+  u32 scanned(const TableHead& head, u32 bucket_bits) const;
   void make_lookups();
-  void make_origins();
 
   std::vector<TableHead> heads_;
-  std::vector<u32> lookups_;
+  std::vector<u32> places_;
+  std::vector<i32> biases_;
+  std::vector<u64> lookups_;
   std::vector<u32> events_;
-  std::vector<u32> origins_;
   std::vector<EncodeEntry> entries_;
 };
 

@@ -49,45 +49,75 @@ void spread(const i32* coded, const u16* masks, std::size_t count, i32* out) {
   }
 }
 
+// Out of the way of the loops, which need it rarely.
+[[gnu::noinline, gnu::cold]] Found scan_apart(const TableView& view, u32 t, u32 slot, i32 symbol) {
+  return scan(view, t, slot, symbol);
+}
+
 // Decodes the symbol of a lane in state `x`, before renormalisation.
-inline i32 decode_symbol(const TableView& view, u32 t, u32& x, u32& flags) {
-  const TableHead head = view.heads[t];
-  const u32* const events = view.events + head.first;
+template <bool biased>
+[[gnu::always_inline]] inline i32 decode_symbol(const TableView& view, u32 t, u32& x,
+                                                bool& escaped) {
   const u32 slot = decode_slot(x);
-  u32 k = first_event(view.lookups[t << kLookupBits | slot >> kLookupShift]);
-  u32 event = events[k];
-  // Ends within the table because frequencies add up to 2^14.
-  while (slot - flagged_cum(event) >= flagged_freq(event)) event = events[++k];
-  x = decode_step(x, flagged_freq(event), flagged_cum(event));
-  flags |= event;
-  return event & kEscapeFlag ? kEscaped : head.offset + i32(k);
+  const u64 entry = view.lookups[place_of(view.places[t], slot)];
+  const u32 high = u32(entry >> 32);
+  const u32 inner = slot - (u32(entry) & kBeginMask);
+  const u32 freq = high & kSecondFreqMask;
+  const u32 quotient = x >> kProbBits;
+  const u32 of_first = (u32(entry) >> kFirstFreqShift) * (quotient + 1);
+  const u32 of_second = freq * quotient;
+  const u32 first = mask_if(i32(inner) < 0);
+  const u32 after = choose(first, of_first, of_second) + inner;
+  i32 symbol = (i32(high) >> kSymbolShift) + i32(first);
+  if constexpr (biased) symbol += view.biases[t];
+  if (i32(inner) >= i32(freq)) [[unlikely]] {
+    const Found found = scan_apart(view, t, slot, symbol - 1);
+    x = decode_step(x, found.freq, found.cum);
+    escaped |= found.symbol == kEscaped;
+    return found.symbol;
+  }
+  x = after;
+  return symbol;
+}
+
+template <u32 L, bool biased>
+Status decode_share(const TableView& borrowed, Segment& segment, const u16* tables, u64 count,
+                    i32* out, bool& any_escaped) {
+  const TableView view = borrowed;  // nothing that is written here can change the copies
+  constexpr u32 kBlock = L < 8 ? L : 8;
+  bool escaped = false;
+  u32 x[L];
+  for (u32 lane = 0; lane < L; ++lane) x[lane] = segment.states[lane];
+  const u8* next = segment.next;
+  const u8* const end = segment.end;
+  u64 i = 0;
+  // While there are words for a whole round of lanes, none of them needs to look for the end.
+  while (count - i >= L && u64(end - next) >= 2 * L) {
+    for (u32 block = 0; block < L; block += kBlock) {
+#pragma GCC unroll 8
+      for (u32 lane = 0; lane < kBlock; ++lane) {
+        u32& state = x[block + lane];
+        out[i + lane] = decode_symbol<biased>(view, tables[i + lane], state, escaped);
+        decode_renormalise_unchecked(state, next);
+      }
+      i += kBlock;
+    }
+  }
+  for (u32 lane = 0; i < count; ++i, lane = (lane + 1) % L) {
+    out[i] = decode_symbol<biased>(view, tables[i], x[lane], escaped);
+    if (!decode_renormalise(x[lane], next, end)) return Status::words_exhausted;
+  }
+  for (u32 lane = 0; lane < L; ++lane) segment.states[lane] = x[lane];
+  segment.next = next;
+  any_escaped |= escaped;
+  return Status::ok;
 }
 
 template <u32 L>
 Status decode_share(const TableView& view, Segment& segment, const u16* tables, u64 count,
                     i32* out, bool& escaped) {
-  u32 x[L];
-  for (u32 lane = 0; lane < L; ++lane) x[lane] = segment.states[lane];
-  const u8* next = segment.next;
-  const u8* const end = segment.end;
-  u32 flags = 0;
-  u64 i = 0;
-  // While there are words for a whole round of lanes, none of them needs to look for the end.
-  while (count - i >= L && u64(end - next) >= 2 * L) {
-    for (u32 lane = 0; lane < L; ++lane) {
-      out[i + lane] = decode_symbol(view, tables[i + lane], x[lane], flags);
-      decode_renormalise_unchecked(x[lane], next);
-    }
-    i += L;
-  }
-  for (u32 lane = 0; i < count; ++i, lane = (lane + 1) % L) {
-    out[i] = decode_symbol(view, tables[i], x[lane], flags);
-    if (!decode_renormalise(x[lane], next, end)) return Status::words_exhausted;
-  }
-  for (u32 lane = 0; lane < L; ++lane) segment.states[lane] = x[lane];
-  segment.next = next;
-  escaped |= (flags & kEscapeFlag) != 0;
-  return Status::ok;
+  return view.biases ? decode_share<L, true>(view, segment, tables, count, out, escaped)
+                     : decode_share<L, false>(view, segment, tables, count, out, escaped);
 }
 
 Status decode_share(const TableView& view, u32 lanes, Segment& segment, const u16* tables,
@@ -102,13 +132,12 @@ Status decode_share(const TableView& view, u32 lanes, Segment& segment, const u1
   }
 }
 
-[[maybe_unused]] Status decode_scalar(const TableView& view, u32 lanes, Segment* segments, u32 count,
-                     const u16* tables, u64 m, i32* out, bool& escaped) {
+[[maybe_unused]] Status decode_scalar(const TableView& view, u32 lanes, Segment* segments,
+                                      u32 count, bool& escaped) {
   for (u32 s = 0; s < count; ++s) {
-    const u64 begin = share_begin(m, s, count);
-    const u64 end = share_begin(m, s + 1, count);
-    const Status status = decode_share(view, lanes, segments[s], tables + begin, end - begin,
-                                       out + begin, escaped);
+    Segment& segment = segments[s];
+    const Status status = decode_share(view, lanes, segment, segment.tables, segment.count,
+                                       segment.out, escaped);
     if (status != Status::ok) return status;
   }
   return Status::ok;

@@ -14,6 +14,7 @@ template <class Index>
 Status list_events_of(const TableView& view, const i32* symbols, const Index* indexes,
                       std::size_t from, std::size_t to, u32 skip, u32* numbers, u64& coded,
                       const EscapeSink& escapes) {
+  u64 n = coded;  // a copy, which an escape cannot be looking at
   for (std::size_t p = from; p < to; ++p) {
     const u32 t = indexes[p];
     const i32 symbol = symbols[p];
@@ -24,14 +25,15 @@ Status list_events_of(const TableView& view, const i32* symbols, const Index* in
     }
     const TableHead& head = view.heads[t];
     const u32 k = event_of(head, symbol);
-    numbers[coded++] = head.first + k;
+    numbers[n++] = head.first + k;
     if (k == head.size) [[unlikely]] escapes.put(escapes.self, head, symbol);
   }
+  coded = n;
   return Status::ok;
 }
 
-[[maybe_unused]] Status list_events(const TableView& view, const i32* symbols, Indexes indexes, u32 skip,
-                   u32* numbers, u64& coded, EscapeSink escapes) {
+[[maybe_unused]] Status list_events(const TableView& view, const i32* symbols, Indexes indexes,
+                                    u32 skip, u32* numbers, u64& coded, EscapeSink escapes) {
   coded = 0;
   return indexes.wide
              ? list_events_of(view, symbols, static_cast<const u16*>(indexes.data), 0,
@@ -56,14 +58,18 @@ u8* encode_share(const EncodeEntry* entries, const u32* numbers, u64 count, u32*
   }
   while (i > 0) {
     i -= L;
-    for (u32 lane = L; lane-- > 0;) x[lane] = encode_event(entries[numbers[i + lane]], x[lane], p);
+#pragma GCC unroll 8
+    for (u32 lane = 0; lane < L; ++lane) {
+      u32& state = x[L - 1 - lane];
+      state = encode_event(entries[numbers[i + L - 1 - lane]], state, p);
+    }
   }
   for (u32 lane = 0; lane < L; ++lane) states[lane] = x[lane];
   return p;
 }
 
-u8* encode_scalar(const TableView& view, const u32* numbers, u64 count, u32 lanes, u32* states,
-                  u8* p) {
+[[maybe_unused]] u8* encode_scalar(const TableView& view, const u32* numbers, u64 count, u32 lanes,
+                                   u32* states, u8* p) {
   switch (lanes) {
     case 1: return encode_share<1>(view.entries, numbers, count, states, p);
     case 2: return encode_share<2>(view.entries, numbers, count, states, p);

@@ -2,11 +2,10 @@
 // What one vector does is the instruction set's, `Set`:
 //
 //   Set::kWidth, Set::Vector            lanes to a vector
-//   Set::Origins                        made from a TableView
+//   Set::Places                         made from a TableView
 //   Set::load, Set::store               of kWidth u32, at any address
-//   Set::decode(view, origins, x, next, tables, out, flags)
+//   Set::decode(view, places, x, next, tables, out, escaped)
 //                                       one symbol of each lane; may read kWidth words at `next`
-//   Set::escaped(flags)                 whether a flag of any lane is an escape's
 #pragma once
 
 #include "scalar_decode.h"
@@ -33,12 +32,12 @@ struct Run {
 
 template <class Set, u32 V>
 [[gnu::always_inline]] inline void decode_round(const TableView& view,
-                                                const typename Set::Origins& origins,
-                                                Run<Set, V>& run, typename Set::Vector& flags) {
+                                                const typename Set::Places& places,
+                                                Run<Set, V>& run, bool& escaped) {
 #pragma GCC unroll 4
   for (u32 v = 0; v < V; ++v) {
-    Set::decode(view, origins, run.x[v], run.next, run.tables + Set::kWidth * v,
-                run.out + Set::kWidth * v, flags);
+    Set::decode(view, places, run.x[v], run.next, run.tables + Set::kWidth * v,
+                run.out + Set::kWidth * v, escaped);
   }
   run.tables += Set::kWidth * V;
   run.out += Set::kWidth * V;
@@ -83,12 +82,11 @@ bool ready(const Segment& segment, Run<Set, V>& run, Tail& tail) {
 
 // Decodes the rounds that are left and what is less than a round, and writes the states back.
 template <class Set, u32 V>
-Status end_run(const TableView& view, const typename Set::Origins& origins, Segment& segment,
-               Run<Set, V>& run, Tail& tail, u64 count, typename Set::Vector& flags,
-               bool& escaped) {
+Status end_run(const TableView& view, const typename Set::Places& places, Segment& segment,
+               Run<Set, V> run, Tail& tail, u64 count, bool& escaped) {
   while (run.rounds > 0) {
     if (!ready(segment, run, tail)) return Status::words_exhausted;
-    decode_round(view, origins, run, flags);
+    decode_round(view, places, run, escaped);
   }
   for (u32 v = 0; v < V; ++v) Set::store(segment.states + Set::kWidth * v, run.x[v]);
   if (tail.last && run.next > tail.last) return Status::words_exhausted;
@@ -97,37 +95,44 @@ Status end_run(const TableView& view, const typename Set::Origins& origins, Segm
                                        run.out, escaped);
 }
 
-// As Loops::decode, for kWidth * V lanes. The tables' origins must fit.
+// Decodes rounds of two segments in turns, until one of them has too few words or none left to do.
 template <class Set, u32 V>
-Status decode_vectors(const TableView& view, Segment* segments, u32 count, const u16* tables,
-                      u64 m, i32* out, bool& escaped) {
-  const typename Set::Origins origins(view);
-  typename Set::Vector flags{};
+[[gnu::noinline]] void decode_pairs(const TableView& view, const typename Set::Places& places,
+                                    Run<Set, V>& first, Run<Set, V>& second, bool& escaped) {
+  Run<Set, V> a = first;  // copies that can stay in registers
+  Run<Set, V> b = second;
+  const typename Set::Places in_registers = places;
+  while (a.rounds > 0 && b.rounds > 0 && a.next <= a.limit && b.next <= b.limit) {
+    decode_round(view, in_registers, a, escaped);
+    decode_round(view, in_registers, b, escaped);
+  }
+  first = a;
+  second = b;
+}
+
+// As Loops::decode, for kWidth * V lanes; the view has no biases.
+template <class Set, u32 V>
+Status decode_vectors(const TableView& view, Segment* segments, u32 count, bool& escaped) {
+  const typename Set::Places places(view);
   for (u32 s = 0; s < count; s += 2) {
-    const u64 begin = share_begin(m, s, count);
-    const u64 middle = share_begin(m, s + 1, count);
-    const u64 end = s + 1 < count ? share_begin(m, s + 2, count) : middle;
     // Without a second segment, the second run is empty.
     const bool two = s + 1 < count;
     Segment& first = segments[s];
     Segment& second = segments[two ? s + 1 : s];
-    Run<Set, V> a = start_run<Set, V>(first, tables + begin, middle - begin, out + begin);
-    Run<Set, V> b = start_run<Set, V>(second, tables + middle, end - middle, out + middle);
+    Run<Set, V> a = start_run<Set, V>(first, first.tables, first.count, first.out);
+    Run<Set, V> b = start_run<Set, V>(second, second.tables, two ? second.count : 0, second.out);
     Tail a_tail, b_tail;
     a_tail.last = b_tail.last = nullptr;
     while (a.rounds > 0 && b.rounds > 0) {
       if (!ready(first, a, a_tail) || !ready(second, b, b_tail)) return Status::words_exhausted;
-      decode_round(view, origins, a, flags);
-      decode_round(view, origins, b, flags);
+      decode_pairs(view, places, a, b, escaped);
     }
-    Status status =
-        end_run(view, origins, first, a, a_tail, middle - begin, flags, escaped);
+    Status status = end_run(view, places, first, a, a_tail, first.count, escaped);
     if (status == Status::ok && two) {
-      status = end_run(view, origins, second, b, b_tail, end - middle, flags, escaped);
+      status = end_run(view, places, second, b, b_tail, second.count, escaped);
     }
     if (status != Status::ok) return status;
   }
-  escaped |= Set::escaped(flags);
   return Status::ok;
 }
 

@@ -53,3 +53,11 @@ def batch(tmp_path: Path, features: dict[str, np.ndarray]) -> Path:
     path = tmp_path / "batch.npz"
     np.savez(path, **features)
     return path
+
+
+@pytest.fixture(scope="session")
+def same_engine_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The codec of `engine_file`, for machines like the encoder's only."""
+    path = tmp_path_factory.mktemp("engine") / "same.fcmrt"
+    path.write_bytes(hyperprior_parts().same_engine().pack())
+    return path

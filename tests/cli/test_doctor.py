@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
+import sys
 
 import pytest
 
@@ -28,14 +30,42 @@ def test_json(run):
     assert found["kernels"]["active"] in found["kernels"]["available"]
     assert "CPUExecutionProvider" in found["providers"]
     assert set(found["libraries"]) == set(doctor.LIBRARIES)
+    assert set(found["runners"]) == {"onnxruntime", "torch", "reference"}
+    assert found["runners"]["onnxruntime"]["identity"].startswith("onnxruntime ")
+
+
+def test_kernels_that_the_environment_names(run, monkeypatch, no_round_trip):
+    monkeypatch.setenv("FCMRT_KERNELS", "scalar")
+    _, out, _ = run("doctor")
+    assert "scalar (active, by FCMRT_KERNELS)" in out
+    _, out, _ = run("doctor", "--json")
+    found = json.loads(out)["kernels"]
+    assert (found["active"], found["forced_by"]) == ("scalar", "FCMRT_KERNELS")
+    monkeypatch.delenv("FCMRT_KERNELS")
+    _, out, _ = run("doctor")
+    assert f"{found['available'][0]} (active)" in out
+    assert "RuntimeOptions(kernels=...)" in out
+
+
+def test_kernels_that_are_not_there_are_told(run, monkeypatch, no_round_trip):
+    monkeypatch.setenv("FCMRT_KERNELS", "mmx")
+    _, out, _ = run("doctor")
+    assert "FCMRT_KERNELS names the kernels 'mmx'" in out
 
 
 def test_report_names_the_extra_for_what_is_missing(run, monkeypatch, no_round_trip):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _: None)
     code, out, _ = run("doctor")
     assert code == 0
-    for extra in ("cpu", "demo", "export", "cuda", "tensorrt"):
+    for extra in ("cpu", "torch", "demo", "export", "cuda", "tensorrt"):
         assert f"pip install 'fcmrt[{extra}]'" in out
+
+
+def test_runners_are_named_or_the_reason_they_are_missing(run, monkeypatch, no_round_trip):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    _, out, _ = run("doctor")
+    assert re.search(r"runner onnxruntime +onnxruntime [\d.]+, cpu \S+", out)
+    assert re.search(r"runner torch +none: .*pip install 'fcmrt\[torch\]'", out)
 
 
 def test_two_onnxruntimes_are_called_broken(run, monkeypatch, no_round_trip):

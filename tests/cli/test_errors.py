@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import fcmrt
 from fcmrt.cli import COMMANDS, main
 
 
@@ -112,9 +113,19 @@ def test_help(capsys, command):
 
 
 def test_version(capsys):
-    import fcmrt
-
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])
     assert stopped.value.code == 0
     assert capsys.readouterr().out.strip() == f"fcmrt {fcmrt.__version__}"
+
+
+def test_a_stream_of_another_runner(run, same_engine_file, one, features, tmp_path):
+    engine = fcmrt.Engine.load(same_engine_file)
+    encoder = fcmrt.Encoder(engine, options=fcmrt.RuntimeOptions(threads=7))
+    with fcmrt.open(tmp_path / "o.fcm", "wb", header=encoder.header) as writer:
+        writer.write(encoder.encode({name: level[0] for name, level in features.items()}))
+    result = run("decode", tmp_path / "o.fcm", "-o", tmp_path / "d", "--engine", same_engine_file)
+    assert_told(result, "decode", "threads 7", "this is onnxruntime", "Decode it where it was made")
+    code, out, _ = run("inspect", tmp_path / "o.fcm")
+    assert code == 0
+    assert "threads 7" in out

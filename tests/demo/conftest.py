@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fcmrt.engine import Engine
+from fcmrt.engine_writer import with_proofs
 from fcmrt.manifest import Manifest
 from fcmrt.schedule import Code, Dequantize, Quantize, Run
 from fcmrt.spec import FeatureSpec, LatentSpec, Padding, Quality, TensorSpec
@@ -73,10 +74,11 @@ def plain_parts() -> EngineParts:
     graphs = {"analysis": g.model("analysis", specs, analysis.inputs, analysis.outputs)}
 
     g = GraphMaker(2)
+    z = g.clipped(g.op("Round", "z_hat"), 255)
     for name, stride in LEVELS.items():
         factor = 4 // stride
         zeros = np.zeros((CHANNELS * factor**2, 1, 1, 1), np.float32)
-        flat = g.up(g.op("Conv", "z_hat", g.constant(zeros)), factor)
+        flat = g.up(g.op("Conv", z, g.constant(zeros)), factor)
         g.whole(g.op("Add", flat, g.scalar(TABLE)), f"{name}_index")
     graphs["hyper_synthesis"] = g.model("hyper_synthesis", specs, hyper.inputs, hyper.outputs)
 
@@ -85,7 +87,7 @@ def plain_parts() -> EngineParts:
         g.op("Mul", f"{name}_y_hat", g.scalar(1 / 4), output=f"{name}_out")
     graphs["synthesis"] = g.model("synthesis", specs, synthesis.inputs, synthesis.outputs)
     tables = {"hyper": gaussian_tables([1]), "gaussian": scale_tables()}
-    return EngineParts(manifest, graphs, tables)
+    return EngineParts(with_proofs(manifest, graphs), graphs, tables)
 
 
 @pytest.fixture(scope="session")

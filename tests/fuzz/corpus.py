@@ -34,17 +34,11 @@ HEADER_SIZE: Size = (8, 12)
 """Cells of the finest level of packets that leave their sizes to the stream header."""
 
 
-def _same_engine() -> engines.EngineParts:
-    parts = engines.hyperprior_parts()
-    manifest = dataclasses.replace(parts.manifest, name="tiny-same", profile="same-engine")
-    return dataclasses.replace(parts, manifest=manifest)
-
-
 _PARTS: dict[str, Callable[[], engines.EngineParts]] = {
     "hyperprior": engines.hyperprior_parts,
     "context": engines.context_parts,
     "factorized": engines.factorized_parts,
-    "same-engine": _same_engine,
+    "same-engine": lambda: engines.hyperprior_parts().same_engine(),
 }
 SUBJECTS = tuple(_PARTS)
 """Names of the engines."""
@@ -84,12 +78,10 @@ def headers(subject: str) -> tuple[bytes, ...]:
     sized = header(subject)
     bare = Encoder(engine(subject), options=OPTIONS).header
     halves = tuple(dataclasses.replace(level, dtype="float16") for level in sized.levels)
-    notes = tuple((f"key{n}", "ü" * n) for n in range(64))
+    notes = (*sized.notes, *((f"key{n}", "ü" * n) for n in range(64 - len(sized.notes))))
     full = dataclasses.replace(
         sized, levels=halves, picture_width=1920, picture_height=1080, input_width=640, notes=notes
     )
-    if full.profile == "same-engine":
-        full = dataclasses.replace(full, runner_digest=bytes(range(32)))
     return tuple(write_header(each) for each in (bare, sized, full))
 
 

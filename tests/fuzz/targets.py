@@ -22,7 +22,12 @@ from fcmrt.bitstream import (
     write_packet,
 )
 from fcmrt.container import Reader
-from fcmrt.errors import BitstreamError, EngineError, EngineMismatchError
+from fcmrt.errors import (
+    BitstreamError,
+    EngineError,
+    EngineMismatchError,
+    RunnerMismatchError,
+)
 from fcmrt.spec import Size, level_sizes, padded_size, tensor_size
 from tests.features import random_features
 
@@ -35,6 +40,7 @@ Target = Callable[[Case], str]
 
 # All implementations of the kernels but the one that is used without asking.
 _OTHERS = kernels.available()[1:]
+_FOREIGN = (BitstreamError, EngineMismatchError, RunnerMismatchError)  # what bytes may raise
 _RUN_SIZE: Size = (5, 7)
 _RUN_LIMITS = Limits(max_side=1 << 13, max_elements=1 << 20)
 
@@ -84,7 +90,7 @@ def _decode(decoder: Decoder, data: bytes) -> str:
     levels = len(decoder.engine.manifest.features)
     try:
         features = decoder.decode(data)
-    except (BitstreamError, EngineMismatchError) as error:
+    except _FOREIGN as error:
         word = _word(error, data)
         try:
             peek_packet(data, limits=LIMITS, levels=levels)
@@ -147,7 +153,7 @@ def parse_header(case: Case) -> str:
     demand((header.elements or 0) <= LIMITS.max_elements, "more elements than the limits allow")
     try:
         Decoder(corpus.engine(case.subject), header=header, options=OPTIONS, limits=LIMITS)
-    except (BitstreamError, EngineMismatchError) as error:
+    except _FOREIGN as error:
         return f"read, {_word(error, case.data)}"
     return "taken"
 
@@ -175,7 +181,7 @@ def read_file(case: Case) -> str:
         decoder = Decoder(
             corpus.engine(case.subject), header=reader.header, options=OPTIONS, limits=LIMITS
         )
-    except (BitstreamError, EngineMismatchError) as error:
+    except _FOREIGN as error:
         return f"read, {_word(error, case.data)}"
     words = {_decode(decoder, packet) for packet in packets[:4]}
     return "decoded" if "decoded" in words else "read"

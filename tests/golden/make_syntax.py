@@ -168,6 +168,8 @@ def describe_header(data: bytes) -> dict[str, Any]:
     """Returns what a stream header says, for JSON."""
     header, size = read_header(data)
     fields = dataclasses.asdict(header)
+    # All that a header tells of the coder's parameters.
+    fields["coding"] = {"overhead_permille": header.coding.overhead_permille}
     for name, value in fields.items():
         if isinstance(value, bytes):
             fields[name] = value.hex()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fcmrt import kernels
 from fcmrt.errors import BackendUnavailableError, ConfigError, DTypeError, ShapeError
 from fcmrt.kernels import _cpu, reference
-from fcmrt.kernels.api import LANES
+from fcmrt.kernels.api import LANES, index_dtype
 
 TABLE_KINDS = ("random", "gaussian", "escape_only", "rare", "sure", "many", "wide")
 SYMBOL_KINDS = ("inside", "likely", "mixed", "escapes", "extremes")
@@ -67,6 +67,55 @@ def test_numbers_of_steps(cases, implementations, count):
         assert_all_agree(cases, implementations, raw, lanes, int(rng.integers(1, 5)), 0xDEADBEEF)
 
 
+ADVERSARIAL = {
+    "no steps": [],
+    "no elements": [("random", "inside", 0, 0)] * 2,
+    "one symbol": [("random", "inside", 1, 0)],
+    "one symbol of many": [("gaussian", "inside", 0, 0), ("gaussian", "inside", 1, 0)],
+    "all skipped": [("gaussian", "inside", 300, 4096)],
+    "all skipped but some": [("gaussian", "inside", 300, 62), ("many", "mixed", 300, 299)],
+    "all escapes": [("gaussian", "escapes", 300, 0), ("random", "escapes", 99, 0)],
+    "certain escapes": [("escape_only", "escapes", 300, 0)],
+    "extreme integers": [(kind, "extremes", 99, 0) for kind in TABLE_KINDS],
+    "certain symbols": [("sure", "likely", 1500, 0)],
+    "rare symbols": [("rare", "inside", 300, 0), ("sure", "escapes", 99, 0)],
+}
+
+
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("shapes", ADVERSARIAL.values(), ids=ADVERSARIAL)
+def test_adversarial_packets(cases, implementations, shapes, lanes):
+    rng = np.random.default_rng(lanes)
+    raw = [cases.make_step(rng, *shape) for shape in shapes]
+    for segments, check in ((1, 0), (2, 0xFFFFFFFF), (5, 0x12345678)):
+        assert_all_agree(cases, implementations, raw, lanes, segments, check)
+
+
+@pytest.mark.parametrize("kind", TABLE_KINDS)
+def test_every_table(cases, implementations, kind):
+    """Each table in every place of a vector, with its own symbols and with escapes."""
+    rng = np.random.default_rng(4)
+    tables = cases.make_tables(kind, rng)
+    raw = []
+    for symbols_kind in ("inside", "escapes"):
+        order = rng.permutation(tables.count).astype(index_dtype(tables.count))
+        indexes = np.concatenate([order, order[::-1], order[:1], order])
+        symbols = cases.make_symbols(symbols_kind, rng, tables, indexes)
+        raw.append(cases.RawStep(symbols, indexes, tables))
+    for lanes in LANES:
+        assert_all_agree(cases, implementations, raw, lanes, 1, 3)
+
+
+@pytest.mark.parametrize("lanes", [1, 8, 16, 32])
+@pytest.mark.parametrize("segments", [2, 3, 8, 31, 256])
+def test_segment_edges(cases, implementations, lanes, segments):
+    """F-4: shares that are empty, one short of a block, whole, or one symbol longer."""
+    rng = np.random.default_rng(segments)
+    edges = {32 * blocks + d for blocks in (1, segments - 1, segments) for d in (-1, 0, 1)}
+    raw = [cases.make_step(rng, "random", "inside", n, 0) for n in sorted(edges)]
+    assert_all_agree(cases, implementations, raw, lanes, segments, 0x89ABCDEF)
+
+
 @pytest.mark.parametrize("lanes", LANES)
 def test_every_length_around_lanes(cases, implementations, lanes):
     """Partial rounds of lanes, in one step after another."""
@@ -98,12 +147,38 @@ def test_large_table_sets(cases, implementations, lanes):
     one = cases.random_freqs(rng, 4096)
     wide = cases.tables(*[(0, one)] * 66)
     far = cases.tables((1 << 20, cases.random_freqs(rng, 9)), (-5000, cases.random_freqs(rng, 300)))
-    edge = cases.tables((-8192, [5000, 11384]), (8191, [1, 16383]), (8192 - 300, [54] * 303 + [22]))
-    for tables in (wide, far, edge):
+    end = 1 << 17  # of the symbols that an entry holds without its table's help
+    edge = cases.tables(
+        (-end, [5000, 11384]), (end - 3, [1, 16383]), (end - 305, [54] * 303 + [22])
+    )
+    above = cases.tables((end - 2, [1, 16383]), (end - 304, [54] * 303 + [22]))
+    below = cases.tables((-end - 1, [5000, 11384]), (-end - 5, [54] * 303 + [22]))
+    full, over = (cases.tables(*[(0, cases.random_freqs(rng, 30))] * n) for n in (64, 65))
+    for tables in (wide, far, edge, above, below, full, over):
         indexes = rng.integers(0, tables.count, 800).astype(np.uint8)
         symbols = cases.make_symbols("mixed", rng, tables, indexes)
         raw = [cases.RawStep(symbols, indexes, tables)]
         assert_all_agree(cases, implementations, raw, lanes, 2, 5)
+
+
+def test_crowded_and_empty_buckets(cases, implementations):
+    """Slots that entries leave to the scan: events of one slot between and beside wide ones."""
+    rng = np.random.default_rng(3)
+    crowd = [1] * 40
+    tables = cases.tables(
+        (0, [*crowd, 16304, *crowd]),
+        (-7, [8191, *crowd, 8152, 1]),
+        (0, [4] * 4095 + [4]),
+        (5, [*[1, 30] * 500, 884]),
+        (0, [15, 1, 16, 16, 1, 1, 14, 16320]),
+    )
+    indexes = rng.integers(0, tables.count, 2400).astype(np.uint8)
+    # Each event as often as the others, the escapes too.
+    sizes = tables.sizes[indexes]
+    symbols = (tables.offsets[indexes] + rng.integers(0, sizes + 1)).astype(np.int32)
+    for lanes in (1, 4, 16, 32):
+        raw = [cases.RawStep(symbols, indexes, tables)]
+        assert_all_agree(cases, implementations, raw, lanes, 3, 11)
 
 
 def test_every_frequency(cases, implementations):
@@ -132,6 +207,18 @@ def test_reciprocals_are_exact():
             assert x * reciprocal >> 46 == x // freq
 
 
+def test_the_environment_names_kernels(monkeypatch):
+    monkeypatch.setenv(kernels.VARIABLE, "scalar")
+    assert kernels.get().name == "scalar"
+    assert kernels.get("reference").name == "reference"
+    monkeypatch.setenv(kernels.VARIABLE, "")
+    assert kernels.get().name == kernels.available()[0]
+    monkeypatch.setenv(kernels.VARIABLE, "neon2")
+    with pytest.raises(ConfigError, match=r"FCMRT_KERNELS.*neon2"):
+        kernels.get()
+    assert kernels.get("scalar").name == "scalar"
+
+
 def test_plans(cases, implementations):
     """F-7: every implementation chooses the same lanes and segments."""
     rng = np.random.default_rng(7)
@@ -158,7 +245,7 @@ def test_costs_of_every_frequency(cases):
         prepared = native.prepare(tables)
         for i, f in enumerate(freqs):
             step = (symbols[i : i + 1], indexes[i : i + 1], prepared, 0)
-            assert measure([step]) == (0, 14 * 256 - reference.log2_q8(f), 1)
+            assert measure([step], 1) == (0, 14 * 256 - reference.log2_q8(f), 1)
 
 
 def test_threads_share_tables(cases, implementations):
@@ -252,6 +339,6 @@ def test_processors_without_vectors(monkeypatch):
     """What a processor cannot run is refused by name, and not chosen by default."""
     monkeypatch.setattr(_cpu, "loops", {"scalar": _cpu.loops("scalar")}.get)
     assert kernels.available() == ["scalar", "reference"]
-    assert kernels.get.__wrapped__().name == "scalar"
+    assert kernels._get.__wrapped__(None, 1).name == "scalar"
     with pytest.raises(BackendUnavailableError, match="it can run scalar"):
-        kernels.get.__wrapped__("avx512")
+        kernels._get.__wrapped__("avx512", 1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fcmrt import errors
-from fcmrt.kernels.api import CodedPayload
+from fcmrt.kernels.api import CodedPayload, index_dtype
 from fcmrt.tables import CdfTables
 
 FOLDER = Path(__file__).parents[1] / "golden" / "coder"
@@ -21,15 +21,12 @@ def load(cases, name):
     case = json.loads((FOLDER / f"{name}.json").read_bytes())
     data = (FOLDER / f"{name}.bin").read_bytes()
     split = case["segment_bytes"]
-    raw = [
-        cases.RawStep(
-            np.array(step["symbols"], np.int32),
-            np.array(step["indexes"], np.uint8),
-            CdfTables.from_bytes((FOLDER / f"{step['tables']}.tables").read_bytes()),
-            step["skip"],
-        )
-        for step in case["steps"]
-    ]
+    raw = []
+    for step in case["steps"]:
+        tables = CdfTables.from_bytes((FOLDER / f"{step['tables']}.tables").read_bytes())
+        indexes = np.array(step["indexes"], index_dtype(tables.count))
+        symbols = np.array(step["symbols"], np.int32)
+        raw.append(cases.RawStep(symbols, indexes, tables, step["skip"]))
     return case, raw, CodedPayload(data[:split], tuple(case["words"]), data[split:])
 
 

@@ -33,15 +33,40 @@ using u64 = std::uint64_t;
 
 namespace fcmrt {
 
-// Bytes of the format are little-endian and stand at any address; compilers merge these into one
-// load or store.
-FCMRT_HD u32 load_u16(const u8* p) { return u32(p[0]) | u32(p[1]) << 8; }
+// All ones if `condition`, else 0. Compilers cannot see that it is one of the two, so they do not
+// make a jump of what is chosen with it, which no processor could predict.
+FCMRT_HD u32 mask_if(bool condition) {
+  u32 mask = 0 - u32(condition);
+#if defined(__GNUC__) && !defined(__CUDA_ARCH__)
+  asm("" : "+r"(mask));
+#endif
+  return mask;
+}
+
+FCMRT_HD u32 choose(u32 mask, u32 ones, u32 zeros) { return zeros ^ ((ones ^ zeros) & mask); }
+
+// Bytes of the format are little-endian and stand at any address. Compilers merge what is put
+// together here, but in the coder's loops they do not always.
+FCMRT_HD u32 load_u16(const u8* p) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(__CUDA_ARCH__)
+  u16 word;
+  __builtin_memcpy(&word, p, sizeof word);
+  return word;
+#else
+  return u32(p[0]) | u32(p[1]) << 8;
+#endif
+}
 
 FCMRT_HD u32 load_u32(const u8* p) { return load_u16(p) | load_u16(p + 2) << 16; }
 
 FCMRT_HD void store_u16(u8* p, u32 v) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(__CUDA_ARCH__)
+  const u16 word = u16(v);
+  __builtin_memcpy(p, &word, sizeof word);
+#else
   p[0] = u8(v);
   p[1] = u8(v >> 8);
+#endif
 }
 
 FCMRT_HD void store_u32(u8* p, u32 v) {

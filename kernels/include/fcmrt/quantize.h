@@ -57,11 +57,35 @@ FCMRT_HD float dequantize_one(i32 symbol, i32 mean, u32 mean_shift, u32 step) {
   return mul_rn(float(fixed), 1.0f / 65536.0f);
 }
 
-// clip(index - shift, 0, count - 1); 64 bits because the difference may need 33.
+// clip(index - shift, 0, count - 1). The difference may need 33 bits; where it is not negative, 32
+// unsigned ones hold it.
 FCMRT_HD u32 shift_index(i32 index, i32 shift, u32 count) {
-  const i64 i = i64(index) - shift;
-  const i64 last = i64(count) - 1;
-  return u32(i < 0 ? 0 : i > last ? last : i);
+  const u32 over = u32(index) - u32(shift);
+  const u32 least = over < count ? over : count - 1;
+  return index < shift ? 0 : least;
+}
+
+// ---- step maps: a step number for each element, 8 bits
+
+constexpr u32 kStepNumbers = 256;
+
+// What a step number stands for, by its 8 bits taken as unsigned: no number leads out of it.
+struct StepTable {
+  u32 widths[kStepNumbers];
+  float inverses[kStepNumbers];
+};
+
+// The table of the steps `first` to `first + count - 1`; numbers outside are 0.
+FCMRT_HD void fill_steps(StepTable& table, i32 first, const u32* widths, u32 count) {
+  for (u32 i = 0; i < kStepNumbers; ++i) {
+    table.widths[i] = 0;
+    table.inverses[i] = 0.0f;
+  }
+  for (u32 k = 0; k < count; ++k) {
+    const u32 i = u32(first + i32(k)) & (kStepNumbers - 1);
+    table.widths[i] = widths[k];
+    table.inverses[i] = inverse_step(widths[k]);
+  }
 }
 
 }  // namespace fcmrt

@@ -43,9 +43,9 @@ FCMRT_HD bool decode_renormalise(u32& x, const u8*& next, const u8* end) {
 // decode_renormalise without a branch, which nobody could predict; there must be a word at `next`,
 // which is only used if it is needed.
 FCMRT_HD void decode_renormalise_unchecked(u32& x, const u8*& next) {
-  const u32 low = decode_needs_word(x);
-  x = x << (16 * low) | (load_u16(next) & (0 - low));
-  next += 2 * low;
+  const u32 needs = mask_if(decode_needs_word(x));
+  x = choose(needs, decode_take_word(x, load_u16(next)), x);
+  next += needs & 2;
 }
 
 // ---- encoding
@@ -56,10 +56,10 @@ FCMRT_HD bool encode_needs_word(u32 x, u32 freq) { return (x >> (32 - kProbBits)
 // Renormalises `x` for an event of frequency `freq`; the word, if there is one, goes in front of
 // `p`. Without a branch: the two bytes before `p` are always written, though not always kept.
 FCMRT_HD void encode_renormalise(u32& x, u32 freq, u8*& p) {
-  const u32 full = encode_needs_word(x, freq);
+  const bool full = encode_needs_word(x, freq);
   store_u16(p - 2, x & 0xFFFF);
   p -= 2 * full;
-  x >>= 16 * full;
+  x = full ? x >> 16 : x;
 }
 
 // Multiplier that replaces the division by `freq`: ceil(2^46 / freq).

@@ -1,4 +1,4 @@
-// What a kernel reports instead of throwing; the host turns it into an error (kernels/api.py has
+// What a kernel reports instead of throwing; the host turns it into an error (kernels/checks.py has
 // the same numbers).
 #pragma once
 
@@ -17,6 +17,7 @@ enum class Status : int {
   words_left = 9,            // words that no lane has read
   escapes_left = 10,         // bytes of the escape section that no escape has read
   seed_nonzero = 11,         // a lane ended in a state that no encoder starts from
+  symbol_too_wide = 12,      // a symbol that the output's integers cannot hold
 };
 
 }  // namespace fcmrt

@@ -1,0 +1,308 @@
+"""From a PyTorch module to a list of layers, by `torch.fx`; what is not known is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from fcmrt.errors import EngineError
+
+from .floatlayers import (
+    Add,
+    Affine,
+    Channels,
+    Concat,
+    Crop,
+    Form,
+    Input,
+    Layer,
+    Leaky,
+    Limit,
+    Shuffle,
+    Sum,
+)
+
+_SUMS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+_LEAVES = (*_SUMS, nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.LeakyReLU, nn.PReLU, nn.PixelShuffle)
+_NOTHING = (nn.Identity, nn.Dropout)
+_INFINITE = float("inf")
+
+
+class _Tracer(fx.Tracer):
+    """Keeps layers whole, also those of classes derived from PyTorch's, and opens all else."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, _LEAVES) or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(
+    module: nn.Module, examples: Sequence[Tensor], names: Sequence[str]
+) -> tuple[list[Layer], list[str]]:
+    """Lists the layers of a module in an order in which they can run.
+
+    Args:
+        module: The float network; what it computes may not depend on the values of its inputs.
+        examples: One tensor for each input; only shapes matter.
+        names: Names of the inputs.
+
+    Returns:
+        The layers, inputs first, and the names of the tensors that the module returns.
+
+    Raises:
+        EngineError: A layer or function that the exact form does not know; the text names it.
+    """
+    module = module.eval()
+    if isinstance(module, _LEAVES):
+        module = nn.Sequential(module)  # the tracer always opens the outermost module
+    try:
+        graph = fx.GraphModule(module, _Tracer().trace(module))
+    except (fx.proxy.TraceError, TypeError) as error:
+        raise EngineError(f"{type(module).__name__} cannot be traced: {error}") from error
+    with torch.no_grad():
+        ShapeProp(graph).propagate(*examples)
+    reader = _Reader(graph, list(names))
+    for node in graph.graph.nodes:
+        reader.read(node)
+    return reader.layers, reader.outputs
+
+
+class _Reader:
+    """Turns the nodes of an fx graph to layers, one by one."""
+
+    def __init__(self, graph: fx.GraphModule, inputs: list[str]) -> None:
+        self.layers: list[Layer] = []
+        self.outputs: list[str] = []
+        self._graph = graph
+        self._inputs = inputs
+        self._names: dict[fx.Node, str] = {}  # the tensor that holds a node's value
+
+    def read(self, node: fx.Node) -> None:
+        if node.op == "placeholder":
+            name = self._inputs[len(self._names)]
+            self._put(node, Input(name, (), _shape(node)[1]))
+        elif node.op == "output":
+            returned = node.args[0]
+            nodes = returned if isinstance(returned, (tuple, list)) else (returned,)
+            self.outputs = [self._names[cast("fx.Node", part)] for part in nodes]
+        elif node.op == "call_module":
+            self._module(node)
+        elif node.op in ("call_function", "call_method"):
+            self._function(node)
+        else:
+            raise EngineError(f"{node.name}: a parameter outside of a layer has no exact form")
+
+    def _put(self, node: fx.Node, layer: Layer) -> None:
+        self.layers.append(layer)
+        self._names[node] = layer.name
+
+    def _module(self, node: fx.Node) -> None:
+        name = cast("str", node.target)
+        if any(layer.name == name for layer in self.layers):
+            name = f"{name}/{node.name}"  # a module that is called twice
+        module = self._graph.get_submodule(cast("str", node.target))
+        source = cast("fx.Node", node.args[0])
+        sources = (self._names[source],)
+        if isinstance(module, _NOTHING):
+            self._names[node] = sources[0]
+        elif isinstance(module, _SUMS):
+            self._put(node, _sum(name, sources, module, source))
+        elif isinstance(module, nn.ReLU):
+            self._put(node, Limit(name, sources, 0.0, _INFINITE))
+        elif isinstance(module, nn.Hardtanh):  # ReLU6 too
+            self._put(node, Limit(name, sources, float(module.min_val), float(module.max_val)))
+        elif isinstance(module, nn.LeakyReLU):
+            slope = torch.tensor([module.negative_slope], dtype=torch.float64)
+            self._put(node, Leaky(name, sources, slope.repeat(_shape(node)[1])))
+        elif isinstance(module, nn.PReLU):
+            slope = module.weight.detach().double()
+            self._put(node, Leaky(name, sources, slope.expand(_shape(node)[1]).clone()))
+        elif isinstance(module, nn.PixelShuffle):
+            self._put(node, Shuffle(name, sources, module.upscale_factor))
+        else:
+            raise _refused(name, type(module).__name__)
+
+    def _function(self, node: fx.Node) -> None:
+        target = node.target
+        key = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        if key == "getitem":
+            self._item(node)
+            return
+        if key in ("chunk", "split"):
+            return  # their parts are read where they are taken
+        if key in ("float", "contiguous"):
+            self._names[node] = self._names[cast("fx.Node", node.args[0])]
+            return
+        make = _FUNCTIONS.get(key)
+        if make is None:
+            raise _refused(node.name, key)
+        self._put(node, make(self, node))
+
+    def _item(self, node: fx.Node) -> None:
+        source, key = cast("fx.Node", node.args[0]), node.args[1]
+        whole = source.args[0] if source.target in _PARTING else source
+        sources = (self._names[cast("fx.Node", whole)],)
+        if isinstance(key, int) and source.target in _PARTING:
+            sizes = [part.shape[1] for part in source.meta["tensor_meta"]]
+            if sum(sizes) != _shape(cast("fx.Node", whole))[1]:
+                raise _refused(source.name, "a split of rows or columns")
+            start = sum(sizes[:key])
+            self._put(node, Channels(node.name, sources, start, start + sizes[key]))
+            return
+        keys = list(key) if isinstance(key, tuple) else [key]
+        axes = len(_shape(source))
+        if Ellipsis in keys:
+            at = keys.index(Ellipsis)
+            keys[at : at + 1] = [slice(None)] * (axes - len(keys) + 1)
+        keys += [slice(None)] * (axes - len(keys))
+        if not all(isinstance(k, slice) and _constant(k) for k in keys) or keys[0] != slice(None):
+            raise _refused(node.name, f"the index {key!r}")
+        slices = cast("list[slice]", keys)
+        if slices[1] != slice(None) and all(k == slice(None) for k in slices[2:]):
+            start, stop, _ = slices[1].indices(_shape(source)[1])
+            self._put(node, Channels(node.name, sources, start, stop))
+        elif slices[1] == slice(None) and axes == 4:
+            starts = (slices[2].start or 0, slices[3].start or 0)
+            stops = tuple(_FAR if k.stop is None else k.stop for k in slices[2:])
+            self._put(node, Crop(node.name, sources, starts, cast("tuple[int, int]", stops)))
+        else:
+            raise _refused(node.name, f"the index {key!r}")
+
+    def sources(self, nodes: Sequence[Any]) -> tuple[str, ...]:
+        return tuple(self._names[node] for node in nodes)
+
+    def concat(self, node: fx.Node) -> Layer:
+        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+        if axis not in (1, 1 - len(_shape(node))):
+            raise _refused(node.name, f"a concatenation along axis {axis}")
+        return Concat(node.name, self.sources(cast("Sequence[Any]", node.args[0])))
+
+    def arithmetic(self, node: fx.Node) -> Layer:
+        key = getattr(node.target, "__name__", str(node.target))
+        first, second = node.args[:2]
+        if isinstance(first, fx.Node) and isinstance(second, fx.Node):
+            if key == "add" and _shape(first) == _shape(second):
+                return Add(node.name, self.sources((first, second)))
+            raise _refused(node.name, f"{key} of two tensors, unless they are of one shape, added")
+        if isinstance(first, fx.Node):
+            number, sources = float(cast("float", second)), self.sources((first,))
+            factor, offset = {
+                "add": (1.0, number),
+                "sub": (1.0, -number),
+                "mul": (number, 0.0),
+                "truediv": (1.0 / number, 0.0),
+            }[key]
+        else:
+            number, sources = float(cast("float", first)), self.sources((second,))
+            if key == "truediv":
+                raise _refused(node.name, "a division by a tensor")
+            factor, offset = {
+                "add": (1.0, number),
+                "sub": (-1.0, number),
+                "mul": (number, 0.0),
+            }[key]
+        return Affine(node.name, sources, factor, offset)
+
+
+_FAR = 2**31 - 1  # an end beyond any row
+_PARTING = (torch.chunk, torch.split, "chunk", "split")
+
+
+def _argument(node: fx.Node, place: int, name: str, default: Any) -> Any:
+    return node.args[place] if len(node.args) > place else node.kwargs.get(name, default)
+
+
+def _limit(low: float, high: float) -> Callable[[_Reader, fx.Node], Layer]:
+    return lambda reader, node: Limit(node.name, reader.sources(node.args[:1]), low, high)
+
+
+def _clamp(low: str, high: str) -> Callable[[_Reader, fx.Node], Layer]:
+    def make(reader: _Reader, node: fx.Node) -> Layer:
+        least, most = _argument(node, 1, low, None), _argument(node, 2, high, None)
+        return Limit(
+            node.name,
+            reader.sources(node.args[:1]),
+            -_INFINITE if least is None else float(least),
+            _INFINITE if most is None else float(most),
+        )
+
+    return make
+
+
+def _leaky(reader: _Reader, node: fx.Node) -> Layer:
+    slope = torch.tensor([float(_argument(node, 1, "negative_slope", 0.01))], dtype=torch.float64)
+    return Leaky(node.name, reader.sources(node.args[:1]), slope.repeat(_shape(node)[1]))
+
+
+def _shuffle(reader: _Reader, node: fx.Node) -> Layer:
+    factor = int(_argument(node, 1, "upscale_factor", 0))
+    return Shuffle(node.name, reader.sources(node.args[:1]), factor)
+
+
+_FUNCTIONS: dict[str, Callable[[_Reader, fx.Node], Layer]] = {
+    "cat": _Reader.concat,
+    "concat": _Reader.concat,
+    "relu": _limit(0.0, _INFINITE),
+    "relu6": _limit(0.0, 6.0),
+    "clamp": _clamp("min", "max"),
+    "clip": _clamp("min", "max"),
+    "hardtanh": lambda reader, node: Limit(
+        node.name,
+        reader.sources(node.args[:1]),
+        float(_argument(node, 1, "min_val", -1.0)),
+        float(_argument(node, 2, "max_val", 1.0)),
+    ),
+    "leaky_relu": _leaky,
+    "pixel_shuffle": _shuffle,
+    **dict.fromkeys(("add", "sub", "mul", "truediv"), _Reader.arithmetic),
+}
+
+
+def _shape(node: fx.Node) -> tuple[int, ...]:
+    return tuple(node.meta["tensor_meta"].shape)
+
+
+def _constant(key: Any) -> bool:
+    ends = (key.start, key.stop)
+    return key.step in (None, 1) and all(end is None or isinstance(end, int) for end in ends)
+
+
+def _refused(name: str, what: str) -> EngineError:
+    return EngineError(
+        f"layer {name!r} ({what}) has no exact form: use convolutions, linear layers, the ReLU "
+        "family, pixel shuffle and concatenation, or write the engine as same-engine"
+    )
+
+
+def _sum(name: str, sources: tuple[str, ...], module: nn.Module, source: fx.Node) -> Sum:
+    """Reads a weighted sum; a buffer `mask` of the weight's shape is multiplied in."""
+    known = next(kind for kind in _SUMS if isinstance(module, kind))
+    mask = getattr(module, "mask", None)
+    if type(module).forward is not known.forward and not isinstance(mask, Tensor):
+        raise _refused(name, f"{type(module).__name__}, which computes in a way of its own")
+    weight = cast("Tensor", module.weight).detach().double()
+    if isinstance(mask, Tensor):
+        weight = weight * mask.double()
+    if isinstance(module, nn.Linear):
+        if len(_shape(source)) != 2:
+            raise _refused(name, "Linear on anything but [N, C]; a 1x1 convolution does the same")
+        form = Form("linear")
+    else:
+        conv = cast("nn.Conv2d", module)
+        if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+            raise _refused(name, f"padding {conv.padding_mode!r}, {conv.padding!r}")
+        form = Form(
+            "transposed" if isinstance(module, nn.ConvTranspose2d) else "conv",
+            conv.groups,
+            tuple(conv.stride),
+            tuple(conv.padding),
+            tuple(conv.dilation),
+            tuple(conv.output_padding),
+        )
+    outputs = weight.shape[1] * form.groups if form.kind == "transposed" else weight.shape[0]
+    given = cast("Tensor | None", module.bias)
+    bias = weight.new_zeros(outputs) if given is None else given.detach().double()
+    return Sum(name, sources, form, weight, bias)

@@ -1,0 +1,103 @@
+"""One graph in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+import torch
+
+from ...errors import DeviceError, EngineError
+from ...onnxgraph import Graph
+from .operator import Tensor
+from .program import Placement, Program
+from .settings import Settings
+
+# TensorProto.DataType: what goes in and comes out; None: floating point, of the runner's choice
+_PORT_TYPES = {1: None, 6: torch.int32, 7: torch.int64, 9: torch.bool}
+
+
+class TorchNetwork:
+    """A graph, ready to run.
+
+    Args:
+        name: The graph's name in the engine.
+        graph: The graph.
+        placement: Where it runs.
+        settings: Of PyTorch, while it runs.
+        threads: Threads of one run; None: as many as PyTorch is set to.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        graph: Graph,
+        placement: Placement,
+        settings: Settings,
+        threads: int | None,
+    ) -> None:
+        self._place = f"graph {name!r}"
+        self._types = {port.name: port.dtype for port in (*graph.inputs, *graph.outputs)}
+        for port, dtype in self._types.items():
+            if dtype not in _PORT_TYPES:
+                raise EngineError(f"{self._place}: {port!r} has the element type {dtype}")
+        self._placement = placement
+        self._settings = settings
+        self._threads = threads
+        try:
+            with settings:
+                self._program = Program(graph, placement, self._place)
+        except torch.OutOfMemoryError as error:
+            raise self._no_memory(error) from error
+
+    def run(
+        self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
+    ) -> list[npt.NDArray[Any]]:
+        """See `fcmrt.runner.Network.run`."""
+        self._check(inputs, outputs)
+        if self._threads is not None and torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+        try:
+            with self._settings, torch.inference_mode():
+                tensors = {name: self._take(name, array) for name, array in inputs.items()}
+                registers = self._program.run(tensors)
+                taken = {_memory(tensor) for tensor in tensors.values()}
+                return [self._give(name, registers, taken) for name in outputs]
+        except torch.OutOfMemoryError as error:
+            raise self._no_memory(error) from error
+
+    def _check(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> None:
+        if inputs.keys() != self._program.inputs.keys():
+            raise EngineError(
+                f"{self._place} takes {sorted(self._program.inputs)}; given: {sorted(inputs)}"
+            )
+        for name in outputs:
+            if name not in self._program.outputs:
+                raise EngineError(f"{self._place} has no output {name!r}")
+
+    def _take(self, name: str, array: npt.NDArray[Any]) -> Tensor:
+        wanted = _PORT_TYPES[self._types[name]]
+        # PyTorch shares memory with arrays, but only with those that may be written.
+        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        if tensor.dtype != (wanted or torch.float32):
+            raise EngineError(f"{self._place}: input {name!r} is {array.dtype}")
+        return self._placement.put(tensor)
+
+    def _give(self, name: str, registers: list[Any], taken: set[int]) -> npt.NDArray[Any]:
+        dtype = _PORT_TYPES[self._types[name]] or torch.float32
+        tensor = registers[self._program.outputs[name]].to("cpu", dtype).contiguous()
+        if _memory(tensor) in taken or _memory(tensor) in self._program.constants:
+            tensor = tensor.clone()  # it is the caller's own, and no part of something else
+        taken.add(_memory(tensor))
+        array: npt.NDArray[Any] = tensor.numpy()
+        return array
+
+    def _no_memory(self, error: Exception) -> DeviceError:
+        return DeviceError(f"{self._place} does not fit {self._placement.device}: {error}")
+
+
+def _memory(tensor: Tensor) -> int:
+    """Gives the address of what a tensor may share with others."""
+    address: int = tensor.untyped_storage().data_ptr()
+    return address

@@ -1,0 +1,82 @@
+"""The graphs, on one way to run them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..engine import Engine
+from ..errors import FcmrtError
+from ..exact import Verdict, bring_up
+from ..executor import Walk
+from ..runner import Network, make_runner
+from ..schedule import Run, Side
+from .configurations import Configuration
+from .stage import Stage, Stages
+
+
+class NetworkStages:
+    """Runs every graph on what the reference gave it.
+
+    Args:
+        engine: The codec.
+        configuration: How to run its graphs.
+        stages: Where the findings go.
+    """
+
+    def __init__(self, engine: Engine, configuration: Configuration, stages: Stages) -> None:
+        self.name = configuration.name
+        self._engine = engine
+        self._runner = make_runner(configuration.options)
+        self.identity = self._runner.identity
+        self._stages = stages
+        self._networks: dict[str, Network] = {}
+        self._verdicts: dict[tuple[Any, ...], Verdict] = {}
+        self._told: set[tuple[Any, ...]] = set()
+
+    def compare(self, encoding: Walk, decoding: Walk) -> None:
+        """Compares both schedules for one picture.
+
+        Args:
+            encoding: The reference's way through the encoder's schedule. Every tensor is written
+                once, so the walk still holds what each step was given.
+            decoding: The same of the decoder's.
+        """
+        manifest = self._engine.manifest
+        self._compare("encode", manifest.encode, encoding)
+        self._compare("decode", manifest.decode, decoding)
+
+    def _compare(self, side: Side, schedule: tuple[Any, ...], walk: Walk) -> None:
+        for step in schedule:
+            if isinstance(step, Run):
+                exact = step.graph in self._engine.manifest.exact
+                stage = self._stages.of(self.name, side, f"run {step.graph}", exact=exact)
+                try:
+                    self._run(stage, step, walk)
+                except FcmrtError as error:
+                    stage.error = str(error)
+
+    def _run(self, stage: Stage, step: Run, walk: Walk) -> None:
+        network = self._network(step.graph, stage.exact)
+        inputs = {name: walk.tensors[name] for name in step.inputs}
+        outputs = self._stages.timed(stage, lambda: network.run(inputs, step.outputs))
+        for name, output in zip(step.outputs, outputs, strict=True):
+            wanted = walk.tensors[name]
+            stage.compare(wanted, output[:, :, : wanted.shape[2], : wanted.shape[3]])
+        if stage.exact:
+            self._bring_up(stage, step, network, walk)
+
+    def _network(self, graph: str, exact: bool) -> Network:
+        if graph not in self._networks:
+            data = self._engine.graph(graph)
+            self._networks[graph] = self._runner.load(graph, data, exact=exact)
+        return self._networks[graph]
+
+    def _bring_up(self, stage: Stage, step: Run, network: Network, walk: Walk) -> None:
+        shapes = {name: walk.tensors[name].shape for name in step.inputs}
+        key = step.graph, *shapes.values()
+        if key not in self._verdicts:
+            graph, proof = self._engine.exact_graph(step.graph)
+            self._verdicts[key] = bring_up(graph, proof, network, shapes, step.outputs)
+        if (stage.side, key) not in self._told:
+            self._told.add((stage.side, key))
+            stage.bringup.append(self._verdicts[key])

@@ -1,0 +1,132 @@
+"""What is counted of one stage, and all stages together."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..exact import Verdict
+from ..schedule import Side
+
+Array = npt.NDArray[Any]
+
+_Result = TypeVar("_Result")
+
+
+@dataclasses.dataclass(slots=True)
+class Stage:
+    """What one configuration made of one step of the schedule, over all pictures."""
+
+    configuration: str
+    side: Side
+    step: str
+    """Kind and subject of the step, such as `run analysis`."""
+    exact: bool
+    """Whether nothing may differ from the reference."""
+    integers: int = 0
+    """Integers compared; bytes, where the coder wrote."""
+    differing: int = 0
+    """How many of them differ; in an exact stage also floats that do."""
+    floats: int = 0
+    """Floats compared."""
+    absolute: float = 0.0
+    """Largest difference of a float."""
+    relative: float = 0.0
+    """The same as a share of the largest absolute value in its tensor."""
+    bringup: list[Verdict] = dataclasses.field(default_factory=list)
+    """The bring-up at each shape that came up; only of graphs of the exact path."""
+    error: str | None = None
+    """Why it could not be run."""
+    times: list[float] = dataclasses.field(default_factory=list)
+    """Milliseconds of each run."""
+
+    @property
+    def ms(self) -> float:
+        """Median time of one run; NaN if there was none."""
+        return statistics.median(self.times) if self.times else math.nan
+
+    @property
+    def brought_up(self) -> bool | None:
+        """Whether the bring-up passed at every shape; None: there is none for this stage."""
+        return all(verdict.exact for verdict in self.bringup) if self.bringup else None
+
+    @property
+    def fails(self) -> bool:
+        """Whether it should be exact and is not."""
+        return self.exact and bool(self.differing or self.error or self.brought_up is False)
+
+    def compare(self, reference: Array, found: Array) -> None:
+        """Counts what differs between two arrays of one shape and type; others are an error."""
+        if found.shape != reference.shape or found.dtype != reference.dtype:
+            self.error = (
+                f"gave {found.dtype} {list(found.shape)}; the reference gave "
+                f"{reference.dtype} {list(reference.shape)}"
+            )
+            return
+        if reference.dtype.kind == "f":
+            self.floats += reference.size
+            self._compare_floats(reference, found)
+        else:
+            self.integers += reference.size
+        if self.exact or reference.dtype.kind != "f":
+            self.differing += int(np.count_nonzero(reference != found))
+
+    def _compare_floats(self, reference: Array, found: Array) -> None:
+        with np.errstate(invalid="ignore"):
+            difference = float(np.max(np.abs(reference.astype(np.float64) - found), initial=0))
+        if math.isnan(difference):
+            difference = math.inf
+        largest = float(np.max(np.abs(reference), initial=0))
+        self.absolute = max(self.absolute, difference)
+        self.relative = max(self.relative, difference / largest if largest else difference)
+
+
+class Stages:
+    """All stages, in the order in which they first came up.
+
+    Args:
+        repeats: How often each runs on each picture, for its time; at least 1.
+    """
+
+    def __init__(self, repeats: int) -> None:
+        self._repeats = repeats
+        self._stages: dict[tuple[str, Side, str], Stage] = {}
+
+    def of(self, configuration: str, side: Side, step: str, *, exact: bool) -> Stage:
+        """Returns the stage, a new one if it has not come up yet."""
+        key = configuration, side, step
+        return self._stages.setdefault(key, Stage(*key, exact))
+
+    def timed(self, stage: Stage, call: Callable[[], _Result]) -> _Result:
+        """Calls repeatedly, books the times, and returns the last result."""
+        for _ in range(self._repeats):
+            start = time.perf_counter()
+            result = call()
+            stage.times.append(1e3 * (time.perf_counter() - start))
+        return result
+
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(self._stages.values())
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """All that was found."""
+
+    reference: str
+    """What everything was compared with."""
+    identities: Mapping[str, str]
+    """What each way to run the networks is in full, by configuration."""
+    stages: tuple[Stage, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether every stage that must be exact is."""
+        return not any(stage.fails for stage in self.stages)
