@@ -79,6 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
     card = json.loads(args.card.read_text(encoding="utf-8")) if args.card else {}
     codec = load_codec(args.checkpoint)
+    if not isinstance(codec, Lmsfc):
+        raise SystemExit(f"{args.checkpoint}: engines are written of L-MSFC v1 only, so far")
     exact = calibrate(codec, args) if args.calibrate else None
     names = [f"p{3 + level}" for level in range(codec.config.levels)]
     write_lmsfc_engine(

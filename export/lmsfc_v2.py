@@ -279,7 +279,9 @@ class LmsfcV2(FeatureCodec):
         rows, columns = y.shape[-2:]
         hyper = self.hyper_synthesis(z_hat)[..., :rows, :columns]
         mask = anchors(rows, columns, y)
-        means, indexes, known = [], [], []
+        means: list[Tensor] = []
+        indexes: list[Tensor] = []
+        known: list[Tensor] = []
         for k, part in enumerate(y.split(self.config.context.groups, 1)):
             said = self.context.from_groups(k, known)
             mean_a, index_a = _floats(self.context.anchor_parameters(k, said, hyper), grid)
