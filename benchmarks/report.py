@@ -94,7 +94,7 @@ def machine() -> dict[str, Any]:
         "cores": len(affinity(0)) if affinity is not None else os.cpu_count(),
         "memory_gib": memory,
         "instruction_sets": [flag for flag in CPU_FLAGS if flag in flags],
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
 

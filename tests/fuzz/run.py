@@ -58,7 +58,7 @@ def describe(tally: Tally, bounds: Bounds, seconds: float) -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in PACKAGES},
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "command": shlex.join(["python", "tests/fuzz/run.py", *sys.argv[1:]]),
         "inputs": tally.done,
         "findings": [
