@@ -13,18 +13,11 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from .codec import Coded, FeatureCodec, FusedTransform, Rounding, quantised
+from .codec import Coded, FeatureCodec, Rounding, quantised
 from .context import ContextConfig, SpaceChannelContext, anchors
 from .entropy import INDEX_START, INDEXES_PER_OCTAVE, ChannelPrior
-from .layers import (
-    AttentionBlock,
-    FeatureNorm,
-    TripleBottleneck,
-    conv,
-    deconv,
-    initialise,
-    subpixel_conv,
-)
+from .layers import AttentionBlock, TripleBottleneck, conv, deconv, initialise
+from .pyramid import PyramidAnalysis, PyramidSynthesis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,53 +112,28 @@ LMSFC_V2_NANODET_LIGHT = LmsfcV2Config(
 )
 
 
-class Analysis(FusedTransform):
-    """Fusion and encoding interleaved, finest level first (FENet).
-
-    A stage halves the grid until the latent's grid is reached and keeps it from then on; a level
-    coarser than the grid at its turn is brought up by sub-pixel convolutions before fusion.
-    """
+class Analysis(PyramidAnalysis):
+    """FENet: three residual bottlenecks between strides, as in ELIC."""
 
     def __init__(self, config: LmsfcV2Config) -> None:
-        super().__init__()
         stages = max(config.levels, int(math.log2(config.latent_stride)))
-        self.norms = nn.ModuleList(FeatureNorm(c) for c in config.feature_channels)
-        self.lifts = nn.ModuleList()
-        self.stages = nn.ModuleList()
-        grid, running = 1, 0
-        for i in range(stages):
-            channels = running
-            if i < config.levels:
-                feature = config.feature_channels[i]
-                doublings = int(math.log2(2**i / grid))
-                self.lifts.append(
-                    nn.Sequential(
-                        *(
-                            subpixel_conv(feature, feature, kernel=config.lift_kernel)
-                            for _ in range(doublings)
-                        )
-                    )
-                )
-                channels += feature
-            stride = 2 if grid < config.latent_stride else 1
-            last = i == stages - 1
-            grid, running = grid * stride, config.latent_channels if last else config.width
-            blocks: list[nn.Module] = [conv(channels, running, config.kernel, stride)]
-            if not last:
-                blocks.append(TripleBottleneck(running))
-            if i in config.attention_levels:
-                blocks.append(AttentionBlock(running))
-            self.stages.append(nn.Sequential(*blocks))
 
-    def forward(self, *features: Tensor) -> Tensor:
-        """Turn features, finest first (`[N, C_i, H_i, W_i]`), into `y`."""
-        x: Tensor | None = None
-        for i, stage in enumerate(self.stages):
-            if i < len(features):
-                feature = self.lifts[i](self.norms[i](features[i]))
-                x = feature if x is None else torch.cat([x, feature], 1)
-            x = stage(x)
-        return cast("Tensor", x)
+        def stage(i: int, channels: int, stride: int) -> nn.Module:
+            last = i == stages - 1
+            width = config.latent_channels if last else config.width
+            blocks: list[nn.Module] = [conv(channels, width, config.kernel, stride)]
+            blocks += [] if last else [TripleBottleneck(width)]
+            blocks += [AttentionBlock(width)] if i in config.attention_levels else []
+            return nn.Sequential(*blocks)
+
+        super().__init__(
+            config.feature_channels,
+            config.latent_stride,
+            config.lift_kernel,
+            config.width,
+            stages,
+            stage,
+        )
 
 
 class HyperAnalysis(nn.Module):
@@ -209,34 +177,15 @@ class HyperSynthesis(nn.Module):
         return cast("Tensor", self.layers(z_hat))
 
 
-class Synthesis(FusedTransform):
-    """One decoder per level, then mixing from fine to coarse (DRNet)."""
+class Synthesis(PyramidSynthesis):
+    """DRNet."""
 
     def __init__(self, config: LmsfcV2Config) -> None:
-        super().__init__()
-        self.entry = AttentionBlock(config.latent_channels)
-        self.branches = nn.ModuleList(_branch(config, level) for level in range(config.levels))
-        self.downs = nn.ModuleList()
-        self.mixers = nn.ModuleList()
-        for finer, coarser in zip(
-            config.feature_channels[:-1], config.feature_channels[1:], strict=True
-        ):
-            down = nn.Sequential(conv(finer, coarser, config.mixing_kernel, 2), nn.LeakyReLU(0.01))
-            mixer = nn.Sequential(conv(2 * coarser, coarser), nn.LeakyReLU(0.01))
-            self.downs.append(down)
-            self.mixers.append(mixer)
-        self.norms = nn.ModuleList(FeatureNorm(c) for c in config.feature_channels)
-
-    def forward(self, y_hat: Tensor) -> tuple[Tensor, ...]:
-        """Turn decoded `y` into features, finest first."""
-        x = self.entry(y_hat)
-        features = [branch(x) for branch in self.branches]
-        for i, (down, mixer) in enumerate(zip(self.downs, self.mixers, strict=True)):
-            both = torch.cat([down(features[i]), features[i + 1]], 1)
-            features[i + 1] = features[i + 1] + mixer(both)
-        return tuple(
-            cast("FeatureNorm", norm).inverse(feature.float())
-            for norm, feature in zip(self.norms, features, strict=True)
+        super().__init__(
+            config.feature_channels,
+            config.latent_channels,
+            config.mixing_kernel,
+            (_branch(config, level) for level in range(config.levels)),
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fcmrt.export import entropy, lmsfc  # noqa: E402
+from fcmrt.export import entropy, layers, lmsfc  # noqa: E402
 from fcmrt.export.lmsfc import LMSFC_NANODET_LIGHT, LMSFC_V1_PUBLISHED, Lmsfc  # noqa: E402
 
 SMALL = replace(
@@ -85,7 +85,7 @@ def test_published_tables() -> None:
 
 
 def test_normalisation_is_undone() -> None:
-    norm = lmsfc.FeatureNorm(3)
+    norm = layers.FeatureNorm(3)
     norm.set(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.5, 2.0, 0.0]))
     x = torch.randn(2, 3, 4, 4)
     torch.testing.assert_close(norm.inverse(norm(x)), x)

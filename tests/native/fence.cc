@@ -21,7 +21,7 @@ struct Pool {
   std::size_t slots;
   std::uintptr_t begin = 0;
   std::size_t free_count = 0;
-  std::uint16_t free[kMaxSlots];
+  std::uint16_t free[kMaxSlots] = {};
 
   std::size_t stride() const { return room + kPage; }
   std::uintptr_t slot_end(std::size_t slot) const { return begin + slot * stride() + room; }
