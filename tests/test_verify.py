@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,7 +42,7 @@ def test_everything_here_agrees_with_the_reference(make: Any) -> None:
     assert found.exact
     runners = [configuration.name for configuration in runner_configurations()]
     assert list(found.identities) == runners
-    assert "torch" in runners
+    assert ("torch" in runners) == (importlib.util.find_spec("torch") is not None)
     coders = [f"kernels {name}" for name in kernels.available() if name != "reference"]
     assert {stage.configuration for stage in found.stages} == {*runners, *coders}
     for stage in found.stages:
