@@ -84,7 +84,7 @@ def _sizes(axes: Axes, sizes: Sequence[Row]) -> None:
         axes.plot(ideal, over, marker + "-", color=CODEC_COLOUR, markersize=4, label=source)
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
-    axes.set_title("whole packets, lanes and segments chosen by the coder", fontsize=9.5)
+    axes.set_title("whole packets, as the coder lays them out", fontsize=9.5)
     axes.set_xlabel("ideal bytes of a packet")
     axes.set_ylabel("bytes over ideal, %")
     axes.legend(loc="upper right", frameon=False, fontsize=8)
