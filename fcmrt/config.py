@@ -73,7 +73,7 @@ class RuntimeOptions:
     """Name of the implementation of coder and quantiser, of those that `fcmrt doctor` lists; None:
     the one that the environment variable FCMRT_KERNELS names, else the fastest.
 
-    For machines where the fastest by name is not: where vectors gather slowly, try `avx2` or
+    For machines where the fastest by name is not: where wide vectors are slow, try `avx2` or
     `scalar`."""
 
     cache_dir: str | None = None

@@ -111,7 +111,7 @@ struct Avx2Decoder : Lanes8 {
 
 Status decode_avx2(const TableView& view, u32 lanes, Segment* segments, u32 count,
                    bool& escaped) {
-  // One vector at a time waits for its gathers longer than 8 lanes take one by one.
+  // A single vector waits for its own chain longer than 8 lanes take one by one.
   if (lanes < 16 || view.biases) {
     return kScalarLoops.decode(view, lanes, segments, count, escaped);
   }

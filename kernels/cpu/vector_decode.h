@@ -1,4 +1,4 @@
-// Decoding with a vector of lanes at a time, two segments in turns to hide the gathers' latency.
+// Decoding with a vector of lanes at a time, two segments in turns to hide the loads' latency.
 // What one vector does is the instruction set's, `Set`:
 //
 //   Set::kWidth, Set::Vector            lanes to a vector
