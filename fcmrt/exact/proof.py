@@ -5,7 +5,8 @@ follows the bounds of these integers, channel by channel, from the clips of the 
 whose terms' magnitudes add up to less than 2^24 units of its grid, every product and every partial
 sum is an integer of less than 25 bits, so float32 rounds none of them, in whatever order, blocking
 or number of threads, with fused multiply-add or without. Multiplying by a power of two, rounding
-to even and clipping are exact in IEEE 754 as such. Nothing else is allowed.
+to even and clipping are exact in IEEE 754 as such, and so is a table looked up at integers that are
+known to lie within it. Nothing else is allowed.
 
 What makes it sound: padding is 0, which every interval of a sum includes. A transposed convolution
 is bounded phase by phase, and its phases are all the ways in which taps can meet. Channels of
@@ -198,7 +199,9 @@ class _Prover:
         if port.dtype != {"float32": FLOAT32, "int32": INT32}[values.dtype]:
             raise EngineError(f"{who} is {values.dtype}, but declared as ONNX type {port.dtype}")
         if values.free.any() or not (values.largest <= LIMIT).all():
-            raise EngineError(f"{who} is not of integers up to 2^24: Round and Clip it")
+            raise EngineError(
+                f"{who} is not of integers up to 2^24, times a power of two: Round and Clip it"
+            )
 
 
 def _input_values(port: Port) -> Values:

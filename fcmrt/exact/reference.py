@@ -221,6 +221,9 @@ class Reference:
         tiles: F64 = x[0, blocks.reshape(-1)].reshape(channels, block, block, rows, columns)
         return tiles.transpose(0, 3, 1, 4, 2).reshape(1, channels, rows * block, columns * block)
 
+    def _gather(self, node: Node, values: Mapping[str, _Array]) -> F64:
+        return self._input(node, 0, values)[values[node.inputs[1]]]
+
     def _slice(self, node: Node, values: Mapping[str, _Array]) -> F64:
         x = values[node.inputs[0]]
         taken: F64 = x[attributes.slices(node, self._constants, x.ndim)]
@@ -242,6 +245,7 @@ _OPERATORS: dict[str, Callable[[Reference, Node, Mapping[str, _Array]], _Array]]
     "Conv": Reference._conv,
     "ConvTranspose": Reference._conv_transpose,
     "DepthToSpace": Reference._depth_to_space,
+    "Gather": Reference._gather,
     "Gemm": Reference._matmul,
     "Identity": Reference._identity,
     "MatMul": Reference._matmul,
