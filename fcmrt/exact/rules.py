@@ -221,7 +221,9 @@ def _gather(given: Operands, node: Node) -> Values:
             f"the indexes of channel {channel} go from {x.low[channel]:.0f} to "
             f"{x.high[channel]:.0f}; the table has 0 to {table.size - 1}. Clip them before",
         )
-    spans, which = np.unique(np.stack([x.low, x.high]).astype(np.int64), axis=1, return_inverse=True)
+    spans, which = np.unique(
+        np.stack([x.low, x.high]).astype(np.int64), axis=1, return_inverse=True
+    )
     exponent, low, high = (np.empty(spans.shape[1], kind) for kind in (np.int64, float, float))
     for k, (first, last) in enumerate(spans.T):
         given.spend(node, int(last - first) + 1)
