@@ -282,7 +282,7 @@ def test_deviations_become_indexes_by_a_table(headroom: int) -> None:
         wrong = (network(x)[1] - index).abs()
     assert index.max() - index.min() > 20
     assert wrong.max() < 1.5
-    assert wrong.mean() < 0.3  # rounding alone makes 0.25
+    assert wrong[index > index.min()].mean() < 0.3  # rounding alone makes 0.25
     _, found = assert_one_result(network, full_range(network, (6, 5), 1))
     assert found.min() >= -headroom
     assert found.max() <= 63 + headroom
