@@ -39,7 +39,21 @@ _INFINITE = float("inf")
 
 
 class _Tracer(fx.Tracer):
-    """Keeps layers whole, also those of classes derived from PyTorch's, and opens all else."""
+    """Keeps layers whole, also those of classes derived from PyTorch's, and opens all else.
+
+    Args:
+        inputs: How many the network takes; its `forward` may have `*inputs`.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self._inputs = inputs
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        names = [f"input{k}" for k in range(self._inputs)]
+        return root_fn, [self.root, *(self.create_proxy("placeholder", n, (), {}) for n in names)]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, _WHOLE) or super().is_leaf_module(m, module_qualified_name)
@@ -69,7 +83,7 @@ def trace(
     if isinstance(module, _WHOLE):
         module = nn.Sequential(module)  # the tracer always opens the outermost module
     try:
-        graph = fx.GraphModule(module, _Tracer().trace(module))
+        graph = fx.GraphModule(module, _Tracer(len(names)).trace(module))
     except (fx.proxy.TraceError, TypeError) as error:
         raise EngineError(f"{type(module).__name__} cannot be traced: {error}") from error
     with torch.no_grad():
