@@ -70,8 +70,9 @@ class Proof:
     """Of the layers with weights: the largest factors of their products."""
     units: Mapping[str, I64]
     """The grid of each summing layer's output: channel `c` is in units of 2^-units[c]; `[C]`."""
-    roundings: tuple[str, ...]
-    """The Rounds that drop bits of sums; the others turn inputs into integers, or do nothing."""
+    roundings: Mapping[str, str]
+    """The Rounds that drop bits, and for each the summing layer whose they are, or the node that
+    joined those of several; the other Rounds turn inputs into integers, or do nothing."""
     inputs: Mapping[str, InputRange]
     """Of the inputs that are rounded and clipped before anything else happens to them."""
 
@@ -105,7 +106,10 @@ class _Prover:
         self._layers: dict[str, int] = {}
         self._factors: dict[str, Factors] = {}
         self._units: dict[str, I64] = {}
-        self._roundings: list[str] = []
+        self._roundings: dict[str, str] = {}
+        self._origins: dict[
+            str, str
+        ] = {}  # the summing layer, or other node, that a value comes from
         self._inputs: dict[str, InputRange] = {}
 
     def prove(self) -> Proof:
@@ -126,7 +130,7 @@ class _Prover:
             MappingProxyType(self._layers),
             MappingProxyType(self._factors),
             MappingProxyType(self._units),
-            tuple(self._roundings),
+            MappingProxyType(self._roundings),
             MappingProxyType(self._inputs),
         )
 
@@ -138,11 +142,14 @@ class _Prover:
             )
         if self._folds(node):
             return
+        origins = {self._origins[name] for name in node.inputs if name in self._origins}
+        origin = origins.pop() if len(origins) == 1 else node.name
         if node.op == "Round" and _has_fractions(self._given.tensor(node)):
-            self._roundings.append(node.name)
+            self._roundings[node.name] = origin
         found = rule(self._given, node)
         if isinstance(found, Sum):
             found = self._layer(node, found)
+            origin = node.name
         outputs = found if isinstance(found, list) else [found]
         if len(outputs) != len(node.outputs) or not all(node.outputs):
             raise refusal(node, f"has {len(node.outputs)} outputs")
@@ -156,6 +163,7 @@ class _Prover:
                     node, f"values on a grid finer than 2^-{MAX_EXPONENT}, or as much coarser"
                 )
             self._given.values[name] = self._settled(values)
+            self._origins[name] = origin
 
     def _layer(self, node: Node, found: Sum) -> Values:
         """Takes note of a summing layer."""

@@ -120,7 +120,20 @@ def test_a_limit_beyond_all_values_becomes_the_value(g: Maker) -> None:
     assert proof.layers[total] == 4 * (4.25 + 9.5)
     assert proof.units[total].tolist() == [2, 2]
     assert proof.layers[rounded] == 4 + 10
-    assert proof.roundings[:2] == (g.nodes[5].name, g.nodes[6].name)
+    assert list(proof.roundings)[:2] == [g.nodes[5].name, g.nodes[6].name]
+
+
+def test_roundings_of_one_layer_are_told_from_those_of_another(g: Maker) -> None:
+    x = g.whole("x", -9, 9)
+    half = np.full((4, 2, 1, 1), 0.5)
+    first, second = g.conv(x, half), g.conv(x, half[:1])
+    names = ["left", "right"]
+    sizes = g.constant([1, 3], np.int64)
+    g.nodes.append(helper.make_node("Split", [first, sizes], names, name="split", axis=1))
+    parts = [g.op("Round", g.clip(part, -3, 3)) for part in (*names, second)]
+    both = g.op("Round", g.op("Concat", second, first, output="both", axis=1))
+    proof = proof_of(g, g.op("Concat", *parts, both, axis=1))
+    assert list(proof.roundings.values()) == [first, first, second, "both"]
 
 
 def test_ranges_of_inputs(g: Maker) -> None:
