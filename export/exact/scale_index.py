@@ -27,8 +27,8 @@ class ScaleIndex(nn.Module):
         sigma_0: Deviation of table 0.
         ratio: Of a table's deviation to that of the one before.
         count: Tables.
-        headroom: How far the index goes beyond the tables to either side, for codecs whose step
-            shifts it; 0: it is limited to the tables.
+        headroom: How far the index goes below 0, for codecs whose finer steps shift it upwards.
+            It never goes beyond the last table.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class ScaleIndex(nn.Module):
         self.sigma_0, self.ratio, self.count, self.headroom = sigma_0, ratio, count, headroom
         self.low = sigma_0 * ratio**-headroom
         """Least deviation that is told from those below."""
-        self.high = sigma_0 * ratio ** (count - 1 + headroom)
-        """Largest one told from those above."""
+        self.high = sigma_0 * ratio ** (count - 1)
+        """Largest one."""
 
     @property
     def unit(self) -> float:
