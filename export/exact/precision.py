@@ -64,7 +64,7 @@ def grid_for(values: Tensor, precision: Precision) -> ExactInput:
         precision: How finely, and with how much room.
     """
     reach = values.detach().abs().transpose(0, 1).flatten(1).amax(1).double() * precision.margin
-    limit = 2 ** (precision.activation_bits + 1) - 1
+    limit = min(2 ** (precision.activation_bits + 1), LARGEST_FACTOR) - 1
     if float(reach.max()) <= limit and bool((values == values.round()).all()):
         return ExactInput(0, 2 ** max(4, math.ceil(math.log2(float(reach.max()) + 1))) - 1)
     reach = torch.maximum(reach, reach.max() / 256)  # of silent channels

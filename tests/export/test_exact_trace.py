@@ -127,6 +127,18 @@ def test_networks_that_cannot_be_converted_are_refused(module: nn.Module, text: 
         convert(module, {"x": ExactInput()}, {"out": 0}, [torch.randn(1, 4, 6, 6)])
 
 
+def test_a_network_may_take_any_number_of_inputs() -> None:
+    class Joined(nn.Module):
+        def forward(self, *parts: Tensor) -> Tensor:
+            return torch.cat([a + b for a, b in zip(parts[::2], parts[1::2], strict=True)], 1)
+
+    parts = list(torch.randn(4, 1, 2, 3, 3))
+    names = ["a", "b", "c", "d"]
+    layers, (output,) = trace(Joined(), parts, names)
+    found = evaluate(layers, dict(zip(names, parts, strict=True)))[output]
+    torch.testing.assert_close(found, Joined()(*parts))
+
+
 def test_constants_are_taken_per_channel_and_may_be_computed() -> None:
     torch.manual_seed(0)
     module = Parameter()
