@@ -22,7 +22,7 @@ def test_grids_are_as_fine_as_the_range_allows(bits: int, limit: int) -> None:
 
 def test_silent_channels_take_no_grid_without_end() -> None:
     values = torch.zeros(1, 3, 2, 2)
-    values[:, 0] = 30
+    values[:, 0] = 30.25
     grid = grid_for(values, Precision())
     assert isinstance(grid.bits, tuple)
     assert grid.bits[1] == grid.bits[2] == grid.bits[0] + 8
