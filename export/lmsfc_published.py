@@ -17,15 +17,20 @@ from .bottleneck import EntropyBottleneck
 from .codec import FusedTransform
 from .layers import RawFeatures
 from .lmsfc import Analysis, HyperAnalysis, HyperSynthesis, LmsfcConfig, Synthesis
+from .scale_index import ScaleIndex
 
 
 class DeviationSynthesis(HyperSynthesis):
     """Hyper-synthesis whose head gives deviations, and then means."""
 
+    def __init__(self, config: LmsfcConfig) -> None:
+        super().__init__(config)
+        self.index = ScaleIndex()
+
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn `z` around its medians into `mean` and `sigma`, at hyper stride times its size."""
+        """Turn `z` into `mean` and `index`, continuous, at hyper stride times its size."""
         sigma, mean = cast("Tensor", self.head(self.layers(z))).chunk(2, 1)
-        return mean, sigma
+        return mean, cast("Tensor", self.index(sigma))
 
 
 class PublishedLmsfc(nn.Module):

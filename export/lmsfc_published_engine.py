@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
-
-from torch import Tensor, nn
+from typing import Any
 
 from fcmrt.spec import LatentSpec, Padding
 
@@ -14,45 +12,12 @@ from .layers import fold_gdn
 from .lmsfc_engine import Analysis, schedule_lmsfc
 from .lmsfc_published import PublishedLmsfc
 from .lmsfc_v1_state import LEVELS, load_lmsfc_v1
-from .scale_index import ScaleIndex, scale_tables
-
-MULTIPLE = 64
-"""What the sides of the finest level are brought to: `z` has a cell for as many."""
+from .medians import LessMedians, PlusMedians
+from .scale_index import scale_tables
 
 MEAN_BITS = 13
 """The networks were trained with means off any grid: this one moves none by more than 2^-14, and
 holds means of 1024."""
-
-
-class Centred(nn.Module):
-    """What a network gives, less the medians of its channels."""
-
-    medians: Tensor
-
-    def __init__(self, network: nn.Module, medians: Tensor) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("medians", medians.detach())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Turn `[N, C, H, W]` into what is rounded."""
-        return cast("Tensor", self.network(x)) - self.medians
-
-
-class _HyperSynthesis(nn.Module):
-    """Decoded `z`, less its medians, to means and table indexes."""
-
-    medians: Tensor
-
-    def __init__(self, codec: PublishedLmsfc) -> None:
-        super().__init__()
-        self.hyper_synthesis = codec.hyper_synthesis
-        self.index = ScaleIndex()
-        self.register_buffer("medians", codec.prior.medians.detach())
-
-    def forward(self, z_hat: Tensor) -> tuple[Tensor, Tensor]:
-        mean, sigma = self.hyper_synthesis(z_hat + self.medians)
-        return mean, self.index(sigma)
 
 
 def deploy_published_lmsfc(codec: PublishedLmsfc, level_names: Sequence[str]) -> Deployment:
@@ -65,13 +30,15 @@ def deploy_published_lmsfc(codec: PublishedLmsfc, level_names: Sequence[str]) ->
         codec: Trained, in float32, on the CPU; its networks are borrowed.
         level_names: Names of the feature levels, finest first.
     """
+    medians = codec.prior.medians
+    multiple = codec.config.latent_stride * codec.config.hyper_stride
     return schedule_lmsfc(
         codec.config,
         level_names,
-        Padding(MULTIPLE, "reflect", "center"),
+        Padding(multiple, "reflect", "center"),
         LatentSpec("y", "gaussian", "y_index", "y_mean", step=False, skip=0),
-        Analysis(fold_gdn(codec.analysis), Centred(codec.hyper_analysis, codec.prior.medians)),
-        _HyperSynthesis(codec),
+        Analysis(fold_gdn(codec.analysis), LessMedians(codec.hyper_analysis, medians)),
+        PlusMedians(codec.hyper_synthesis, medians),
         fold_gdn(codec.synthesis),
         tables={"gaussian": scale_tables(), "hyper": codec.prior.tables()},
         mean_bits=MEAN_BITS,
