@@ -46,6 +46,11 @@ class ContextCodecConfig:
         return self.hyper_widths[0]
 
     @property
+    def latent_stride(self) -> int:
+        """Side of a cell of y in cells of the finest level."""
+        raise NotImplementedError
+
+    @property
     def hyper_stride(self) -> int:
         """Side of a cell of z in cells of y."""
         return 4

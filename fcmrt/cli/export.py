@@ -7,12 +7,17 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import export
 from ..errors import BackendUnavailableError, ConfigError
 from ..export.families import FAMILIES
 from .text import count
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..engine import Engine
+    from ..export import Deployment
+    from ..verify import Reference
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,28 +52,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports, and says what came of it."""
-    from .. import export
-
+    card = _card(args.card)
     options = {"level_names": args.level_names, "levels": args.levels}
     chosen = {key: value for key, value in options.items() if value is not None}
-    card = _card(args.card)
+    deployment = deployment_of(args.checkpoint, args.codec, chosen)
     out = Path(args.out)
+    engine = export.write(
+        out,
+        deployment,
+        name=args.name or out.stem,
+        card=card,
+        half_weights=not args.float32_weights,
+    )
+    print(f"{out}: {_summary(engine)}, {count(out.stat().st_size)} bytes")
+    return 0
+
+
+def deployment_of(checkpoint: str, codec: str, options: Mapping[str, Any]) -> Deployment:
+    """Reads a checkpoint and finds out how its codec is run.
+
+    Args:
+        checkpoint: A file.
+        codec: Name of its family, or `module:function`.
+        options: For that function.
+
+    Raises:
+        ExportError: As `find_family`, `read_checkpoint` and the family.
+        BackendUnavailableError: A package that exporting needs is not installed.
+    """
     try:
-        deploy = export.find_family(args.codec)
-        deployment = deploy(export.read_checkpoint(args.checkpoint), **chosen)
-        engine = export.write(
-            out,
-            deployment,
-            name=args.name or out.stem,
-            card=card,
-            half_weights=not args.float32_weights,
-        )
+        return export.find_family(codec)(export.read_checkpoint(checkpoint), **options)
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(
             f"exporting needs {error.name}, which is not installed: pip install 'fcmrt[export]'"
         ) from error
-    print(f"{out}: {_summary(engine)}, {count(out.stat().st_size)} bytes")
-    return 0
+
+
+def reference_of(engine: Engine, deployment: Deployment, *, half_weights: bool) -> Reference:
+    """Returns what an engine is compared with: the networks that it was made of.
+
+    In the place of networks that became integers stand the engine's own graphs, computed by the
+    reference: what they made of the trained network is not a difference between machines.
+
+    Args:
+        engine: The engine.
+        deployment: Of the checkpoint that it was exported from.
+        half_weights: Whether the engine's weights were rounded to float16.
+    """
+    from ..export.engine import with_half_weights
+    from ..export.reference import TorchReference
+    from ..runners.reference import ReferenceRunner
+
+    runner = ReferenceRunner()
+    integers = {
+        name: runner.load(name, engine.graph(name), exact=True) for name in engine.manifest.exact
+    }
+    if half_weights:
+        deployment = with_half_weights(deployment)
+    return TorchReference(deployment, instead=integers)
 
 
 def _card(path: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import types
@@ -99,3 +100,20 @@ def test_what_is_not_there_is_told(codec: types.ModuleType) -> None:
         find_family("my_package.your_codec:deploy")
     with pytest.raises(ExportError, match="trained"):
         find_family("lmsfc-v9")
+
+
+def test_verify_covers_the_export(
+    codec: types.ModuleType, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "my.fcmrt"
+    told = ["--codec", "my_package.my_codec:deploy"]
+    assert main(["export", str(checkpoint), *told, "--out", str(out)]) == 0
+    report = tmp_path / "report.json"
+    command = ["verify", str(out), "--checkpoint", str(checkpoint), *told, "--repeats", "1"]
+    assert main([*command, "--json", str(report)]) == 0
+    assert "the networks that the engine was made of" in capsys.readouterr().out
+    stages = json.loads(report.read_text())["stages"]
+    symbols = [s for s in stages if s["step"] == "symbols fine"]
+    assert symbols
+    assert all(s["differing"] <= s["ties"] + 0.01 * s["integers"] for s in symbols)
+    assert all(s["relative"] < 1e-4 for s in stages if s["step"] == "run synthesis")
