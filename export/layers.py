@@ -116,7 +116,7 @@ class FoldedGDN(nn.Module):
         self.norm = nn.Conv2d(len(bias), len(bias), 1)
         with torch.no_grad():
             self.norm.weight.copy_(weight)
-            self.norm.bias.copy_(bias)  # type: ignore[union-attr]
+            self.norm.bias.copy_(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `[N, C, H, W]`; same shape out."""

@@ -9,14 +9,10 @@ from torch import Tensor, nn
 
 from fcmrt.spec import FeatureSpec, LatentSpec, Padding
 
-from .coding import hyper_latent
+from .coding import FINE_MEAN_BITS, hyper_latent
 from .deployment import Deployment, DeploymentBuilder
 from .lictcm import LicTcm
 from .scale_index import ScaleIndex, scale_tables
-
-MEAN_BITS = 13
-"""The networks were trained with means off any grid: this one moves none by more than 2^-14, and
-holds means of 1024."""
 
 
 class _Analysis(nn.Module):
@@ -121,5 +117,5 @@ def deploy_lictcm(codec: LicTcm, picture: str = "picture") -> Deployment:
         family="lic-tcm",
         outputs={picture: f"{picture}_hat"},
         tables={"gaussian": scale_tables(), "hyper": codec.prior.tables()},
-        mean_bits=MEAN_BITS,
+        mean_bits=FINE_MEAN_BITS,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from fcmrt.spec import LatentSpec, Padding
 
+from .coding import FINE_MEAN_BITS
 from .deployment import Deployment
 from .layers import fold_gdn
 from .lmsfc_engine import Analysis, schedule_lmsfc
@@ -14,10 +15,6 @@ from .lmsfc_published import PublishedLmsfc
 from .lmsfc_v1_state import LEVELS, load_lmsfc_v1
 from .medians import LessMedians, PlusMedians
 from .scale_index import scale_tables
-
-MEAN_BITS = 13
-"""The networks were trained with means off any grid: this one moves none by more than 2^-14, and
-holds means of 1024."""
 
 
 def deploy_published_lmsfc(codec: PublishedLmsfc, level_names: Sequence[str]) -> Deployment:
@@ -41,7 +38,7 @@ def deploy_published_lmsfc(codec: PublishedLmsfc, level_names: Sequence[str]) ->
         PlusMedians(codec.hyper_synthesis, medians),
         fold_gdn(codec.synthesis),
         tables={"gaussian": scale_tables(), "hyper": codec.prior.tables()},
-        mean_bits=MEAN_BITS,
+        mean_bits=FINE_MEAN_BITS,
     )
 
 

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from fcmrt.spec import LatentSpec, Padding
 
-from .coding import hyper_latent
+from .coding import FINE_MEAN_BITS, hyper_latent
 from .context_deploy import OfGroups, add_context, group_names, taking
 from .deployment import Deployment, DeploymentBuilder
 from .gains import POSITION, gain_quality
 from .lmsfc_engine import pyramid_features
-from .lmsfc_published_engine import MEAN_BITS
 from .lmsfc_v2_published import PublishedLmsfcV2
 from .lmsfc_v2_state import LEVELS, load_lmsfc_v2
 from .medians import LessMedians, PlusMedians
@@ -86,7 +85,7 @@ def deploy_lmsfc_v2(codec: PublishedLmsfcV2, level_names: Sequence[str]) -> Depl
         family="lmsfc-v2",
         outputs=decoded,
         tables={"gaussian": scale_tables(), "hyper": codec.prior.tables()},
-        mean_bits=MEAN_BITS,
+        mean_bits=FINE_MEAN_BITS,
         quality=gain_quality(codec.gain_levels),
     )
 

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fcmrt.export.gains import POSITION, Gains, gain_quality
+from fcmrt.export.levels_deploy import side_by_side
+from fcmrt.export.lmsfc_v2_engine import deploy
 from fcmrt.spec import GAIN_STEPS
+from fcmrt.validator import validate
+
+from .foreign import GoldenCheckpoint
 
 
 def gains() -> Gains:
@@ -45,3 +50,25 @@ def test_a_step_number_is_a_sixteenth_of_a_level() -> None:
     assert [quality.position(quality.shift(level)) for level in (1, 2.5, 8)] == [0, 1.5, 7]
     assert quality.default == 4
     assert gain_quality(6, 6).default == 6
+
+
+def test_codecs_side_by_side_are_told_one_position() -> None:
+    state = GoldenCheckpoint("lmsfc_v2_dkn").state
+    both = side_by_side([deploy(state, level_names=names) for names in ("abc", "def")], [1, 2])
+    assert [run.graph for run in both.runs.values() if POSITION in run.inputs] == [
+        "a_analysis",
+        "d_analysis",
+        "a_synthesis",
+        "d_synthesis",
+    ]
+    validate(
+        features=both.features,
+        tensors=both.tensors,
+        latents=both.latents,
+        graphs=both.networks,
+        tables=both.tables,
+        encode=both.encode,
+        decode=both.decode,
+        outputs=both.outputs,
+        position=both.quality.input,
+    )

@@ -28,6 +28,7 @@ LMSFC_V2_DKN = LmsfcV2Config(
 PUBLISHED = {"lmsfc_v2_fpn": (LMSFC_V2_PUBLISHED, 8), "lmsfc_v2_dkn": (LMSFC_V2_DKN, 6)}
 TRANSFORMS = {"lmsfc_v2_fpn": (13_057_792, 27_554_368), "lmsfc_v2_dkn": (17_919_424, 38_633_856)}
 
+
 @pytest.fixture(scope="module", params=list(PUBLISHED))
 def form(request: pytest.FixtureRequest) -> str:
     return request.param
