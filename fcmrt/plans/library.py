@@ -22,7 +22,7 @@ _MAX_WORDS = 600  # of a library's own, in an error
 
 # A process has one TensorRT logger, the first that it is given, and so one build at a time.
 _turn = threading.Lock()
-_loggers: dict[str, Any] = {}
+_loggers: dict[Any, Any] = {}  # by module
 
 
 class PlanLibrary(abc.ABC):
@@ -141,9 +141,9 @@ class PlanLibrary(abc.ABC):
 
     def _logger(self) -> Any:
         """Returns the logger of the process, emptied; it keeps what errors say."""
-        if self.module_name not in _loggers:
-            _loggers[self.module_name] = _make_logger(self._trt)
-        logger = _loggers[self.module_name]
+        if self._trt not in _loggers:
+            _loggers[self._trt] = _make_logger(self._trt)
+        logger = _loggers[self._trt]
         logger.errors.clear()
         return logger
 
@@ -159,7 +159,7 @@ class PlanLibrary(abc.ABC):
     def _failure(
         self, recipe: Recipe, what: str, words: str = "", node: str | None = None
     ) -> PlanError:
-        told = words or "; ".join(_loggers[self.module_name].errors) or "it does not say why"
+        told = words or "; ".join(_loggers[self._trt].errors) or "it does not say why"
         return PlanError(
             f"engine {recipe.engine!r}, graph {recipe.graph!r}, for {recipe.target}: {self.name} "
             f"{self.version} {what}: {' '.join(told.split())[:_MAX_WORDS]}",

@@ -72,7 +72,9 @@ class SizeRange:
         return SizeRange(pad(self.least), pad(self.best), pad(self.most))
 
     def __str__(self) -> str:
-        sizes = dict.fromkeys((self.least, self.best, self.most))
+        sizes = [self.least, self.best, self.most]
+        if self.best == self.most:
+            sizes = [self.most] if self.least == self.most else [self.least, self.most]
         return "..".join(f"{height}x{width}" for height, width in sizes)
 
 
