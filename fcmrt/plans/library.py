@@ -150,10 +150,11 @@ class PlanLibrary(abc.ABC):
     def _refusal(self, recipe: Recipe, parser: Any) -> PlanError:
         errors = [parser.get_error(i) for i in range(parser.num_errors)]
         words = "; ".join(dict.fromkeys(str(error.desc()) for error in errors))
-        node = operator = None
-        if errors:
-            node, operator = errors[0].node_name() or None, errors[0].node_operator() or None
-        place = "" if operator is None else f", at node {node or 'without a name'!r} ({operator})"
+        node, place = None, ""
+        if errors and errors[0].node_operator():
+            node = errors[0].node_name() or None
+            told = f"{errors[0].node()}, which has no name" if node is None else repr(node)
+            place = f", at node {told} ({errors[0].node_operator()})"
         return self._failure(recipe, f"cannot parse it{place}", words, node)
 
     def _failure(

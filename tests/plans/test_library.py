@@ -91,6 +91,9 @@ def test_refusal_without_a_node(rtx):
     with pytest.raises(PlanError, match=r"cannot parse it: bad weights") as caught:
         library.build(recipe())
     assert caught.value.node is None
+    module.OnnxParser.refusal = strict_tensorrt.ParserError("", "Conv", "bad weights")
+    with pytest.raises(PlanError, match=r"at node 4, which has no name \(Conv\): bad weights"):
+        library.build(recipe())
 
 
 @both
