@@ -93,6 +93,7 @@ TAKEN = {
     "Softmax, MatMul": (
         "a = Softmax<axis=-1>(x) b = Transpose<perm=[0, 1, 3, 2]>(a) y = MatMul(x, b)"
     ),
+    "float64": "a = Cast<to = 11>(x) b = Mul(a, a) y = Cast<to = 1>(b)",
     "Einsum": 'a = Reshape(x, k1_2_4_n1) y = Einsum<equation="bhdi,bhdj->bhij">(a, a)',
     "LayerNormalization (opset 17)": (
         "a = Transpose<perm=[0, 2, 3, 1]>(x) b = LayerNormalization(a, vf, vf) "
