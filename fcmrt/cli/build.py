@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from .inputs import load_engine
+from .inputs import add_engine_operand, load_engine
 from .text import print_json, size, table
 
 if TYPE_CHECKING:
@@ -23,12 +23,7 @@ _LISTED_HEAD = ("graph", "target", "library", "profiles", "bytes", "key")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument(
-        "engine",
-        metavar="ENGINE",
-        nargs="?",
-        help="engine file; without it, the one that comes with fcmrt",
-    )
+    add_engine_operand(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--target",
