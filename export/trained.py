@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import torch
 
 from fcmrt.errors import ExportError
 
 from .codec import FeatureCodec
-from .codecs import config_from, make_codec
+from .codecs import config_from, family_of, make_codec
 from .coding import DEFAULT_LEVELS
+from .context_codec import ContextCodec
+from .context_deploy import deploy_context
 from .deployment import Deployment
+from .levels import LevelCodecs
+from .levels_deploy import deploy_levels
 from .lmsfc import Lmsfc
 from .lmsfc_engine import deploy_lmsfc
-
-_DEPLOY: dict[type[FeatureCodec], Callable[..., Deployment]] = {Lmsfc: deploy_lmsfc}
 
 FIRST_LEVEL = 3
 """Levels are called p3, p4, ... unless told otherwise: the finest of most pyramids has stride 8."""
@@ -64,7 +64,35 @@ def deploy(
         ExportError: As `codec_of`.
     """
     codec = codec_of(checkpoint)
-    channels = checkpoint["config"]["feature_channels"]
-    names = level_names or [f"p{FIRST_LEVEL + i}" for i in range(len(channels))]
-    with torch.no_grad():
-        return _DEPLOY[type(codec)](codec, names, levels=levels)
+    config = config_from(checkpoint.get("family", "lmsfc-v1"), checkpoint["config"])
+    names = level_names or [f"p{FIRST_LEVEL + i}" for i in range(len(config.feature_channels))]
+    if len(names) != len(config.feature_channels):
+        raise ExportError(
+            f"{len(names)} names for levels; the codec has {len(config.feature_channels)}"
+        )
+    return deploy_codec(codec, names, levels)
+
+
+def deploy_codec(
+    codec: FeatureCodec, level_names: Sequence[str], levels: Sequence[int] = DEFAULT_LEVELS
+) -> Deployment:
+    """Returns how a codec that was trained here is run.
+
+    Args:
+        codec: In float32, on the CPU; its networks are borrowed.
+        level_names: Names of its feature levels, finest first.
+        levels: Steps `d` of the quality levels, the one with the fewest bytes first.
+
+    Raises:
+        ExportError: Nothing is known of how such a codec is run.
+    """
+    if isinstance(codec, LevelCodecs):
+        return deploy_levels(
+            codec, level_names, lambda one, name: deploy_codec(one, [name], levels)
+        )
+    if isinstance(codec, ContextCodec):
+        family = family_of(codec.config)
+        return deploy_context(codec, level_names, family=family, levels=levels)
+    if isinstance(codec, Lmsfc):
+        return deploy_lmsfc(codec, level_names, levels=levels)
+    raise ExportError(f"nothing is known of how a {type(codec).__name__} is run")
