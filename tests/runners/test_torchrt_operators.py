@@ -331,7 +331,7 @@ def node(op: str, *inputs: str, outputs: Sequence[str] = ("y0",), **attributes: 
         (node("Conv", "x", "w", pads=[1, 1]), "strides, dilations and pads do not fit"),
         (node("Conv", "x", "w", pads=[1.0, 1.0, 1.0, 1.0]), "'pads' holds no integers"),
         (node("Conv", "x", "x"), "kernel_shape is needed"),
-        (node("Cast", "x", to=TensorProto.FLOAT16), "only casts to float32"),
+        (node("Cast", "x", to=TensorProto.DOUBLE), "only casts to float32"),
         (node("Pad", "x", "is", mode="wrap"), "'mode' is 'wrap'"),
         (node("DepthToSpace", "x", blocksize=2, mode="RGB"), "'mode' is 'RGB'"),
         (node("Gelu", "x", approximate="maybe"), "'approximate' is 'maybe'"),
