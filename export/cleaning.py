@@ -26,6 +26,17 @@ _ANY_SIZE = 1 << 40
 _DOMAINS = ("", "ai.onnx")
 _IDLE = frozenset({"Identity", "Dropout"})
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+# Casts that change no value, from and to; a cast behind one may read what it reads.
+_LOSSLESS = frozenset(
+    {
+        (TensorProto.FLOAT16, TensorProto.FLOAT),
+        (TensorProto.FLOAT16, TensorProto.DOUBLE),
+        (TensorProto.BFLOAT16, TensorProto.FLOAT),
+        (TensorProto.BFLOAT16, TensorProto.DOUBLE),
+        (TensorProto.FLOAT, TensorProto.DOUBLE),
+        (TensorProto.INT32, TensorProto.INT64),
+    }
+)
 # What a smaller stored form of weights goes through, and from which types.
 _EXPANSIONS = {"Cast": (TensorProto.FLOAT16,), "DequantizeLinear": (TensorProto.INT8,)}
 
@@ -43,15 +54,34 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         onnx.shape_inference.InferenceError: The graph does not type-check.
     """
+    typed = with_types(model)
+    _skip_casts(typed.graph)
     # Without limits of size: a bound on the weights of a GDN is to be folded at any width.
     result = optimizer.optimize(
-        model, _ROUNDS, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE
+        typed, _ROUNDS, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE
     )
     for node in result.graph.node:
         node.name = node.name or node.output[0]
         node.ClearField("metadata_props")
         node.doc_string = ""
     return with_types(result)
+
+
+def _skip_casts(graph: onnx.GraphProto) -> None:
+    """Lets casts read what stood before a lossless cast; onnxscript knows few such chains."""
+    types = _types(graph)
+    producers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        while node.op_type == "Cast" and _is_lossless(producers.get(node.input[0]), types):
+            node.input[0] = producers[node.input[0]].input[0]
+
+
+def _is_lossless(node: onnx.NodeProto | None, types: dict[str, int]) -> bool:
+    """Tells whether a node is a cast that changes no value."""
+    if node is None or node.op_type != "Cast":
+        return False
+    before, after = types.get(node.input[0]), types.get(node.output[0])
+    return before == after or (before, after) in _LOSSLESS
 
 
 def finish(model: onnx.ModelProto) -> bytes:
@@ -104,7 +134,7 @@ def leftovers(model: onnx.ModelProto) -> list[str]:
 
     Told are: other domains, functions and operator sets; nodes without effect, without a name, in
     training mode or with subgraphs; batch normalisation that a convolution could hold; casts to the same type or
-    in a chain; nodes whose inputs are all constant, but for the expansion of weights that are
+    behind a cast that changes nothing; nodes whose inputs are all constant, but for the expansion of weights that are
     stored as float16 or int8; values that nothing reads; constants that are stored twice or
     outside of the file; values whose type is not told.
     """
@@ -155,11 +185,11 @@ def _node_problems(
             yield "is in training mode"
     first = node.input[0] if node.input else ""
     before = producers.get(first)
-    if before is not None and readers[first] == 1:
-        if node.op_type == "BatchNormalization" and before.op_type in _CONVOLUTIONS:
+    if node.op_type == "BatchNormalization" and before is not None and readers[first] == 1:
+        if before.op_type in _CONVOLUTIONS:
             yield "could be folded into the convolution before it"
-        if node.op_type == before.op_type == "Cast":
-            yield "casts what was just cast"
+    if node.op_type == "Cast" and first not in stored and _is_lossless(before, types):
+        yield "casts what was just cast"
     if node.op_type == "Cast" and types.get(first) == types.get(node.output[0]):
         yield "casts to the same type"
     expands = stored.get(first) in _EXPANSIONS.get(node.op_type, ())
