@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fcmrt.export.calibration import Method
+    from fcmrt.export.onnx import Precision
+
     from .detection import Coded
     from .report import Row
 
@@ -39,7 +42,7 @@ CALIBRATION_PICTURES, QUICK_CALIBRATION_PICTURES = 32, 2
 TIMED_CALLS, QUICK_TIMED_CALLS = 15, 2
 QUICK_PHOTOS = 2
 SEED = 1  # of the crops that calibrate
-METHOD = "mse"
+METHOD: Method = "mse"
 COLUMNS = {
     "precision": "",
     "quality": "d",
@@ -78,11 +81,14 @@ def calibration_pictures(count: int) -> list[Features]:
     ]
 
 
-def variants(engine: fcmrt.Engine, count: int, qualities: Sequence[int]) -> list[Variant]:
-    """Make the engine in every precision, and in int8 by every calibration."""
-    found = [Variant(name, in_precision(engine, name)) for name in (BASE, "fp16", "bf16")]
+def variants(
+    engine: fcmrt.Engine, count: int, qualities: Sequence[int], methods: Sequence[Method]
+) -> list[Variant]:
+    """Make the engine in every precision, and in int8 by several calibrations."""
+    plain: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
+    found = [Variant(name, in_precision(engine, name)) for name in plain]
     inputs = graph_inputs(engine, calibration_pictures(count), qualities)
-    for method in METHODS:
+    for method in methods:
         report.progress(f"calibrating int8, {method}")
         made = in_precision(engine, "int8", inputs=inputs, method=method)
         found.append(Variant(f"int8 {method}", made))
@@ -90,9 +96,7 @@ def variants(engine: fcmrt.Engine, count: int, qualities: Sequence[int]) -> list
     return [*found, Variant(f"int8 {METHOD}, outer layers fp32", outer)]
 
 
-def cost_rows(
-    made: Sequence[Variant], task: DetectionTask, qualities: Sequence[int]
-) -> list[Row]:
+def cost_rows(made: Sequence[Variant], task: DetectionTask, qualities: Sequence[int]) -> list[Row]:
     """Code the pictures with each variant, on PyTorch, which rounds as the graphs say.
 
     Args:
@@ -196,17 +200,18 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     last = len(engine.manifest.quality.levels)
     qualities = sorted({(last + 3) // 4, (last + 1) // 2, (3 * last + 1) // 4})
     count = QUICK_CALIBRATION_PICTURES if quick else CALIBRATION_PICTURES
-    made = variants(engine, count, qualities)
+    made = variants(engine, count, qualities, (METHOD,) if quick else METHODS)
     pictures = evaluation_set.photos(crops=False, limit=QUICK_PHOTOS if quick else None)
     report.progress(pictures.description)
     task = DetectionTask(pictures)
     rows = cost_rows(made, task, qualities)
-    timed = [variant for variant in made if variant.name in (BASE, "fp16", "bf16", f"int8 {METHOD}")]
+    timed = [
+        variant for variant in made if variant.name in (BASE, "fp16", "bf16", f"int8 {METHOD}")
+    ]
     calls = QUICK_TIMED_CALLS if quick else TIMED_CALLS
     times = time_rows(timed, task.references[0].features, calls)
     sizes = {
-        name: {graph: len(one.graph(graph)) for graph in one.manifest.graphs}
-        for name, one in made
+        name: {graph: len(one.graph(graph)) for graph in one.manifest.graphs} for name, one in made
     }
     result = report.Report(
         report.command_line("benchmarks.precision_cost"),

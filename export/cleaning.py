@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import onnx
 import onnx_ir
-from onnx import TensorProto, shape_inference
+from onnx import TensorProto, shape_inference, version_converter
 from onnx_ir.passes.common import DeduplicateInitializersPass
 from onnxscript import optimizer
 
@@ -45,23 +45,27 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
     """Fold constants, fuse batch normalisation, and remove what has no effect.
 
     Args:
-        model: A model of ONNX's own operators, of one operator set; not changed.
+        model: A model of ONNX's own operators, of one operator set, older ones than 18 included;
+            not changed.
 
     Returns:
-        A new model with the same inputs and outputs. Nodes keep their names; new ones are named
-        after their first output. The types of all values are told.
+        A new model with the same inputs and outputs. A node has the name of the one that gave the
+        same value before, else that of its first output. The types of all values are told.
 
     Raises:
         onnx.shape_inference.InferenceError: The graph does not type-check.
     """
+    if model.opset_import[0].version < OPSET:
+        model = version_converter.convert_version(model, OPSET)
     typed = with_types(model)
     _skip_casts(typed.graph)
     # Without limits of size: a bound on the weights of a GDN is to be folded at any width.
     result = optimizer.optimize(
         typed, _ROUNDS, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE
     )
+    names = {node.output[0]: node.name for node in model.graph.node if node.name}
     for node in result.graph.node:
-        node.name = node.name or node.output[0]
+        node.name = names.get(node.output[0], node.output[0])
         node.ClearField("metadata_props")
         node.doc_string = ""
     return with_types(result)
@@ -133,10 +137,10 @@ def leftovers(model: onnx.ModelProto) -> list[str]:
     """List what should not be in a deployed graph, in words; empty for a clean one.
 
     Told are: other domains, functions and operator sets; nodes without effect, without a name, in
-    training mode or with subgraphs; batch normalisation that a convolution could hold; casts to the same type or
-    behind a cast that changes nothing; nodes whose inputs are all constant, but for the expansion of weights that are
-    stored as float16 or int8; values that nothing reads; constants that are stored twice or
-    outside of the file; values whose type is not told.
+    training mode or with subgraphs; batch normalisation that a convolution could hold; casts to the
+    same type or behind a cast that changes nothing; nodes whose inputs are all constant, but for
+    the expansion of weights that are stored as float16 or int8; values that nothing reads;
+    constants that are stored twice or outside of the file; values whose type is not told.
     """
     found = [f"function {function.name!r}" for function in model.functions]
     opsets = [(entry.domain, entry.version) for entry in model.opset_import]
@@ -185,9 +189,9 @@ def _node_problems(
             yield "is in training mode"
     first = node.input[0] if node.input else ""
     before = producers.get(first)
-    if node.op_type == "BatchNormalization" and before is not None and readers[first] == 1:
-        if before.op_type in _CONVOLUTIONS:
-            yield "could be folded into the convolution before it"
+    alone = before is not None and before.op_type in _CONVOLUTIONS and readers[first] == 1
+    if node.op_type == "BatchNormalization" and alone:
+        yield "could be folded into the convolution before it"
     if node.op_type == "Cast" and first not in stored and _is_lossless(before, types):
         yield "casts what was just cast"
     if node.op_type == "Cast" and types.get(first) == types.get(node.output[0]):

@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Collection
 from typing import Final, Literal
 
-import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper, version_converter

@@ -1,4 +1,4 @@
-"""An engine file in another precision: analysis and synthesis change, what decides bytes does not."""
+"""An engine in another precision: analysis and synthesis change, what decides bytes does not."""
 
 from __future__ import annotations
 

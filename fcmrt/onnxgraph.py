@@ -65,9 +65,10 @@ def read_graph(data: bytes | memoryview, place: str) -> Graph:
 
     Raises:
         EngineError: Refused by `scan`; without one version of ONNX's operators; with subgraphs,
-            strings for tensors, or element types other than float16, bfloat16 (`BFLOAT16`), float32,
-            float64, int8, uint8, int32, int64 and bool; data that is not of the size or range its type says; a value
-            written twice, read before it is written, or without a name; two nodes of one name.
+            strings for tensors, or element types other than float16, bfloat16 (`BFLOAT16`),
+            float32, float64, int8, uint8, int32, int64 and bool; data that is not of the size or
+            range its type says; a value written twice, read before it is written, or without a
+            name; two nodes of one name.
     """
     # A field and a stored element take a byte at the least: no honest model is beyond these.
     size = memoryview(data).nbytes

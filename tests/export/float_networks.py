@@ -1,4 +1,4 @@
-"""Small analysis and synthesis networks of the families, with seeded weights, and graphs of them."""
+"""Small analysis and synthesis networks of the families, with seeded weights."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class FloatNetwork:
         rng = np.random.default_rng(seed)
         shapes = [(1, c, side // s, side // s) for c, s in zip(self.channels, self.strides,
                                                                strict=True)]  # fmt: skip
-        maps = [np.maximum(rng.standard_t(4, shape), -0.3) for shape in shapes]
+        maps = [np.maximum(rng.laplace(0, 1, shape), -0.3) for shape in shapes]
         return {
             name: values.astype(np.float32)
             for name, values in zip(self.input_names, maps, strict=True)
