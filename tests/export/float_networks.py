@@ -12,8 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from fcmrt.export.context import ContextConfig
 from fcmrt.export.layers import GDN, AttentionBlock, conv, deconv
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
+from fcmrt.export.lmsfc_v2 import LmsfcV2, LmsfcV2Config
 from fcmrt.export.onnx import export_graph
 
 LIGHT = LmsfcConfig(
@@ -27,6 +29,19 @@ LIGHT = LmsfcConfig(
     lift_kernel=1,
 )
 WITH_GDN = dataclasses.replace(LIGHT, gdn=True, lift_kernel=3)
+
+
+V2 = LmsfcV2Config(
+    feature_channels=(6, 8, 10),
+    width=8,
+    latent_stride=2,
+    hyper_widths=(6, 8),
+    hyper_out=10,
+    kernel=3,
+    mixing_kernel=3,
+    lift_kernel=1,
+    context=ContextConfig(groups=(4, 8), channel_widths=(5, 4), aggregation_widths=(6, 5)),
+)
 
 
 class Transformer(nn.Module):
@@ -89,9 +104,9 @@ class FloatNetwork:
         return export_graph(self.module, examples, self.input_names, self.output_names, **options)
 
 
-def _codec(config: LmsfcConfig, part: str) -> Callable[[], nn.Module]:
+def _codec(config: LmsfcConfig | LmsfcV2Config, part: str) -> Callable[[], nn.Module]:
     def make() -> nn.Module:
-        codec = Lmsfc(config)
+        codec = Lmsfc(config) if isinstance(config, LmsfcConfig) else LmsfcV2(config)
         for norm in codec.analysis.norms:
             norm.mean.uniform_(-1, 1)
             norm.std.uniform_(0.5, 2)
@@ -107,6 +122,8 @@ NETWORKS = [
     FloatNetwork("lmsfc synthesis", _codec(LIGHT, "synthesis"), (12,), (2,), 3),
     FloatNetwork("lmsfc analysis with GDN", _codec(WITH_GDN, "analysis"), *PYRAMID, 1),
     FloatNetwork("lmsfc synthesis with GDN", _codec(WITH_GDN, "synthesis"), (12,), (2,), 3),
+    FloatNetwork("lmsfc v2 analysis", _codec(V2, "analysis"), *PYRAMID, 1),
+    FloatNetwork("lmsfc v2 synthesis", _codec(V2, "synthesis"), (12,), (2,), 3),
     FloatNetwork("transformer", Transformer, (6,), (1,), 1),
     FloatNetwork(
         "GDN", lambda: nn.Sequential(conv(6, 8), GDN(8), AttentionBlock(8), GDN(8, True)),
