@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from fcmrt.spec import FeatureSpec, LatentSpec, Padding, Parity
 
+from .codecs import family_of
 from .coding import (
     DEFAULT_LEVELS,
     SKIP,
@@ -25,7 +26,9 @@ from .coding import (
 from .context import CheckerboardConv
 from .context_codec import ContextCodec
 from .deployment import Deployment, DeploymentBuilder
+from .elic import Elic
 from .entropy import INDEX_START, INDEXES_PER_OCTAVE, MEAN_GRID
+from .lmsfc_v2 import LmsfcV2
 
 _HALVES = ("anchor", "other")
 
@@ -104,19 +107,10 @@ def _masked(checkerboard: CheckerboardConv) -> nn.Conv2d:
     return plain
 
 
-def _taking(network: nn.Module, inputs: Sequence[str]) -> nn.Module:
-    """A network of any number of inputs as one of these; what traces it wants to know."""
-    graph = fx.Graph()
-    places = [graph.placeholder(name) for name in inputs]
-    graph.output(graph.call_module("network", tuple(places)))
-    return fx.GraphModule({"network": network}, graph)
-
-
 def deploy_context(
-    codec: ContextCodec,
+    codec: LmsfcV2 | Elic,
     level_names: Sequence[str],
     *,
-    family: str,
     levels: Sequence[int] = DEFAULT_LEVELS,
     default_quality: int | None = None,
 ) -> Deployment:
@@ -125,7 +119,6 @@ def deploy_context(
     Args:
         codec: Trained, in float32, on the CPU; its networks are borrowed.
         level_names: Names of the feature levels, finest first.
-        family: Which kind of codec it is.
         levels: Steps `d` of the quality levels, the one with the fewest bytes first.
         default_quality: Level used when none is asked for; None: the middle one.
     """
@@ -154,10 +147,9 @@ def deploy_context(
     decoded = {feature.name: f"{feature.name}_hat" for feature in features}
     for feature in features:
         build.tensor(decoded[feature.name], feature.channels, feature.stride)
-    synthesis = _taking(_Groups(codec.synthesis), halves)
-    build.decoder("synthesis", synthesis, halves, list(decoded.values()))
+    build.decoder("synthesis", _Groups(codec.synthesis), halves, list(decoded.values()))
     return build.finish(
-        family=family,
+        family=family_of(config),
         outputs=decoded,
         tables={"gaussian": gaussians(), "hyper": prior_tables(codec.prior)},
         mean_bits=MEAN_GRID.bit_length() - 1,
@@ -180,8 +172,7 @@ def _add_group(build: DeploymentBuilder, codec: ContextCodec, k: int) -> None:
     if k:
         earlier = [half for j in config.earlier(k) for half in _halves(j)]
         build.tensor(f"said_{k}", 2 * group, stride)
-        channel = _taking(_Groups(context.channel[k - 1]), earlier)
-        build.both(f"channel_{k}", channel, earlier, [f"said_{k}"])
+        build.both(f"channel_{k}", _Groups(context.channel[k - 1]), earlier, [f"said_{k}"])
         sources = [f"said_{k}", "hyper"]
     aggregation = context.aggregation[k]
     short = _without_zeros(aggregation, 2 * group)
@@ -200,6 +191,6 @@ def _add_half(
 ) -> None:
     name = f"y{k}_{half}"
     mean, index = f"{name}_mean", f"{name}_index"
-    build.both(f"{half}_{k}", _taking(network, inputs), inputs, [mean, index])
+    build.both(f"{half}_{k}", network, inputs, [mean, index])
     latent = LatentSpec(f"y{k}", "gaussian", index, mean, step=True, skip=SKIP, parity=parity)
     build.coded(name, latent, f"{name}_hat")
