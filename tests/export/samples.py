@@ -15,9 +15,13 @@ from fcmrt.export.deployment import Deployment
 from fcmrt.export.elic import ElicConfig
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 from fcmrt.export.lmsfc_engine import deploy_lmsfc
+from fcmrt.export.lmsfc_published_engine import deploy as deploy_v1
 from fcmrt.export.lmsfc_v2 import LmsfcV2, LmsfcV2Config
+from fcmrt.export.lmsfc_v2_engine import deploy as deploy_v2
 from fcmrt.export.trained import deploy_codec
 from fcmrt.spec import level_sizes
+
+from .foreign import GoldenCheckpoint
 
 Features = dict[str, np.ndarray]
 
@@ -107,6 +111,9 @@ SAMPLES = [
     Sample("lmsfc-v1", _lmsfc_v1),
     Sample("lmsfc-v2", _lmsfc_v2),
     Sample("elic-levels", _elic_levels),
+    Sample("lmsfc-v1-authors", lambda: deploy_v1(GoldenCheckpoint("lmsfc_v1").state)),
+    Sample("lmsfc-v2-authors", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_fpn").state), 3.0),
+    Sample("lmsfc-v2-authors-3", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_dkn").state), 3.0),
 ]
 
 
