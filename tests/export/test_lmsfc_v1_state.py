@@ -19,7 +19,7 @@ from fcmrt.export.lmsfc import LMSFC_V1_PUBLISHED
 from fcmrt.export.lmsfc_published import PublishedLmsfc
 from fcmrt.export.lmsfc_published_engine import deploy
 from fcmrt.export.lmsfc_v1_state import AUTHORS, load_lmsfc_v1
-from fcmrt.export.scale_index import LOG_RATIO, SIGMA_MIN
+from fcmrt.export.scale_index import LOG_RATIO, SIGMA_0
 
 from .foreign import GoldenCheckpoint, expected_layout, layout
 
@@ -92,8 +92,8 @@ def test_networks_compute_what_the_authors_do(golden: GoldenCheckpoint) -> None:
     torch.testing.assert_close(y, golden["y"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(z, golden["z"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(mean, golden["mean"], rtol=1e-4, atol=1e-5)
-    sigma = SIGMA_MIN * torch.exp(LOG_RATIO * index)
-    torch.testing.assert_close(sigma, golden["sigma"].clamp(min=SIGMA_MIN), rtol=1e-4, atol=1e-5)
+    sigma = SIGMA_0 * torch.exp(LOG_RATIO * index)
+    torch.testing.assert_close(sigma, golden["sigma"].clamp(min=SIGMA_0), rtol=1e-4, atol=1e-5)
     for found, wanted in zip(decoded, golden.levels("decoded"), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
     prior = codec.prior.probabilities(-8, 8).float()
