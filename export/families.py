@@ -46,6 +46,10 @@ TRAINED = "fcmrt.export.trained:deploy"
 
 FAMILIES: dict[str, Family] = {
     "trained": Family("whatever fcmrt.export.train has trained; the checkpoint tells", TRAINED),
+    "lic-tcm": Family(
+        "LIC-TCM for pictures, in its authors' checkpoints: small, middle or large",
+        "fcmrt.export.lictcm_engine:deploy",
+    ),
 }
 
 
