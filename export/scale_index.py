@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from fcmrt.errors import EngineError
+from fcmrt.errors import ExportError
 from fcmrt.tables import CdfTables
 
 from .exact.scale_index import SIGMA_0, SIGMA_TOP, TABLES, ScaleIndex
@@ -39,13 +39,13 @@ def check_scale_table(stored: Tensor | None) -> None:
         stored: What the checkpoint has under its `scale_table`; empty where its codec never coded.
 
     Raises:
-        EngineError: They are others.
+        ExportError: They are others.
     """
     if stored is None or stored.numel() == 0:
         return
     same = stored.shape == (TABLES,) and torch.allclose(stored.double(), scale_table(), rtol=1e-3)
     if not same:
-        raise EngineError(
+        raise ExportError(
             f"the checkpoint's scale table is not the {TABLES} deviations from {SIGMA_0} to "
             f"{SIGMA_TOP:g} that the export knows"
         )

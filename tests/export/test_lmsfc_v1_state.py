@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fcmrt import Decoder, Encoder, Engine
-from fcmrt.errors import EngineError, ExportError
+from fcmrt.errors import ExportError
 from fcmrt.export.checkpoint import read_checkpoint
 from fcmrt.export.engine import write
 from fcmrt.export.foreign_state import COMPRESSAI_DERIVED
@@ -62,11 +62,11 @@ def test_wrappers(golden: GoldenCheckpoint, tmp_path: Path, wrap: Any, prefix: s
 def test_wrong_keys_are_named(golden: GoldenCheckpoint) -> None:
     state = dict(golden.state)
     del state["g_s.fmb34.conv2.0.bias"]
-    with pytest.raises(EngineError, match=r"lacks g_s\.fmb34\.conv2\.0\.bias"):
+    with pytest.raises(ExportError, match=r"lacks g_s\.fmb34\.conv2\.0\.bias"):
         load_lmsfc_v1(state)
-    with pytest.raises(EngineError, match=r"g_s\.fmb99\.weight"):
+    with pytest.raises(ExportError, match=r"g_s\.fmb99\.weight"):
         load_lmsfc_v1({**golden.state, "g_s.fmb99.weight": torch.zeros(1)})
-    with pytest.raises(EngineError, match=r"h_a\.0\.weight.*is \[4, 5, 3, 3\]"):
+    with pytest.raises(ExportError, match=r"h_a\.0\.weight.*is \[4, 5, 3, 3\]"):
         load_lmsfc_v1({**golden.state, "h_a.0.weight": torch.zeros(4, 5, 3, 3)})
     with pytest.raises(ExportError, match="not of L-MSFC v1"):
         load_lmsfc_v1({"g_a.0.weight": torch.zeros(2)})
