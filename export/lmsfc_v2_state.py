@@ -16,7 +16,13 @@ from fcmrt.errors import ExportError
 
 from .checkpoint import state_of
 from .context import ContextConfig
-from .foreign_state import COMPRESSAI, COMPRESSAI_DERIVED, Names, load_foreign
+from .foreign_state import (
+    COMPRESSAI,
+    COMPRESSAI_DERIVED,
+    Names,
+    load_foreign,
+    names_of_release,
+)
 from .layers import TripleBottleneck
 from .lmsfc_v2 import Analysis, LmsfcV2Config, Synthesis
 from .lmsfc_v2_published import PublishedLmsfcV2
@@ -78,7 +84,8 @@ def load_lmsfc_v2(checkpoint: Mapping[str, Any]) -> PublishedLmsfcV2:
     check_scale_table(weights.get("gaussian_conditional.scale_table"))
     config, gain_levels = _sizes(weights)
     codec = PublishedLmsfcV2(config, gain_levels)
-    load_foreign(codec, weights, authors_names(config.levels), DERIVED)
+    names = names_of_release(authors_names(config.levels), weights)
+    load_foreign(codec, weights, names, DERIVED)
     return codec.eval()
 
 

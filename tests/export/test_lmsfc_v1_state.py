@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ def test_wrappers(golden: GoldenCheckpoint, tmp_path: Path, wrap: Any, prefix: s
     codec = load_lmsfc_v1(read_checkpoint(path))
     weight = codec.hyper_analysis.layers[0].weight
     assert torch.equal(weight, golden.state["h_a.0.weight"])
+
+
+def test_newer_names_of_the_prior(golden: GoldenCheckpoint) -> None:
+    newer = {"_matrix": "matrices.", "_bias": "biases.", "_factor": "factors."}
+    state = {
+        re.sub("_(matrix|bias|factor)(?=[0-9]$)", lambda found: newer[found[0]], key): value
+        for key, value in golden.state.items()
+    }
+    assert "entropy_bottleneck.matrices.4" in state
+    prior, wanted = load_lmsfc_v1(state).prior, load_lmsfc_v1(golden.state).prior
+    for found, other in zip(prior.parameters(), wanted.parameters(), strict=True):
+        assert torch.equal(found, other)
 
 
 def test_wrong_keys_are_named(golden: GoldenCheckpoint) -> None:
