@@ -99,7 +99,7 @@ def deploy(
             there are three.
 
     Raises:
-        ExportError, EngineError: As `load_lmsfc_v2`.
+        ExportError: As `load_lmsfc_v2`.
     """
     codec = load_lmsfc_v2(checkpoint)
     names = level_names or [f"p{number}" for number in LEVELS[codec.config.levels]]
