@@ -119,9 +119,10 @@ def graph_profiles(
 
 def _shapes(manifest: Manifest, inputs: Iterable[str], padded: Size) -> Mapping[str, Shape]:
     specs = {level.name: level.tensor for level in manifest.features} | dict(manifest.tensors)
-    return MappingProxyType(
-        {name: (1, specs[name].channels, *tensor_size(specs[name], padded)) for name in inputs}
-    )
+    shapes = {name: (1, spec.channels, *tensor_size(spec, padded)) for name, spec in specs.items()}
+    if manifest.quality.input is not None:
+        shapes[manifest.quality.input] = (1, 1, 1, 1)
+    return MappingProxyType({name: shapes[name] for name in inputs})
 
 
 def card_sizes(manifest: Manifest) -> tuple[SizeRange, ...]:
