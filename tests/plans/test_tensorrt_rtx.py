@@ -21,6 +21,7 @@ MADE = (
     engines.tiny_hyperprior,
     engines.tiny_context,
     engines.tiny_factorized,
+    engines.tiny_gain,
     engines.tiny_same_engine,
 )
 
