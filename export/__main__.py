@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from fcmrt.engine import Engine
+from fcmrt.export.coding import DEFAULT_LEVELS
+from fcmrt.export.engine import write
 from fcmrt.export.exact import IntegerNetwork, Precision
 from fcmrt.export.lmsfc import Lmsfc
-from fcmrt.export.lmsfc_engine import DEFAULT_LEVELS, write_lmsfc_engine
+from fcmrt.export.lmsfc_engine import deploy_lmsfc
 from fcmrt.export.lmsfc_exact import exact_hyper_synthesis, latents_of, tune_hyper_synthesis
 from fcmrt.export.train.data import FeatureSource, read_pictures
 from fcmrt.export.train.loop import load_codec
@@ -81,18 +82,11 @@ def main(arguments: list[str] | None = None) -> None:
     codec = load_codec(args.checkpoint)
     if not isinstance(codec, Lmsfc):
         raise SystemExit(f"{args.checkpoint}: engines are written of L-MSFC v1 only, so far")
-    exact = calibrate(codec, args) if args.calibrate else None
     names = [f"p{3 + level}" for level in range(codec.config.levels)]
-    write_lmsfc_engine(
-        args.out,
-        codec,
-        name=args.name,
-        level_names=names,
-        card=card,
-        exact=exact,
-        levels=args.levels,
-    )
-    engine = Engine.load(args.out)
+    deployment = deploy_lmsfc(codec, names, levels=args.levels)
+    if args.calibrate:
+        deployment = deployment.with_networks({"hyper_synthesis": calibrate(codec, args)})
+    engine = write(args.out, deployment, name=args.name, card=card)
     size = args.out.stat().st_size
     print(f"{args.out}: {engine.manifest.profile}, {size} bytes, digest {engine.digest_hex}")
     for graph, layers in engine.manifest.exact.items():

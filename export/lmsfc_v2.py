@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from .codec import Coded, FeatureCodec, Rounding, quantised
+from .codec import Coded, HyperpriorCodec, Rounding, quantised
 from .context import ContextConfig, SpaceChannelContext, anchors
 from .entropy import INDEX_START, INDEXES_PER_OCTAVE, ChannelPrior
 from .layers import AttentionBlock, TripleBottleneck, conv, deconv, initialise
@@ -207,7 +207,7 @@ def _branch(config: LmsfcV2Config, level: int) -> nn.Sequential:
     return nn.Sequential(*blocks, conv(width, config.feature_channels[level], 1))
 
 
-class LmsfcV2(FeatureCodec):
+class LmsfcV2(HyperpriorCodec):
     """The codec: transforms, hyperprior, context, the prior of `z`, and the quantiser."""
 
     def __init__(self, config: LmsfcV2Config) -> None:
@@ -224,7 +224,7 @@ class LmsfcV2(FeatureCodec):
     def code(
         self, y: Tensor, z_hat: Tensor, step: Tensor, rounding: Rounding, grid: Rounding
     ) -> Coded:
-        """See `FeatureCodec.code`."""
+        """See `HyperpriorCodec`."""
         rows, columns = y.shape[-2:]
         hyper = self.hyper_synthesis(z_hat)[..., :rows, :columns]
         mask = anchors(rows, columns, y)

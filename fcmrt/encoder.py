@@ -23,7 +23,7 @@ from .executor import RUNNER_NOTE, Walk, executor_for, runner_digest
 from .kernels.api import CodedPayload
 from .observe import Recorder, StageClock
 from .packet import Packet
-from .schedule import Code, Dequantize, Quantize, Run
+from .schedule import Code
 from .spec import Size, padded_size
 
 
@@ -307,13 +307,7 @@ class Encoder:
         walk = Walk(self._executor, padded, d, clock)
         walk.take(levels)
         clock.lap("prepare")
-        for step in manifest.encode:
-            if isinstance(step, Run):
-                walk.run(step)
-            elif isinstance(step, Quantize):
-                walk.quantize(step.latent)
-            elif isinstance(step, Dequantize):
-                walk.dequantize(step)
+        walk.follow(manifest.encode)
         return walk
 
     def _packet(self, walk: Walk, pts: int | None, clock: StageClock) -> Packet:

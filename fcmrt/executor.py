@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +19,38 @@ from .elements import Elements, elements_of
 from .engine import Engine
 from .errors import EngineError, InexactRunnerError
 from .exact import Question, VerdictCache, bring_up, cache_folder
-from .kernels.api import I32, CodeStep, Indexes, PreparedTables
+from .kernels.api import I32, CodeStep, Indexes, Kernels, PreparedTables
+from .manifest import Manifest
 from .observe import StageClock
 from .processor import usable_cores
 from .runner import Network, make_runner
-from .schedule import Dequantize, Run
+from .schedule import Dequantize, Quantize, Run, Step
 from .spec import UNIT_STEP, LatentSpec, Size, margins, tensor_size
 
 _PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Machine(Protocol):
+    """What a walk through a schedule needs: an `Executor`, or what stands in for one."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """The schedule, and what it is about."""
+
+    @property
+    def kernels(self) -> Kernels:
+        """Quantiser and check."""
+
+    def tables(self, latent: LatentSpec) -> PreparedTables:
+        """Returns the prepared tables of a latent."""
+
+    def run(
+        self, name: str, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
+    ) -> list[npt.NDArray[Any]]:
+        """Runs a graph once; see `fcmrt.runner.Network.run`."""
 
 
 class Executor:
@@ -55,6 +76,11 @@ class Executor:
         self._verdicts = VerdictCache(cache_folder(options.cache_dir))
         self._passed: set[Hashable] = set()
         self._bring_up_lock = threading.Lock()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The engine's."""
+        return self.engine.manifest
 
     @property
     def identity(self) -> str:
@@ -173,15 +199,15 @@ class Walk:
     """One picture on its way through one side of the schedule.
 
     Args:
-        executor: The engine, ready to run.
+        machine: The engine, ready to run.
         padded: Size of the padded finest level, in cells.
         d: Number of the quality step.
         clock: Is told the stages.
     """
 
-    def __init__(self, executor: Executor, padded: Size, d: int, clock: StageClock) -> None:
-        self._executor = executor
-        self._manifest = executor.engine.manifest
+    def __init__(self, machine: Machine, padded: Size, d: int, clock: StageClock) -> None:
+        self._machine = machine
+        self._manifest = machine.manifest
         self.padded = padded
         self.d = d
         self._step = self._manifest.steps.width(d)
@@ -220,10 +246,20 @@ class Walk:
         result: FloatArray = np.pad(level, widths, mode=mode)  # type: ignore[call-overload]
         return result
 
+    def follow(self, steps: Iterable[Step]) -> None:
+        """Takes all steps but those that code."""
+        for step in steps:
+            if isinstance(step, Run):
+                self.run(step)
+            elif isinstance(step, Quantize):
+                self.quantize(step.latent)
+            elif isinstance(step, Dequantize):
+                self.dequantize(step)
+
     def run(self, step: Run) -> None:
         """Runs one graph; its outputs are checked against the manifest and cropped to size."""
         inputs = {name: self.tensors[name] for name in step.inputs}
-        outputs = self._executor.run(step.graph, inputs, step.outputs)
+        outputs = self._machine.run(step.graph, inputs, step.outputs)
         for name, output in zip(step.outputs, outputs, strict=True):
             self.tensors[name] = self._fit(name, output)
         self._clock.lap(step.graph)
@@ -263,14 +299,14 @@ class Walk:
         """Quantises a latent: float values to symbols, and unclipped indexes to table indexes."""
         latent = self._manifest.latents[name]
         means, prior, shift, width = self.prior(name)
-        symbols, indexes = self._executor.kernels.quantize(
+        symbols, indexes = self._machine.kernels.quantize(
             self.elements(name).take(self.tensors[latent.source]),
             means,
             self._manifest.mean_bits,
             width,
             prior,
             shift,
-            self._executor.tables(latent).count,
+            self._machine.tables(latent).count,
             latent.skip,
         )
         self.integers[name] = Integers(latent.tables, latent.skip, indexes, symbols, means)
@@ -280,7 +316,7 @@ class Walk:
         """Turns a latent's symbols into the values that the networks see."""
         latent = self._manifest.latents[step.latent]
         integers = self.integers[step.latent]
-        values: FloatArray = self._executor.kernels.dequantize(
+        values: FloatArray = self._machine.kernels.dequantize(
             integers.symbols,
             integers.means,
             self._manifest.mean_bits,
@@ -293,7 +329,7 @@ class Walk:
         """Returns what the coder is given of the latents, which stand in the order of coding."""
         latents = self._manifest.latents
         return [
-            CodeStep(found.symbols, found.indexes, self._executor.tables(latents[name]), found.skip)
+            CodeStep(found.symbols, found.indexes, self._machine.tables(latents[name]), found.skip)
             for name in order
             for found in [self.integers[name]]
         ]
@@ -304,7 +340,7 @@ class Walk:
         Args:
             order: Names of the latents in the order of their code steps.
         """
-        check = self._executor.kernels.check
+        check = self._machine.kernels.check
         total = 0
         for k, name in enumerate(order):
             integers = self.integers[name]

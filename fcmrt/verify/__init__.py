@@ -11,7 +11,6 @@ from ..engine import Engine
 from ..executor import Walk, executor_for
 from ..observe import StageClock
 from ..runner import make_runner
-from ..schedule import Dequantize, Run
 from .coder import CoderStages
 from .configurations import REFERENCE, Configuration, runner_configurations
 from .networks import NetworkStages
@@ -79,9 +78,5 @@ def _decode(engine: Engine, encoding: Walk) -> Walk:
     """Takes the reference through the decoder's schedule, given the encoder's integers."""
     walk = Walk(executor_for(engine, REFERENCE), encoding.padded, encoding.d, StageClock(None))
     walk.integers = dict(encoding.integers)
-    for step in engine.manifest.decode:
-        if isinstance(step, Run):
-            walk.run(step)
-        elif isinstance(step, Dequantize):
-            walk.dequantize(step)
+    walk.follow(engine.manifest.decode)
     return walk

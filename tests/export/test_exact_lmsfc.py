@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from fcmrt import Decoder, Encoder, Engine
+from fcmrt import Decoder, Encoder
 from fcmrt.errors import EngineError
+from fcmrt.export.engine import write
 from fcmrt.export.entropy import Z_RANGE
 from fcmrt.export.exact import IntegerNetwork
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
-from fcmrt.export.lmsfc_engine import write_lmsfc_engine
+from fcmrt.export.lmsfc_engine import deploy_lmsfc
 from fcmrt.export.lmsfc_exact import (
     Latents,
     exact_hyper_synthesis,
@@ -75,8 +76,8 @@ def test_an_exact_engine_decodes_what_the_network_says(made: Made, tmp_path: Pat
     codec, _, network = made
     path = tmp_path / "exact.fcmrt"
     names = ["p3", "p4"]
-    write_lmsfc_engine(path, codec, name="small", level_names=names, card={}, exact=network)
-    engine = Engine.load(path)
+    deployment = deploy_lmsfc(codec, names).with_networks({"hyper_synthesis": network})
+    engine = write(path, deployment, name="small")
     assert engine.manifest.profile == "exact"
     assert dict(engine.manifest.exact["hyper_synthesis"]) == dict(network.proof().layers)
     # A size that is no multiple of anything: the networks' outputs are cropped.
@@ -113,7 +114,7 @@ def test_tuning_lowers_the_rate_and_keeps_the_proof(made: Made) -> None:
 
     def bits(network: IntegerNetwork) -> float:
         with torch.no_grad():
-            return float(with_exact(codec, network).entropy_forward(latents.y, d).sum())
+            return float(with_exact(codec, network).entropy_forward([latents.y], d).sum())
 
     network = exact_hyper_synthesis(codec, latents)
     before = bits(network)

@@ -10,9 +10,10 @@ import torch
 
 from fcmrt import Decoder, Encoder, Engine
 from fcmrt.errors import ConfigError
+from fcmrt.export.engine import write
 from fcmrt.export.entropy import MEAN_GRID
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
-from fcmrt.export.lmsfc_engine import write_lmsfc_engine
+from fcmrt.export.lmsfc_engine import deploy_lmsfc
 
 SMALL = LmsfcConfig(
     feature_channels=(6, 8, 10),
@@ -49,8 +50,7 @@ def exported(
     codec = codec_of(request.param, 0)
     path: Path = tmp_path_factory.mktemp("engine") / "small.fcmrt"
     names = [f"p{n}" for n in range(codec.config.levels)]
-    write_lmsfc_engine(path, codec, name="small", level_names=names, card={"seed": 0})
-    return codec, Engine.load(path)
+    return codec, write(path, deploy_lmsfc(codec, names), name="small", card={"seed": 0})
 
 
 def features_of(config: LmsfcConfig, size: tuple[int, int], seed: int) -> dict[str, np.ndarray]:
@@ -130,12 +130,5 @@ def test_engine_is_described(exported: tuple[Lmsfc, Engine]) -> None:
 def test_levels_must_fall(tmp_path: Path) -> None:
     codec = codec_of(SMALL, 1)
     with pytest.raises((ConfigError, ValueError)):
-        write_lmsfc_engine(
-            tmp_path / "bad.fcmrt",
-            codec,
-            name="bad",
-            level_names=["a", "b", "c"],
-            card={},
-            levels=(0, 5),
-        )
+        write(tmp_path / "bad.fcmrt", deploy_lmsfc(codec, "abc", levels=(0, 5)), name="bad")
     assert not (tmp_path / "bad.fcmrt").exists()

@@ -1,0 +1,153 @@
+"""The builder of schedules: both sides from one telling, and nothing for nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fcmrt import Decoder, Encoder, Engine
+from fcmrt.errors import EngineError
+from fcmrt.export.coding import gaussians, hyper_latent, quality_of, step_table
+from fcmrt.export.deployment import Deployment, DeploymentBuilder
+from fcmrt.export.engine import with_half_weights, write
+from fcmrt.export.entropy import ChannelPrior
+from fcmrt.export.integers import LARGEST_MEAN, with_integers
+from fcmrt.export.reference import TorchReference
+from fcmrt.export.tables import channel_tables
+from fcmrt.schedule import Code, Dequantize, Quantize, Run
+from fcmrt.spec import FeatureSpec, LatentSpec, Padding
+
+
+class Split(nn.Module):
+    """Features to two latents and z, all at the features' own stride."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 10, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        a, b, z = self.conv(x).split([4, 4, 2], 1)
+        return 4 * a, 4 * b, 3 * z
+
+
+class Parameters(nn.Module):
+    """What is known, as one convolution sees it: mean and index of four channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 8, 3, padding=1)
+
+    def forward(self, *known: Tensor) -> tuple[Tensor, Tensor]:
+        mean, index = self.conv(torch.cat(known, 1)).chunk(2, 1)
+        return mean, 20 + 8 * index
+
+
+class Join(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 3, 3, padding=1)
+
+    def forward(self, *known: Tensor) -> Tensor:
+        return self.conv(torch.cat(known, 1))
+
+
+def two_groups() -> Deployment:
+    torch.manual_seed(0)
+    build = DeploymentBuilder([FeatureSpec("x", 3, 1)], Padding(4, "reflect", "start"))
+    for name in ("a", "b"):
+        build.tensor(name, 4, 1)
+        for role in ("mean", "index"):
+            build.tensor(f"{name}_{role}", 4, 1, "int32")
+    build.tensor("z", 2, 1)
+    build.tensor("x_hat", 3, 1)
+    build.encoder("analysis", Split(), ["x"], ["a", "b", "z"])
+    build.coded("z", hyper_latent("z", "hyper"), "z_hat")
+    build.both("parameters_a", Parameters(2), ["z_hat"], ["a_mean", "a_index"])
+    build.coded("a", LatentSpec("a", "gaussian", "a_index", "a_mean", True, 4), "a_hat")
+    build.both("parameters_b", Parameters(6), ["z_hat", "a_hat"], ["b_mean", "b_index"])
+    build.coded("b", LatentSpec("b", "gaussian", "b_index", "b_mean", True, 4), "b_hat")
+    build.decoder("synthesis", Join(), ["a_hat", "b_hat"], ["x_hat"])
+    prior = ChannelPrior(2).probabilities(-20, 20).numpy()
+    return build.finish(
+        family="two-groups",
+        outputs={"x": "x_hat"},
+        tables={"gaussian": gaussians(), "hyper": channel_tables(prior, -20)},
+        mean_bits=6,
+        steps=step_table(),
+        quality=quality_of((8, 0, -8)),
+    )
+
+
+def picture(rows: int, columns: int) -> np.ndarray:
+    return np.random.default_rng(rows).normal(0, 1, (1, 3, rows, columns)).astype(np.float32)
+
+
+def test_the_encoder_codes_last_and_computes_nothing_for_nothing() -> None:
+    deployment = two_groups()
+    assert deployment.encode == (
+        Run("analysis", ("x",), ("a", "b", "z")),
+        Quantize("z"),
+        Dequantize("z", "z_hat"),
+        Run("parameters_a", ("z_hat",), ("a_mean", "a_index")),
+        Quantize("a"),
+        Dequantize("a", "a_hat"),
+        Run("parameters_b", ("z_hat", "a_hat"), ("b_mean", "b_index")),
+        Quantize("b"),
+        Code("z"),
+        Code("a"),
+        Code("b"),
+    )
+    assert [step.latent for step in deployment.decode if isinstance(step, Code)] == ["z", "a", "b"]
+    assert deployment.entropy_path == ("parameters_a", "parameters_b")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Deployment, Engine]:
+    deployment = with_half_weights(two_groups())
+    path: Path = tmp_path_factory.mktemp("engine") / "two.fcmrt"
+    return deployment, write(path, deployment, name="two")
+
+
+@pytest.mark.parametrize("size", [(8, 12), (5, 3), (1, 1)])
+@pytest.mark.parametrize("d", [8, 0])
+def test_the_engine_computes_what_the_reference_does(
+    written: tuple[Deployment, Engine], size: tuple[int, int], d: int
+) -> None:
+    deployment, engine = written
+    reference = TorchReference(deployment)
+    x = picture(*size)
+    encoding = reference.encode([x], d)
+    walk = Encoder(engine).walk(x[0], step=d)
+    assert encoding.padded == walk.padded
+    for name, integers in encoding.integers.items():
+        differ = integers.symbols != walk.integers[name].symbols
+        assert differ.mean() < 0.01, name  # values at a tie, and what follows from them
+    assert any(integers.symbols.any() for integers in encoding.integers.values())
+    decoded = Decoder(engine).decode(Encoder(engine).code(walk))["x"]
+    wanted = reference.decode(walk).tensors["x_hat"][0, :, : size[0], : size[1]]
+    np.testing.assert_allclose(decoded, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_means_and_indexes_are_rounded_and_bounded() -> None:
+    deployment = two_groups()
+    network = with_integers(deployment)["parameters_a"]
+    with torch.no_grad():
+        mean, index = deployment.networks["parameters_a"](torch.full((1, 2, 3, 3), 0.4))
+        whole_mean, whole_index = network(torch.full((1, 2, 3, 3), 0.4))
+        huge, _ = network(torch.full((1, 2, 3, 3), 1e9))
+    assert whole_mean.dtype == whole_index.dtype == torch.int32
+    assert torch.equal(whole_mean, torch.round(mean * 64).int())
+    assert torch.equal(whole_index, torch.round(index).int())
+    assert huge.abs().max() == LARGEST_MEAN
+
+
+def test_a_network_that_does_not_fit_the_schedule_is_no_engine(tmp_path: Path) -> None:
+    deployment = two_groups()
+    deployment = deployment.with_networks({"synthesis": nn.Identity()})
+    with pytest.raises((EngineError, TypeError)):
+        write(tmp_path / "bad.fcmrt", deployment, name="bad")
+    assert not (tmp_path / "bad.fcmrt").exists()
