@@ -172,11 +172,12 @@ class MoveNet:
     """MoveNet MultiPose at 256 x 256 (17 COCO keypoints, up to 6 people) as two ONNX graphs.
 
     Args:
-        models_dir: Folder of `movenet_mp.front.onnx` and `movenet_mp.back.onnx`.
+        models_dir: Folder of `movenet_mp.front.onnx` and `movenet_mp.back.onnx`; None takes the
+            package's, which has none.
         threads: Threads of each half; None leaves the choice to onnxruntime.
     """
 
-    def __init__(self, models_dir: str | Path, threads: int | None = None) -> None:
+    def __init__(self, models_dir: str | Path | None, threads: int | None = None) -> None:
         self._front, self._back = load_halves("movenet_mp", models_dir, threads)
         self._input = self._front.get_inputs()[0].name
         self._cut = [node.name for node in self._back.get_inputs()]
@@ -191,9 +192,7 @@ class MoveNet:
             `p2`, `p3`, `p4`, `p5`: float32 `[N, 24|32|64|64, 64|32|16|8, 64|32|16|8]`, owned.
         """
         pixels = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-        rows = [
-            self._front.run(self._cut, {self._input: pixels[i : i + 1]}) for i in range(len(x))
-        ]
+        rows = [self._front.run(self._cut, {self._input: pixels[i : i + 1]}) for i in range(len(x))]
         return {
             name: np.ascontiguousarray(
                 np.concatenate([row[level] for row in rows]).transpose(0, 3, 1, 2)
@@ -267,8 +266,7 @@ class MoveNet:
         def pixels(places: Float32) -> Float32:
             """From y x in cells to x y in pixels of the picture."""
             limit = np.array([size[1], size[0]], np.float32)
-            return np.clip(places[..., ::-1] * (OUTPUT_STRIDE / scale), 0, limit).astype(np.float32)
+            places = places[..., ::-1] * np.float32(OUTPUT_STRIDE / scale)
+            return np.asarray(np.clip(places, 0, limit), np.float32)
 
-        return People(
-            outputs.centres[at], pixels(boxes).reshape(-1, 4), pixels(points), certain
-        )
+        return People(outputs.centres[at], pixels(boxes).reshape(-1, 4), pixels(points), certain)
