@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from .codec import FeatureCodec
+from .elic import ELIC_MOVENET_LIGHT, ELIC_NANODET_LIGHT, Elic, ElicConfig
 from .levels import LevelCodecs, tied
 from .lmsfc import LMSFC_NANODET_LIGHT, LMSFC_V1_PUBLISHED, Lmsfc, LmsfcConfig
 from .lmsfc_v2 import LMSFC_V2_NANODET_LIGHT, LMSFC_V2_PUBLISHED, LmsfcV2, LmsfcV2Config
@@ -50,11 +51,12 @@ class LevelsConfig:
         return LevelCodecs(codecs if len(codecs) == self.levels else tied(codecs[0], self.levels))
 
 
-Config = LmsfcConfig | LmsfcV2Config | LevelsConfig
+Config = LmsfcConfig | LmsfcV2Config | ElicConfig | LevelsConfig
 
 _FAMILIES: dict[str, tuple[Any, Any]] = {
     "lmsfc-v1": (LmsfcConfig, Lmsfc),
     "lmsfc-v2": (LmsfcV2Config, LmsfcV2),
+    "elic": (ElicConfig, Elic),
     "levels": (LevelsConfig, LevelsConfig.make),
 }
 
@@ -63,6 +65,8 @@ PRESETS: dict[str, Config] = {
     "lmsfc-v2": LMSFC_V2_PUBLISHED,
     "lmsfc-nanodet-light": LMSFC_NANODET_LIGHT,
     "lmsfc-v2-nanodet-light": LMSFC_V2_NANODET_LIGHT,
+    "elic-nanodet-light": LevelsConfig(levels=3, codecs=ELIC_NANODET_LIGHT),
+    "elic-movenet-light": LevelsConfig(levels=4, codecs=ELIC_MOVENET_LIGHT),
 }
 
 

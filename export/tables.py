@@ -87,7 +87,23 @@ def tables_of(rows: list[tuple[int, npt.NDArray[np.uint16]]]) -> CdfTables:
     )
 
 
-def gaussian_tables(count: int, sigma_0: float, per_octave: int) -> CdfTables:
+def gaussian_probabilities(sigma: float, reach: int) -> npt.NDArray[np.float64]:
+    """Computes the probabilities of the integers `-reach..reach` under a zero-mean Gaussian.
+
+    Args:
+        sigma: Standard deviation, in units of the symbol.
+        reach: At least 1.
+
+    Returns:
+        float64 `[2 * reach + 1]`; what is missing to 1 is beyond.
+    """
+    edges = [(k - 0.5) / (sigma * math.sqrt(2)) for k in range(reach + 2)]
+    # Differences of erfc on the positive side keep their digits; the other side mirrors them.
+    half = [0.5 * (math.erfc(a) - math.erfc(b)) for a, b in itertools.pairwise(edges)]
+    return np.array(half[:0:-1] + half)
+
+
+def gaussian_tables(count: int, sigma_0: float, per_octave: float) -> CdfTables:
     """Makes the tables of zero-mean Gaussians whose deviations form a geometric series.
 
     Args:
@@ -99,10 +115,7 @@ def gaussian_tables(count: int, sigma_0: float, per_octave: int) -> CdfTables:
     for i in range(count):
         sigma = sigma_0 * 2.0 ** (i / per_octave)
         reach = max(1, math.ceil(6 * sigma))
-        edges = [(k - 0.5) / (sigma * math.sqrt(2)) for k in range(reach + 2)]
-        # Differences of erfc on the positive side keep their digits; the other side mirrors them.
-        half = [0.5 * (math.erfc(a) - math.erfc(b)) for a, b in itertools.pairwise(edges)]
-        rows.append(table_of(np.array(half[:0:-1] + half), -reach))
+        rows.append(table_of(gaussian_probabilities(sigma, reach), -reach))
     return tables_of(rows)
 
 

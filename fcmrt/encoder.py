@@ -144,7 +144,7 @@ class Encoder:
         """
         d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
         clock = StageClock(self._recorder)
-        levels = self._take(features)
+        levels = self.take(features)
         if levels[0].ndim == 3:
             packet = self._encode_picture([level[None] for level in levels], d, pts, clock)
             clock.report()
@@ -191,7 +191,7 @@ class Encoder:
         d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
         target = as_writable_bytes(buffer, "buffer")
         clock = StageClock(self._recorder)
-        levels = self._take(features)
+        levels = self.take(features)
         if levels[0].ndim != 3:
             raise ShapeError("a buffer takes one picture's packet; these features are a batch")
         head, payload = self._code(self._walk([level[None] for level in levels], d, clock), clock)
@@ -202,6 +202,49 @@ class Encoder:
         clock.stop()
         clock.report()
         return size
+
+    def take(self, features: Any) -> list[FloatArray]:
+        """Brings features into the engine's order, as `encode` does before all else.
+
+        Args:
+            features: As for `encode`.
+
+        Returns:
+            float32 arrays, all `[C, H, W]` or all `[N, C, H, W]`; views where they can be.
+
+        Raises:
+            ShapeError, DTypeError, DeviceError, ConfigError: As `encode`.
+        """
+        names = [f.name for f in self._features]
+        if isinstance(features, Mapping):
+            arrays: Sequence[Any] = self._order(features)
+        elif isinstance(features, list | tuple):
+            arrays = features
+        else:
+            arrays = [features]
+        if len(arrays) != len(names):
+            raise ShapeError(f"got {len(arrays)} levels; the engine has {', '.join(names)}")
+        levels = []
+        for spec, array in zip(self._features, arrays, strict=True):
+            shape = as_numpy(array, spec.name).shape
+            if len(shape) not in (3, 4):
+                raise ShapeError(
+                    f"{spec.name} has shape {list(shape)}; it must be [C, H, W] or [N, C, H, W]"
+                )
+            if shape[-3] != spec.channels:
+                raise ShapeError(
+                    f"{spec.name} has {shape[-3]} channels (shape {list(shape)}); the engine "
+                    f"takes {spec.channels}, in the order [C, H, W]"
+                )
+            if 0 in shape:
+                raise ShapeError(f"{spec.name} is empty (shape {list(shape)})")
+            levels.append(as_features(array, spec.name))
+        if len({level.shape[:-3] for level in levels}) > 1:
+            raise ShapeError(
+                "the levels differ in batch: "
+                + ", ".join(f"{n} {list(a.shape)}" for n, a in zip(names, levels, strict=True))
+            )
+        return levels
 
     def walk(self, features: Any, *, quality: float | None = None, step: int | None = None) -> Walk:
         """Takes one picture's features as far as their integers; `code` goes on from there.
@@ -221,7 +264,7 @@ class Encoder:
             DTypeError, DeviceError, ConfigError: As `encode`.
         """
         d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
-        levels = self._take(features)
+        levels = self.take(features)
         if levels[0].ndim != 3:
             raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
         return self._walk([level[None] for level in levels], d, StageClock(None))
@@ -258,39 +301,6 @@ class Encoder:
                 f"{', '.join(wanted)}"
             )
         return tuple(levels[name] for name in wanted)
-
-    def _take(self, features: Any) -> list[FloatArray]:
-        """Brings features into the engine's order, checked, as float32 arrays of one rank."""
-        names = [f.name for f in self._features]
-        if isinstance(features, Mapping):
-            arrays: Sequence[Any] = self._order(features)
-        elif isinstance(features, list | tuple):
-            arrays = features
-        else:
-            arrays = [features]
-        if len(arrays) != len(names):
-            raise ShapeError(f"got {len(arrays)} levels; the engine has {', '.join(names)}")
-        levels = []
-        for spec, array in zip(self._features, arrays, strict=True):
-            shape = as_numpy(array, spec.name).shape
-            if len(shape) not in (3, 4):
-                raise ShapeError(
-                    f"{spec.name} has shape {list(shape)}; it must be [C, H, W] or [N, C, H, W]"
-                )
-            if shape[-3] != spec.channels:
-                raise ShapeError(
-                    f"{spec.name} has {shape[-3]} channels (shape {list(shape)}); the engine "
-                    f"takes {spec.channels}, in the order [C, H, W]"
-                )
-            if 0 in shape:
-                raise ShapeError(f"{spec.name} is empty (shape {list(shape)})")
-            levels.append(as_features(array, spec.name))
-        if len({level.shape[:-3] for level in levels}) > 1:
-            raise ShapeError(
-                "the levels differ in batch: "
-                + ", ".join(f"{n} {list(a.shape)}" for n, a in zip(names, levels, strict=True))
-            )
-        return levels
 
     def _encode_picture(
         self, levels: list[FloatArray], d: int, pts: int | None, clock: StageClock

@@ -71,6 +71,10 @@ class EngineError(FcmrtError, ValueError):
     """An engine file that is damaged, malformed, hostile, or does not fit this library."""
 
 
+class ExportError(FcmrtError, ValueError):
+    """A trained codec that cannot be turned into an engine, or not as asked."""
+
+
 class EngineMismatchError(EngineError):
     """A stream was made with another engine than the one it is to be decoded with.
 
