@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from fcmrt.export.checkpoint import read_checkpoint
 from fcmrt.export.codec import FeatureCodec
-from fcmrt.export.codecs import Config, config_from, family_of, make_codec
+from fcmrt.export.codecs import Config, family_of, make_codec
 from fcmrt.export.train.log import Log
 from fcmrt.export.train.loss import (
     TaskHead,
@@ -31,6 +32,7 @@ from fcmrt.export.train.schedule import (
     share_done,
 )
 from fcmrt.export.train.source import STATISTICS_STEP, VALIDATION_STEP, Features, Source
+from fcmrt.export.trained import codec_of
 
 VALIDATION_QUALITIES = (-20, -10, 0, 10, 20)
 CHECKPOINT = "checkpoint.pt"
@@ -241,9 +243,9 @@ class Trainer:
         Args:
             path: As for `load_codec`.
         """
-        state = torch.load(path, weights_only=True, map_location=self.device)
+        weights = load_codec(path).state_dict()
         for codec in (self.model, self.average):
-            codec.load_state_dict(state["average"])
+            codec.load_state_dict(weights)
 
 
 def load_codec(path: Path) -> FeatureCodec:
@@ -252,11 +254,7 @@ def load_codec(path: Path) -> FeatureCodec:
     Args:
         path: `checkpoint.pt` of a training run, or what `slim` made of it.
     """
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    # Checkpoints written before there were families hold the first one.
-    model = make_codec(config_from(state.get("family", "lmsfc-v1"), state["config"]))
-    model.load_state_dict(state["average"])
-    return model.eval()
+    return codec_of(read_checkpoint(path))
 
 
 def _chunks(features: list[Tensor], size: int = 4) -> Iterator[list[Tensor]]:

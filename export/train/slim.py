@@ -55,6 +55,7 @@ def write_slim(run: Path, out: Path, about: dict[str, Any]) -> None:
     """
     state = torch.load(run / CHECKPOINT, weights_only=True, map_location="cpu")
     card = read_card(run) | about
+    card["result"]["step"] = state["step"]  # the log of a run that goes on may be ahead
     slim = {
         "family": state.get("family", "lmsfc-v1"),
         "config": state["config"],

@@ -22,7 +22,8 @@ def run(tmp_path: Path, tiny: Any) -> Path:
     out = tmp_path / "run"
     out.mkdir()
     codec = make_codec(tiny)
-    state = {"family": "lmsfc-v1", "config": tiny.to_dict(), "average": codec.state_dict()}
+    weights = {"config": tiny.to_dict(), "average": codec.state_dict()}
+    state = {"family": "lmsfc-v1", "step": 100, **weights}
     torch.save(state, out / loop.CHECKPOINT)
     card.write_card(
         out,

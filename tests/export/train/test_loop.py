@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,18 +116,10 @@ def test_polish_trains_the_entropy_model_only(tmp_path: Path, make_trainer: Make
     assert not any(moved.values())
 
 
-def test_levels_with_qualities_of_their_own(tmp_path: Path, make_trainer: MakeTrainer) -> None:
-    tiny_level = loop.config_from(
-        "lmsfc-v1",
-        {
-            "feature_channels": [128],
-            "width": 8,
-            "latent_channels": 8,
-            "latent_stride": 2,
-            "hyper_channels": 8,
-            "gdn": False,
-        },
-    )
+def test_levels_with_qualities_of_their_own(
+    tmp_path: Path, make_trainer: MakeTrainer, tiny: Any
+) -> None:
+    tiny_level = replace(tiny, feature_channels=(128,))
     config = LevelsConfig(levels=3, codecs=(tiny_level,))
     trainer = make_trainer(tmp_path, config)
     rows = train(trainer, 0, 3)
