@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,11 @@ class Trainer:
         self.energies = energies_of(self.head, statistics)
         self.average.load_state_dict(self.model.state_dict())
         self.average.eval()
-        networks = [p for name, p in self.model.named_parameters() if "prior." not in name]
-        priors = [p for name, p in self.model.named_parameters() if "prior." in name]
+        parameters = dict(self.model.named_parameters())
+        networks, priors = _groups(parameters)
         groups = [
-            {"params": networks, "factor": 1.0},
-            {"params": priors, "factor": options.prior_lr_factor},
+            {"params": [parameters[name] for name in networks], "factor": 1.0},
+            {"params": [parameters[name] for name in priors], "factor": options.prior_lr_factor},
         ]
         self.optimiser = torch.optim.Adam(groups, lr=options.lr, foreach=True)
         self.step = 0
@@ -103,8 +104,8 @@ class Trainer:
             for level in tensors
         ]
 
-    def train_step(self, features: list[Tensor]) -> dict[str, float]:
-        """One step of the optimiser on one batch of features; returns what is logged."""
+    def train_step(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """One step of the optimiser on one batch of features; returns what is logged, scalars."""
         options, share = self.options, self.share
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(options, self.step, share) * group["factor"]
@@ -134,12 +135,8 @@ class Trainer:
             self.optimiser.step()
         self._average()
         self.step += 1
-        return {
-            "loss": loss.item(),
-            "bytes": bits.mean().item() / 8,
-            "gradient": norm.item(),
-            **parts,
-        }
+        told = {"loss": loss, "bytes": bits.mean() / 8, "gradient": norm}
+        return {name: value.detach() for name, value in told.items()} | parts
 
     def _average(self) -> None:
         decay = min(self.options.ema, (self.step + 1) / (self.step + 10))
@@ -169,9 +166,9 @@ class Trainer:
                 quality = torch.full((len(rows[0]),), d, device=self.device)
                 real = self.average.round_trip(rows, quality)
                 lost = distortion(real.features, rows, self.head, self.energies).means()
-                sizes = {"bytes": real.bits, "z_bytes": real.z_bits}
-                parts.append(lost | {name: bits.mean().item() / 8 for name, bits in sizes.items()})
-            means = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
+                sizes = {"bytes": real.bits.mean() / 8, "z_bytes": real.z_bits.mean() / 8}
+                parts.append(lost | sizes)
+            means = {key: float(np.mean([part[key].item() for part in parts])) for key in parts[0]}
             result.append({"d": d, **means})
         return result
 
@@ -187,11 +184,12 @@ class Trainer:
         saved = clock = time.monotonic()
         for arrays in self.source.ahead(self.step, options.steps):
             lr = learning_rate(options, self.step, self.share)
-            row: dict[str, Any] = self.train_step(self._tensors(arrays))
+            told = self.train_step(self._tensors(arrays))
             progress.update()
             self.seconds, clock = self.seconds + time.monotonic() - clock, time.monotonic()
             ended = self.share >= 1
             if self.step % 50 == 0:
+                row = {name: value.item() for name, value in told.items()}
                 log.append({"step": self.step, "lr": lr, "seconds": self.seconds, **row})
                 progress.set_postfix(loss=f"{row['loss']:.3f}", bytes=f"{row['bytes']:.0f}")
             if self.step % options.validate_every == 0 or ended:
@@ -229,13 +227,21 @@ class Trainer:
             raise ValueError("the checkpoint belongs to another configuration")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.load_state_dict(self._reordered(state["optimiser"], state["model"]))
         self.step, self.seconds = state["step"], state["seconds"]
         # Checkpoints written before runs could be limited in time follow the steps.
         before = share_done(self.options, self.step - 1, 0.0)
         polishing = state.get("polishing", is_polish(self.options, before))
         if polishing and is_polish(self.options, self.share):
             self._freeze()
+
+    def _reordered(self, optimiser: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
+        """The optimiser's state, which goes by position, in the order of today's parameters."""
+        names = [name for name, _ in self.model.named_parameters()]
+        before = [*itertools.chain(*_groups(name for name in saved if name in set(names)))]
+        state = {before[position]: value for position, value in optimiser["state"].items()}
+        now = enumerate(itertools.chain(*_groups(names)))
+        return optimiser | {"state": {i: state[name] for i, name in now if name in state}}
 
     def start_from(self, path: Path) -> None:
         """Begin with the averaged weights and the normalisation of another run.
@@ -255,6 +261,13 @@ def load_codec(path: Path) -> FeatureCodec:
         path: `checkpoint.pt` of a training run, or what `slim` made of it.
     """
     return codec_of(read_checkpoint(path))
+
+
+def _groups(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The networks' parameters, and those of priors, by name."""
+    names = list(names)
+    priors = [name for name in names if "prior." in name]
+    return [name for name in names if "prior." not in name], priors
 
 
 def _chunks(features: list[Tensor], size: int = 4) -> Iterator[list[Tensor]]:

@@ -72,10 +72,11 @@ class Distortion:
         """Weighted sum, float32 `[N]`."""
         return self.levels.sum(1) + self.whole
 
-    def means(self) -> dict[str, float]:
-        """Every part, averaged over the pictures."""
+    def means(self) -> dict[str, Tensor]:
+        """Every part, averaged over the pictures: float32 scalars without gradient."""
         parts = {"features": self.levels.sum(1), "hidden": self.hidden, **self.shift}
-        return {name: part.mean().item() for name, part in (parts | {"nmse": self.nmse}).items()}
+        parts["nmse"] = self.nmse
+        return {name: part.detach().mean() for name, part in parts.items()}
 
 
 def _errors(decoded: Sequence[Tensor], original: Sequence[Tensor], energy: Tensor) -> Tensor:

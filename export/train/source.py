@@ -60,7 +60,7 @@ class FeatureSource:
     """Draws inputs and runs the task network's front half on them.
 
     Half of every batch is drawn anew; the other half is what was new `REUSE_AFTER` steps before,
-    since the front half costs as much time as a third of a training step.
+    which halves what the front half costs.
 
     Args:
         pictures: Decoded training pictures.

@@ -80,6 +80,33 @@ def test_checkpoint_from_before_there_were_limits_of_time(
     assert_same(straight, old)
 
 
+def test_checkpoint_of_a_codec_whose_parts_had_another_order(
+    tmp_path: Path, make_trainer: MakeTrainer
+) -> None:
+    straight = make_trainer(tmp_path)
+    train(straight, 0, 1)
+    straight.save()
+    state = torch.load(tmp_path / loop.CHECKPOINT, weights_only=True)
+    names = [name for name in state["model"] if "prior." not in name]
+    parameters = [name for name, _ in straight.model.named_parameters()]
+    positions = {
+        name: i for i, name in enumerate(name for name in parameters if "prior." not in name)
+    }
+    turned = [name for name in reversed(names) if name in positions]
+    old = state["optimiser"]["state"]
+    moments = {i: old[positions[name]] for i, name in enumerate(turned)}
+    state["optimiser"]["state"] = old | moments
+    priors = [name for name in state["model"] if "prior." in name]
+    order = [*reversed(names), *priors]
+    state["model"] = {name: state["model"][name] for name in order}
+    torch.save(state, tmp_path / loop.CHECKPOINT)
+    resumed = make_trainer(tmp_path)
+    resumed.resume()
+    train(straight, 1, 2)
+    train(resumed, 1, 2)
+    assert_same(straight, resumed)
+
+
 def test_time_ends_a_run_after_its_polish(
     tmp_path: Path, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
