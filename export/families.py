@@ -46,6 +46,14 @@ TRAINED = "fcmrt.export.trained:deploy"
 
 FAMILIES: dict[str, Family] = {
     "trained": Family("whatever fcmrt.export.train has trained; the checkpoint tells", TRAINED),
+    "lmsfc-v1": Family(
+        "L-MSFC without context model, checkpoints of its authors",
+        "fcmrt.export.lmsfc_published_engine:deploy",
+    ),
+    "lmsfc-v2": Family(
+        "L-MSFC v2 with gains, of three or four levels, checkpoints of its authors",
+        "fcmrt.export.lmsfc_v2_engine:deploy",
+    ),
 }
 
 

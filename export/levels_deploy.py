@@ -94,11 +94,11 @@ def _split(steps: Sequence[Step]) -> tuple[Sequence[Step], Sequence[Step]]:
 
 
 def _renamed(part: Deployment, prefix: str, stride: int, common: set[str]) -> Deployment:
-    """A deployment with a prefix before all names but those of features and common tables."""
-    features = {feature.name for feature in part.features}
+    """A deployment with a prefix before all names but those of what all have in common."""
+    given = {part.quality.input, *(feature.name for feature in part.features)}
 
     def name(old: str) -> str:
-        return old if old in features else prefix + old
+        return old if old in given else prefix + old
 
     def table(old: str) -> str:
         return old if old in common else prefix + old

@@ -290,7 +290,7 @@ class Encoder:
             return manifest.quality.shift(manifest.quality.default if quality is None else quality)
         if quality is not None:
             raise ConfigError("give a quality or a step, not both")
-        manifest.steps.width(step)
+        manifest.step_width(step)
         return step
 
     def _order(self, levels: Mapping[str, Any]) -> tuple[Any, ...]:

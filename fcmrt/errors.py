@@ -150,5 +150,22 @@ class InexactRunnerError(FcmrtError, RuntimeError):
         self.values = values
 
 
+class PlanError(FcmrtError, RuntimeError):
+    """A library that builds plans for GPUs does not take a graph, or fails on it.
+
+    Args:
+        message: What was wrong, in the library's words too.
+        engine: Name of the engine.
+        graph: Name of the graph.
+        node: Name of the node that the library stopped at, None where it is not known.
+    """
+
+    def __init__(self, message: str, *, engine: str, graph: str, node: str | None = None) -> None:
+        super().__init__(message)
+        self.engine = engine
+        self.graph = graph
+        self.node = node
+
+
 class ClosedError(FcmrtError, ValueError):
     """The object was closed."""

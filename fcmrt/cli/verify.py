@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..spec import level_sizes
-from .inputs import load_engine, read_features
+from .inputs import add_engine_operand, load_engine, read_features
 from .task import TASKS, Detector
 from .text import count, table
 
@@ -39,12 +39,7 @@ _HEAD = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument(
-        "engine",
-        metavar="ENGINE",
-        nargs="?",
-        help="engine file; without it, the one that comes with fcmrt",
-    )
+    add_engine_operand(parser)
     inputs = parser.add_mutually_exclusive_group()
     inputs.add_argument(
         "--features",

@@ -12,7 +12,11 @@ from torch import nn
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 from fcmrt.export.lmsfc_engine import deploy_lmsfc
+from fcmrt.export.lmsfc_published_engine import deploy as deploy_v1
+from fcmrt.export.lmsfc_v2_engine import deploy as deploy_v2
 from fcmrt.spec import level_sizes
+
+from .foreign import GoldenCheckpoint
 
 Features = dict[str, np.ndarray]
 
@@ -54,7 +58,12 @@ def _lmsfc_v1() -> Deployment:
     return deploy_lmsfc(codec, ["p3", "p4", "p5"])
 
 
-SAMPLES = [Sample("lmsfc-v1", _lmsfc_v1)]
+SAMPLES = [
+    Sample("lmsfc-v1", _lmsfc_v1),
+    Sample("lmsfc-v1-authors", lambda: deploy_v1(GoldenCheckpoint("lmsfc_v1").state)),
+    Sample("lmsfc-v2-authors", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_fpn").state), 3.0),
+    Sample("lmsfc-v2-authors-3", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_dkn").state), 3.0),
+]
 
 
 def features_of(sample: Sample, deployment: Deployment, rows: int, columns: int) -> Features:
