@@ -22,7 +22,7 @@ from fcmrt.export.train.source import CachedSource, FeatureSource, Source
 from fcmrt.tasks.task import TASKS, Task
 
 
-def parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m fcmrt.export.train",
@@ -98,12 +98,12 @@ def config_of(args: argparse.Namespace, task: Task) -> Config:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, or go on training."""
-    command = parser()
-    args = command.parse_args(arguments)
+    parser = make_parser()
+    args = parser.parse_args(arguments)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    task, source, back, compared = make_source(args, command)
+    task, source, back, compared = make_source(args, parser)
     (args.out / "split.txt").write_text("\n".join(compared) + "\n", encoding="utf-8")
     print(*compared, sep="\n", flush=True)
     config = config_of(args, task)

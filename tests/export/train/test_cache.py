@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from fcmrt.export.train import __main__ as command  # noqa: E402
 from fcmrt.export.train import cache as caches  # noqa: E402
 from fcmrt.export.train.cache import HELD_OUT, Cache, write_cache  # noqa: E402
+from fcmrt.export.train.data import Pictures  # noqa: E402
 from fcmrt.export.train.source import STATISTICS_STEP, VALIDATION_STEP  # noqa: E402
 from fcmrt.tasks.task import NANODET  # noqa: E402
 
@@ -67,6 +68,17 @@ def test_features_beyond_float16_are_refused(
     monkeypatch.setitem(HELD_OUT, VALIDATION_STEP, 1)
     with pytest.raises(ValueError, match="float16"), np.errstate(over="ignore"):
         write_cache(tmp_path / "cache", source, 1, back_half, {})
+
+
+def test_digests_are_of_the_pixels(make_picture: Any) -> None:
+    frames = {"b:1": make_picture(1), "b:2": make_picture(2)}
+    first = caches.digests(Pictures({"a": make_picture(0)}, {"b": frames}))
+    again = caches.digests(Pictures({"a": make_picture(0)}, {"b": dict(reversed(frames.items()))}))
+    assert again == first
+    frames["b:2"] = frames["b:2"] // 2
+    other = caches.digests(Pictures({"a": make_picture(0)}, {"b": frames}))
+    assert other["a"] == first["a"]
+    assert other["clip b"] != first["clip b"]
 
 
 def test_training_needs_the_cache_only(
