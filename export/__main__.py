@@ -14,8 +14,9 @@ from fcmrt.export.exact import IntegerNetwork, Precision
 from fcmrt.export.lmsfc import Lmsfc
 from fcmrt.export.lmsfc_engine import deploy_lmsfc
 from fcmrt.export.lmsfc_exact import exact_hyper_synthesis, latents_of, tune_hyper_synthesis
-from fcmrt.export.train.data import FeatureSource, read_pictures
+from fcmrt.export.train.data import read_pictures
 from fcmrt.export.train.loop import load_codec
+from fcmrt.export.train.source import FeatureSource
 from fcmrt.tasks.nanodet import NanoDet
 
 BATCH = 8  # pictures whose features are made at a time

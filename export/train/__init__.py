@@ -1,1 +1,1 @@
-"""Training of L-MSFC on a detector's features: `python -m fcmrt.export.train --help`."""
+"""Training of codecs on the features of task networks: `python -m fcmrt.export.train --help`."""

@@ -4,84 +4,132 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
-from dataclasses import asdict
+import sys
 from pathlib import Path
 
 import torch
 
-from fcmrt.export.codecs import PRESETS
-from fcmrt.export.train.data import FeatureSource, check_split, read_pictures
-from fcmrt.export.train.loop import Trainer, TrainOptions
-from fcmrt.export.train.loss import Head
-from fcmrt.tasks.nanodet import NanoDet
+from fcmrt.export.codecs import PRESETS, Config, config_from
+from fcmrt.export.train.arguments import add_pictures, add_task, assets_of
+from fcmrt.export.train.cache import Cache
+from fcmrt.export.train.card import command_of, machine_of, write_card
+from fcmrt.export.train.data import check_split, read_pictures
+from fcmrt.export.train.heads import HEADS
+from fcmrt.export.train.loop import Trainer
+from fcmrt.export.train.schedule import TrainOptions
+from fcmrt.export.train.source import CachedSource, FeatureSource, Source
+from fcmrt.tasks.task import TASKS, Task
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m fcmrt.export.train",
-        description="Train a feature codec for the features of NanoDet.",
+        description="Train a feature codec for the features of a task network.",
     )
-    assets = os.environ.get("FCMRT_ASSETS")
+    add_task(parser)
+    add_pictures(parser)
     parser.add_argument(
-        "--assets",
+        "--cache",
         type=Path,
-        default=assets,
-        required=not assets,
-        help="folder with photos/, video/ and models/ (default: FCMRT_ASSETS)",
+        metavar="DIR",
+        help="train on the features of fcmrt.export.train.cache; no pictures are needed",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument(
-        "--extra",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="a further folder of training pictures; may be given more than once",
+    codec = parser.add_mutually_exclusive_group()
+    codec.add_argument("--preset", choices=sorted(PRESETS), default="lmsfc-nanodet-light")
+    codec.add_argument(
+        "--config", type=Path, help='JSON of a codec: {"family": NAME, "config": {...}}'
     )
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="lmsfc-nanodet-light")
     parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=None,
+        help="end the training, its decay and polish included, after so long at the latest",
+    )
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--distortion-weight", type=float, default=3.0)
     parser.add_argument("--validate-every", type=int, default=500)
-    parser.add_argument("--threads", type=int, default=None, help="threads of PyTorch")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--init-from", type=Path, metavar="FILE", help="start with a checkpoint's averaged weights"
+    )
+    return parser
+
+
+def make_source(
+    args: argparse.Namespace, parser: argparse.ArgumentParser
+) -> tuple[Task, Source, Path, list[str]]:
+    """Task, features, the file of the back half, and what was compared to check the split."""
+    if args.cache:
+        cache = Cache(args.cache)
+        cached = CachedSource(cache, seed=args.seed, batch=args.batch)
+        return cache.task, cached, cache.back, cache.recipe["split"]
+    assets = assets_of(args, parser)
+    task = TASKS[args.task]
+    pictures = read_pictures(assets, args.extra)
+    compared = check_split(assets, pictures)
+    network = task.load(assets / "models", 1)  # beside PyTorch's own threads
+    source = FeatureSource(pictures, network, seed=args.seed, batch=args.batch, task=task)
+    return task, source, assets / "models" / f"{task.network}.back.onnx", compared
+
+
+def config_of(args: argparse.Namespace, task: Task) -> Config:
+    """The codec asked for.
+
+    Raises:
+        ValueError: It is not for the task's features.
+    """
+    config = PRESETS[args.preset]
+    if args.config:
+        config = config_from(**json.loads(args.config.read_text(encoding="utf-8")))
+    if config.feature_channels != task.feature_channels:
+        raise ValueError(
+            f"the codec takes levels of {config.feature_channels} channels, the features of "
+            f"{task.name} have {task.feature_channels}"
+        )
+    return config
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, or go on training."""
-    args = parse(arguments)
+    parser = make_parser()
+    args = parser.parse_args(arguments)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    pictures = read_pictures(Path(args.assets), args.extra)
-    compared = check_split(Path(args.assets), pictures)
+    task, source, back, compared = make_source(args, parser)
     (args.out / "split.txt").write_text("\n".join(compared) + "\n", encoding="utf-8")
     print(*compared, sep="\n", flush=True)
-
-    models = Path(args.assets) / "models"
-    network = NanoDet(models, threads=1)  # beside PyTorch's own threads
-    source = FeatureSource(pictures, network, seed=args.seed, batch=args.batch)
+    config = config_of(args, task)
     options = TrainOptions(
         steps=args.steps,
+        minutes=args.minutes,
         batch=args.batch,
         lr=args.lr,
         seed=args.seed,
         distortion_weight=args.distortion_weight,
         validate_every=args.validate_every,
     )
-    trainer = Trainer(
-        PRESETS[args.preset], options, source, Head(models / "nanodet.back.onnx"), args.out
-    )
+    trainer = Trainer(config, options, source, HEADS[task.name](back), args.out, args.device)
     if args.resume:
         trainer.resume()
-    card = {"options": asdict(options), "config": trainer.config.to_dict(), "split": compared}
-    (args.out / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    elif args.init_from:
+        trainer.start_from(args.init_from)
+    write_card(
+        args.out,
+        task=task.name,
+        options=options,
+        config=config,
+        split=compared,
+        machine=machine_of(args.device),
+        command=command_of(sys.argv[1:] if arguments is None else arguments),
+    )
     # SIGTERM ends the run after a step and a checkpoint, for a later --resume.
     signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
     trainer.run()

@@ -1,88 +1,42 @@
-"""The training loop: schedule, averaging of weights, checkpoints, validation, log."""
+"""The training loop: averaging of weights, checkpoints, validation."""
 
 from __future__ import annotations
 
-import json
-import math
+import itertools
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from fcmrt.export.checkpoint import read_checkpoint
 from fcmrt.export.codec import FeatureCodec
-from fcmrt.export.codecs import Config, config_from, family_of, make_codec
-from fcmrt.export.train.loss import Distortion, Energies, Head, distortion, total_loss
+from fcmrt.export.codecs import Config, family_of, make_codec
+from fcmrt.export.train.log import Log
+from fcmrt.export.train.loss import (
+    TaskHead,
+    distortion,
+    energies_of,
+    feature_statistics,
+    rate_loss,
+    total_loss,
+)
+from fcmrt.export.train.schedule import (
+    TrainOptions,
+    draw_qualities,
+    is_polish,
+    learning_rate,
+    share_done,
+)
+from fcmrt.export.train.source import STATISTICS_STEP, VALIDATION_STEP, Features, Source
+from fcmrt.export.trained import codec_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from fcmrt.export.train.data import FeatureSource
-
-QUALITIES = (-20, 20)
 VALIDATION_QUALITIES = (-20, -10, 0, 10, 20)
-VALIDATION_STEP = -1000  # the "step" whose random inputs are validated on; never trained on
-STATISTICS_STEP = -2
 CHECKPOINT = "checkpoint.pt"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainOptions:
-    """Everything that decides the result, besides the pictures."""
-
-    steps: int
-    batch: int = 8
-    lr: float = 8e-4
-    prior_lr_factor: float = 10.0
-    # the tables of z learn so many times faster than the networks
-    seed: int = 0
-    distortion_weight: float = 3.0
-    # weight of the distortion at step 1 ("lambda")
-    warmup: int = 200
-    # steps of linear warm-up
-    decay: float = 0.4
-    # share of the steps, at the end, over which the rate of learning falls to 2 %
-    polish: float = 0.05
-    # share of the steps, at the very end, that train only the entropy model, on real rounding
-    clip: float = 1.0
-    # gradient norm
-    ema: float = 0.998
-    # decay of the averaged weights
-    validate_every: int = 500
-    validation_crops: int = 16
-    statistics_crops: int = 64
-    checkpoint_s: float = 300.0
-    # seconds between checkpoints
-
-
-def learning_rate(options: TrainOptions, step: int) -> float:
-    """Warm-up, constant, cosine decay to 2 %; the polish has a decay of its own."""
-    polish_start = polish_step(options)
-    if step >= polish_start:
-        left = 1 - (step - polish_start) / max(1, options.steps - polish_start)
-        return 0.25 * options.lr * left
-    decay_start = options.steps * (1 - options.decay)
-    if step < decay_start:
-        return options.lr * min(1.0, (step + 1) / options.warmup)
-    done = (step - decay_start) / max(1.0, polish_start - decay_start)
-    return options.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
-
-def polish_step(options: TrainOptions) -> int:
-    """First step that trains the entropy model only."""
-    return round(options.steps * (1 - options.polish))
-
-
-def draw_qualities(seed: int, step: int, batch: int) -> Tensor:
-    """One integer quality per picture, spread evenly over the range: int64 `[batch]`."""
-    rng = np.random.default_rng([seed, step, 1])
-    low, high = QUALITIES
-    spread = (np.arange(batch) + rng.random(batch)) / batch
-    return torch.from_numpy(rng.permutation(low + (spread * (high - low + 1)).astype(np.int64)))
 
 
 class Trainer:
@@ -92,95 +46,97 @@ class Trainer:
         config: Sizes of the codec.
         options: How to train.
         source: Where features come from.
-        head: The detector's head, frozen.
+        head: The task network's head, frozen.
         out: Folder for checkpoints, log and curves; made when missing.
+        device: Where codec and head are.
     """
 
     def __init__(
         self,
         config: Config,
         options: TrainOptions,
-        source: FeatureSource,
-        head: Head,
+        source: Source,
+        head: TaskHead[Any],
         out: Path,
+        device: torch.device | str = "cpu",
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
         self.config, self.options, self.source, self.out = config, options, source, out
+        self.device = torch.device(device)
+        place: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
         torch.manual_seed(options.seed)
-        self.model = make_codec(config).to(memory_format=torch.channels_last)
-        self.average = (
-            make_codec(config).to(memory_format=torch.channels_last).requires_grad_(False)
-        )
-        self.head = head.to(memory_format=torch.channels_last)
-        self.energies = self._measure()
+        self.model = make_codec(config).to(**place)
+        self.average = make_codec(config).to(**place).requires_grad_(False)
+        self.head = head.to(**place)
+        statistics = self._tensors(source.features(STATISTICS_STEP, options.statistics_crops))
+        self.model.set_feature_statistics(*feature_statistics(statistics, head.robust))
+        self.energies = energies_of(self.head, statistics)
         self.average.load_state_dict(self.model.state_dict())
         self.average.eval()
-        networks = [p for name, p in self.model.named_parameters() if "prior." not in name]
-        priors = [p for name, p in self.model.named_parameters() if "prior." in name]
+        parameters = dict(self.model.named_parameters())
+        networks, priors = _groups(parameters)
         groups = [
-            {"params": networks, "factor": 1.0},
-            {"params": priors, "factor": options.prior_lr_factor},
+            {"params": [parameters[name] for name in networks], "factor": 1.0},
+            {"params": [parameters[name] for name in priors], "factor": options.prior_lr_factor},
         ]
         self.optimiser = torch.optim.Adam(groups, lr=options.lr, foreach=True)
         self.step = 0
         self.seconds = 0.0
+        # of training so far, resumed runs included
+        self.polishing = False
+        # whether analysis and synthesis are frozen
         self.stopping = False
 
-    def _measure(self) -> Energies:
-        """Set the normalisation of the features, and measure the energy of every level."""
-        features = self._tensors(
-            self.source.features(STATISTICS_STEP, self.options.statistics_crops)
-        )
-        with torch.no_grad():
-            hidden = self.head(features).hidden
-        variances = [level.var((0, 2, 3)) for level in features]
-        means = [level.mean((0, 2, 3)) for level in features]
-        self.model.set_feature_statistics(means, [v.sqrt() for v in variances])
-        return Energies(
-            torch.stack([v.mean() for v in variances]),
-            torch.stack([level.var((0, 2, 3)).mean() for level in hidden]),
-        )
+    @property
+    def share(self) -> float:
+        """Share of the training that is done."""
+        return share_done(self.options, self.step, self.seconds)
 
-    @staticmethod
-    def _tensors(features: list[Any]) -> list[Tensor]:
-        return [torch.from_numpy(f).to(memory_format=torch.channels_last) for f in features]
+    def _tensors(self, features: Features) -> list[Tensor]:
+        """Features as the networks want them, on the device."""
+        tensors = [torch.from_numpy(level) for level in features]
+        if self.device.type == "cuda":
+            tensors = [level.pin_memory() for level in tensors]
+        return [
+            level.to(self.device, non_blocking=True)
+            .float()
+            .contiguous(memory_format=torch.channels_last)
+            for level in tensors
+        ]
 
-    def train_step(self, features: list[Tensor]) -> dict[str, float]:
-        """One step of the optimiser on one batch of features; returns what is logged."""
-        options = self.options
+    def train_step(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """One step of the optimiser on one batch of features; returns what is logged, scalars."""
+        options, share = self.options, self.share
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(options, self.step) * group["factor"]
-        if self.step == polish_step(options):
+            group["lr"] = learning_rate(options, self.step, share) * group["factor"]
+        if is_polish(options, share) and not self.polishing:
             self._start_polish()
-        d = draw_qualities(options.seed, self.step, options.batch)
-        generator = torch.Generator().manual_seed(options.seed * 1_000_003 + self.step)
+        levels = len(features) if self.model.levels_have_quality else None
+        d = draw_qualities(options.seed, self.step, len(features[0]), levels).to(self.device)
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
-        if self.step >= polish_step(options):
+        if self.polishing:
             with torch.no_grad():
                 latents = self.model.latents(features)
-            rate_bits = self.model.entropy_forward(latents, d)
-            loss = total_loss(rate_bits, torch.zeros_like(rate_bits), d, 0.0).mean()
-            parts = {}
+            bits = self.model.entropy_forward(latents, d)
+            loss, parts = rate_loss(bits, d).mean(), {}
         else:
-            with torch.autocast("cpu", torch.bfloat16):
-                result = self.model(features, d, generator)
-                lost = distortion(result.features, features, self.head, self.energies)
-            rate_bits = result.bits
-            loss = total_loss(rate_bits, lost.total, d, options.distortion_weight).mean()
-            parts = _means(lost)
+            seed = options.seed * 1_000_003 + self.step
+            generator = torch.Generator(self.device).manual_seed(seed)
+            with torch.autocast(self.device.type, torch.bfloat16):
+                coded = self.model(features, d, generator)
+                lost = distortion(coded.features, features, self.head, self.energies)
+            bits = coded.bits
+            loss = total_loss(coded, lost, d, options.distortion_weight).mean()
+            parts = lost.means()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), options.clip)
         if torch.isfinite(norm):
             self.optimiser.step()
         self._average()
         self.step += 1
-        return {
-            "loss": loss.item(),
-            "bytes": rate_bits.mean().item() / 8,
-            "gradient": norm.item(),
-            **parts,
-        }
+        told = {"loss": loss, "bytes": bits.mean() / 8, "gradient": norm}
+        return {name: value.detach() for name, value in told.items()} | parts
 
     def _average(self) -> None:
         decay = min(self.options.ema, (self.step + 1) / (self.step + 10))
@@ -194,6 +150,7 @@ class Trainer:
         self._freeze()
 
     def _freeze(self) -> None:
+        self.polishing = True
         for transform in self.model.transforms():
             transform.requires_grad_(False)
 
@@ -206,11 +163,12 @@ class Trainer:
         for d in VALIDATION_QUALITIES:
             parts = []
             for rows in _chunks(features):
-                real = self.average.round_trip(rows, torch.full((len(rows[0]),), d))
-                lost = _means(distortion(real.features, rows, self.head, self.energies))
-                sizes = {"bytes": real.bits, "z_bytes": real.z_bits}
-                parts.append(lost | {name: bits.mean().item() / 8 for name, bits in sizes.items()})
-            means = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
+                quality = torch.full((len(rows[0]),), d, device=self.device)
+                real = self.average.round_trip(rows, quality)
+                lost = distortion(real.features, rows, self.head, self.energies).means()
+                sizes = {"bytes": real.bits.mean() / 8, "z_bytes": real.z_bits.mean() / 8}
+                parts.append(lost | sizes)
+            means = {key: float(np.mean([part[key].item() for part in parts])) for key in parts[0]}
             result.append({"d": d, **means})
         return result
 
@@ -219,28 +177,29 @@ class Trainer:
         self.stopping = True
 
     def run(self) -> None:
-        """Train to the last step, then save the result."""
+        """Train to the last step, or until time is up, then save the result."""
         options = self.options
-        log = self.out / "log.jsonl"
-        saved = time.monotonic()
+        log = Log(self.out)
         progress = tqdm(total=options.steps, initial=self.step, unit="step", mininterval=5.0)
-        clock = time.monotonic()
+        saved = clock = time.monotonic()
         for arrays in self.source.ahead(self.step, options.steps):
-            row: dict[str, Any] = self.train_step(self._tensors(arrays))
+            lr = learning_rate(options, self.step, self.share)
+            told = self.train_step(self._tensors(arrays))
             progress.update()
             self.seconds, clock = self.seconds + time.monotonic() - clock, time.monotonic()
+            ended = self.share >= 1
             if self.step % 50 == 0:
-                lr = learning_rate(options, self.step - 1)
-                _append(log, {"step": self.step, "lr": lr, "seconds": self.seconds, **row})
+                row = {name: value.item() for name, value in told.items()}
+                log.append({"step": self.step, "lr": lr, "seconds": self.seconds, **row})
                 progress.set_postfix(loss=f"{row['loss']:.3f}", bytes=f"{row['bytes']:.0f}")
-            if self.step % options.validate_every == 0 or self.step == options.steps:
-                _append(log, {"step": self.step, "validation": self.validate()})
-                draw_curves(log, self.out / "curves.png")
-            ending = self.stopping or self.step == options.steps
-            if ending or time.monotonic() - saved > options.checkpoint_s:
+            if self.step % options.validate_every == 0 or ended:
+                validated = {"validation": self.validate(), "seconds": self.seconds}
+                log.append({"step": self.step, **validated})
+                log.draw()
+            if self.stopping or ended or time.monotonic() - saved > options.checkpoint_s:
                 self.save()
                 saved = time.monotonic()
-            if self.stopping:
+            if self.stopping or ended:
                 break
         progress.close()
 
@@ -251,6 +210,7 @@ class Trainer:
             "config": self.config.to_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "polishing": self.polishing,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -260,62 +220,56 @@ class Trainer:
         partial.replace(self.out / CHECKPOINT)
 
     def resume(self) -> None:
-        """Go on from the checkpoint in the output folder."""
-        state = torch.load(self.out / CHECKPOINT, weights_only=True)
+        """Go on from the checkpoint in the output folder, on whatever device that was made."""
+        path = self.out / CHECKPOINT
+        state = torch.load(path, weights_only=True, map_location=self.device)
         if state["config"] != self.config.to_dict():
             raise ValueError("the checkpoint belongs to another configuration")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.load_state_dict(self._reordered(state["optimiser"], state["model"]))
         self.step, self.seconds = state["step"], state["seconds"]
-        if self.step > polish_step(self.options):
+        # Checkpoints written before runs could be limited in time follow the steps.
+        before = share_done(self.options, self.step - 1, 0.0)
+        polishing = state.get("polishing", is_polish(self.options, before))
+        if polishing and is_polish(self.options, self.share):
             self._freeze()
+
+    def _reordered(self, optimiser: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
+        """The optimiser's state, which goes by position, in the order of today's parameters."""
+        names = [name for name, _ in self.model.named_parameters()]
+        before = [*itertools.chain(*_groups(name for name in saved if name in set(names)))]
+        state = {before[position]: value for position, value in optimiser["state"].items()}
+        now = enumerate(itertools.chain(*_groups(names)))
+        return optimiser | {"state": {i: state[name] for i, name in now if name in state}}
+
+    def start_from(self, path: Path) -> None:
+        """Begin with the averaged weights and the normalisation of another run.
+
+        Args:
+            path: As for `load_codec`.
+        """
+        weights = load_codec(path).state_dict()
+        for codec in (self.model, self.average):
+            codec.load_state_dict(weights)
 
 
 def load_codec(path: Path) -> FeatureCodec:
     """The averaged weights of a checkpoint, ready for export.
 
     Args:
-        path: `checkpoint.pt` of a training run.
+        path: `checkpoint.pt` of a training run, or what `slim` made of it.
     """
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    # Checkpoints written before there were families hold the first one.
-    model = make_codec(config_from(state.get("family", "lmsfc-v1"), state["config"]))
-    model.load_state_dict(state["average"])
-    return model.eval()
+    return codec_of(read_checkpoint(path))
+
+
+def _groups(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The networks' parameters, and those of priors, by name."""
+    names = list(names)
+    priors = [name for name in names if "prior." in name]
+    return [name for name in names if "prior." not in name], priors
 
 
 def _chunks(features: list[Tensor], size: int = 4) -> Iterator[list[Tensor]]:
     for i in range(0, len(features[0]), size):
         yield [level[i : i + size] for level in features]
-
-
-def _means(lost: Distortion) -> dict[str, float]:
-    names = ("features", "hidden", "classes", "boxes", "nmse")
-    return {name: getattr(lost, name).mean().item() for name in names}
-
-
-def _append(log: Path, row: dict[str, Any]) -> None:
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def draw_curves(log: Path, path: Path) -> None:
-    """Draw the log: the loss, and bytes and distortion of every validated quality."""
-    from matplotlib.figure import Figure
-
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    trained = [row for row in rows if "loss" in row]
-    validated = [row for row in rows if "validation" in row]
-    figure = Figure(figsize=(12, 7), layout="constrained")
-    axes = figure.subplots(2, 2).flat
-    axes[0].plot([r["step"] for r in trained], [r["loss"] for r in trained], lw=0.5)
-    axes[0].set_title("loss")
-    for axis, key in zip(list(axes)[1:], ("bytes", "nmse", "classes"), strict=True):
-        for i, d in enumerate(VALIDATION_QUALITIES):
-            values = [row["validation"][i][key] for row in validated]
-            axis.plot([row["step"] for row in validated], values, label=f"d = {d}")
-        axis.set_title(f"validation: {key}")
-        axis.set_yscale("log")
-        axis.legend()
-    figure.savefig(path, dpi=80)

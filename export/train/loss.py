@@ -1,108 +1,89 @@
 """Rate and task-aware distortion.
 
-The distortion of a picture is what a detector would notice: errors of the features, errors of the
-head's hidden activations, a shift of the class scores, a shift of the box distributions.
+The distortion of a picture is what the task network would notice: errors of the features, errors
+of the activations within its back half (the "head"), and the shift of what it tells (`TaskHead`).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import ClassVar, Generic, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from fcmrt.export.codec import Forward
 from fcmrt.export.entropy import STEPS_PER_OCTAVE
-from fcmrt.tasks.nanodet import BINS, CLASS_NAMES
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 BITS_UNIT = 40_000.0  # bits per picture that count as a rate of 1 (5 kB)
-FEATURE_WEIGHTS = (0.15, 0.20, 0.25)
-HIDDEN_WEIGHTS = (0.20, 0.25, 0.35)
-CLASS_UNIT = 4.0  # weighted nats per picture that count as a distortion of 1
-BOX_UNIT = 8.0
-BACKGROUND = 0.02  # weight of a cell where the network sees nothing
 
 
-@dataclass(frozen=True, slots=True)
-class HeadOutputs:
-    """What the detector's head gives on one set of features, per level where it is a tuple."""
+class HeadOutputs(ABC):
+    """What a head gives on one set of features."""
 
     hidden: tuple[Tensor, ...]
-    # float32 [N, 128, side, side], after the LeakyReLU
-    logits: Tensor
-    # float32 [N, 3549, 80]
-    boxes: Tensor
-    # float32 [N, 3549, 4, 11]
+    """Activations, each float32 `[N, C, H, W]`."""
 
 
-class Head(nn.Module):
-    """The back half of NanoDet in PyTorch, frozen: conv3x3, LeakyReLU 0.1, conv1x1 per level.
-
-    Args:
-        path: `nanodet.back.onnx`, whose initialisers it reads.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        import onnx
-        from onnx import numpy_helper
-
-        graph = onnx.load(str(path)).graph
-        stored = {t.name: numpy_helper.to_array(t).astype(np.float32) for t in _floats(graph)}
-        kernels = [value for value in stored.values() if value.ndim == 4]
-        biases = [value for value in stored.values() if value.ndim == 1 and value.size > 1]
-        self.convs = nn.ModuleList()
-        for kernel, bias in zip(kernels, biases, strict=True):
-            outputs, inputs, side = kernel.shape[:3]
-            layer = nn.Conv2d(inputs, outputs, side, padding=side // 2)
-            layer.weight.data = torch.from_numpy(kernel.copy())
-            layer.bias = nn.Parameter(torch.from_numpy(bias.copy()))
-            self.convs.append(layer)
-        self.requires_grad_(False)
-
-    def forward(self, features: Sequence[Tensor]) -> HeadOutputs:
-        """Run the head on features, finest first (float32 `[N, 128, side, side]`)."""
-        hidden, logits, boxes = [], [], []
-        for i, feature in enumerate(features):
-            inside = functional.leaky_relu(self.convs[2 * i](feature), 0.1)
-            out = self.convs[2 * i + 1](inside).float().flatten(2).transpose(1, 2)
-            hidden.append(inside.float())
-            logits.append(out[..., : len(CLASS_NAMES)])
-            boxes.append(out[..., len(CLASS_NAMES) :].unflatten(-1, (4, BINS)))
-        return HeadOutputs(tuple(hidden), torch.cat(logits, 1), torch.cat(boxes, 1))
+Told = TypeVar("Told", bound=HeadOutputs)
 
 
-def _floats(graph: Any) -> list[Any]:
-    return [tensor for tensor in graph.initializer if tensor.data_type in (1, 10)]  # fp32, fp16
+class TaskHead(nn.Module, ABC, Generic[Told]):
+    """The frozen back half of a task network in PyTorch, and what of its outputs counts."""
+
+    feature_weights: ClassVar[tuple[float, ...]]
+    """Of each level's normalised error, finest first."""
+    hidden_weights: ClassVar[tuple[float, ...]]
+    """Of the normalised error of each map of hidden activations."""
+    robust: ClassVar[bool] = False
+    """Whether features are normalised by quantiles: some of them have far outliers."""
+
+    @abstractmethod
+    def forward(self, features: Sequence[Tensor]) -> Told:
+        """Run the head on features, finest first (float `[N, C, H, W]`)."""
+
+    @abstractmethod
+    def shift(self, student: Told, teacher: Told) -> dict[str, Tensor]:
+        """What changed from teacher to student, weighted: parts of the distortion, each `[N]`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distortion:
-    """The parts of the distortion per picture, each float32 `[N]`."""
+    """The parts of the distortion per picture."""
 
-    features: Tensor
+    levels: Tensor
+    # weighted errors of the features, float32 [N, levels]
     hidden: Tensor
-    classes: Tensor
-    boxes: Tensor
+    # float32 [N]
+    shift: Mapping[str, Tensor]
+    # float32 [N] each
     nmse: Tensor
-    # plain mean of the normalised errors over the levels, for the log
+    # plain mean of the normalised errors over the levels, for the log; float32 [N]
+
+    @property
+    def whole(self) -> Tensor:
+        """All that belongs to no level, float32 `[N]`."""
+        return self.hidden + torch.stack(list(self.shift.values())).sum(0)
 
     @property
     def total(self) -> Tensor:
         """Weighted sum, float32 `[N]`."""
-        return self.features + self.hidden + self.classes + self.boxes
+        return self.levels.sum(1) + self.whole
+
+    def means(self) -> dict[str, Tensor]:
+        """Every part, averaged over the pictures: float32 scalars without gradient."""
+        parts = {"features": self.levels.sum(1), "hidden": self.hidden, **self.shift}
+        parts["nmse"] = self.nmse
+        return {name: part.detach().mean() for name, part in parts.items()}
 
 
 def _errors(decoded: Sequence[Tensor], original: Sequence[Tensor], energy: Tensor) -> Tensor:
-    """Squared error of each level over the level's mean energy: float32 `[N, levels]`."""
+    """Squared error of each map over the map's mean energy: float32 `[N, maps]`."""
+    # Not flattened: that would copy maps whose channels are innermost, and their gradients.
     errors = [
-        (a.float() - b.float()).square().flatten(1).mean(1)
+        (a.float() - b.float()).square().mean((1, 2, 3))
         for a, b in zip(decoded, original, strict=True)
     ]
     return torch.stack(errors, 1) / energy
@@ -110,54 +91,102 @@ def _errors(decoded: Sequence[Tensor], original: Sequence[Tensor], energy: Tenso
 
 @dataclass(frozen=True, slots=True)
 class Energies:
-    """Mean variance of each level over training features, float32 `[levels]`."""
+    """Mean variance of each map over training features, float32 `[maps]`."""
 
     features: Tensor
     hidden: Tensor
 
 
+@torch.no_grad()
+def energies_of(head: TaskHead[Told], features: Sequence[Tensor]) -> Energies:
+    """Measure the energy of features and of the head's activations on them."""
+
+    def energy(maps: Sequence[Tensor]) -> Tensor:
+        return torch.stack([level.var((0, 2, 3)).mean() for level in maps])
+
+    return Energies(energy(features), energy(head(features).hidden))
+
+
+def feature_statistics(
+    features: Sequence[Tensor], robust: bool
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Centre and spread of every channel of every level, float32 `[C]`.
+
+    Args:
+        features: float32 `[N, C, H, W]`, finest first.
+        robust: Median, and half the distance of the quantiles that lie one standard deviation to
+            either side in a Gaussian, but not less than a quarter of the standard deviation;
+            instead of mean and standard deviation.
+    """
+    stds = [level.var((0, 2, 3)).sqrt() for level in features]
+    if not robust:
+        return [level.mean((0, 2, 3)) for level in features], stds
+    marks = torch.tensor([0.1587, 0.5, 0.8413], device=features[0].device)
+    centres, spreads = [], []
+    for level, std in zip(features, stds, strict=True):
+        channels = level.transpose(0, 1).flatten(1)
+        # torch.quantile takes at most 2^24 values at a time.
+        low, middle, high = torch.stack([c.quantile(marks) for c in channels], 1)
+        centres.append(middle)
+        spreads.append(torch.maximum((high - low) / 2, std / 4))
+    return centres, spreads
+
+
 def distortion(
     decoded: Sequence[Tensor],
     original: Sequence[Tensor],
-    head: Head,
+    head: TaskHead[Told],
     energies: Energies,
 ) -> Distortion:
-    """What the detector notices of the difference between decoded and original features."""
+    """What the network notices of the difference between decoded and original features."""
     with torch.no_grad():
         teacher = head(original)
-        scores = torch.sigmoid(teacher.logits)
-        best = scores.amax(-1)
-        cell_weight = BACKGROUND + best.square()
-        box_target = torch.softmax(teacher.boxes, -1)
     student = head(decoded)
     feature_errors = _errors(decoded, original, energies.features)
     hidden_errors = _errors(student.hidden, teacher.hidden, energies.hidden)
-
-    # Binary Kullback-Leibler divergence: cross-entropy less the teacher's own entropy.
-    cross = functional.binary_cross_entropy_with_logits
-    classes = cross(student.logits, scores, reduction="none").sum(-1)
-    with torch.no_grad():
-        entropy = cross(teacher.logits, scores, reduction="none").sum(-1)
-    box_shift = functional.kl_div(
-        torch.log_softmax(student.boxes, -1), box_target, reduction="none"
-    ).sum((-1, -2))
-
     weights = feature_errors.new_tensor
     return Distortion(
-        features=(feature_errors * weights(FEATURE_WEIGHTS)).sum(1),
-        hidden=(hidden_errors * weights(HIDDEN_WEIGHTS)).sum(1),
-        classes=((classes - entropy) * cell_weight).sum(1) / CLASS_UNIT,
-        boxes=(box_shift * best.square()).sum(1) / BOX_UNIT,
-        nmse=feature_errors.mean(1),
+        feature_errors * weights(head.feature_weights),
+        (hidden_errors * weights(head.hidden_weights)).sum(1),
+        head.shift(student, teacher),
+        feature_errors.mean(1),
     )
 
 
-def total_loss(rate_bits: Tensor, distorted: Tensor, d: Tensor, weight: float) -> Tensor:
+def step_of(d: Tensor) -> Tensor:
+    """Width of the quantiser's step for qualities: float32, same shape."""
+    return torch.exp2(d.float() / STEPS_PER_OCTAVE)
+
+
+def rate_loss(bits: Tensor, d: Tensor) -> Tensor:
+    """The rate's part of the loss of each picture: float32 `[N]`.
+
+    Args:
+        bits: Float `[N]`.
+        d: `[N]`, or `[N, levels]`, whose mean then counts.
+    """
+    return step_of(d.float().reshape(len(d), -1).mean(1)) ** 1.5 * bits / BITS_UNIT
+
+
+def total_loss(coded: Forward, lost: Distortion, d: Tensor, weight: float) -> Tensor:
     """Rate and distortion of each picture, balanced over the qualities: float32 `[N]`.
 
     With step D, theory wants the distortion weighted by 1 / D^2. Both sides are multiplied by
     D^1.5, or the finest steps alone would count; at the finest the transform, not the step, is
-    what limits the distortion.
+    what limits the distortion. Where levels have steps of their own, so have their rates and the
+    errors of their features; what belongs to no level goes by their geometric mean.
+
+    Args:
+        coded: The pass, with `parts` where levels have qualities.
+        lost: What it lost.
+        d: `[N]` or `[N, levels]`.
+        weight: Of the distortion where D is 1.
     """
-    step = torch.exp2(d.float() / STEPS_PER_OCTAVE)
-    return step**1.5 * rate_bits / BITS_UNIT + weight * step**-0.5 * distorted
+    if d.dim() == 1:
+        rate = rate_loss(coded.bits, d)
+    else:
+        each = zip(coded.parts, d.unbind(1), strict=True)
+        rate = torch.stack([rate_loss(part.bits, quality) for part, quality in each]).sum(0)
+    by_level = d.reshape(len(d), -1).float()
+    levels = (step_of(by_level) ** -0.5 * lost.levels).sum(1)
+    return rate + weight * (levels + step_of(by_level.mean(1)) ** -0.5 * lost.whole)

@@ -9,7 +9,7 @@ is computed once per picture (`match`, `distance_sums`), and how pictures are po
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ REFERENCE_THRESHOLD = 0.4
 IOU = 0.5
 RECALL_POINTS = 101  # as COCO: precision is averaged over recalls 0, 0.01, ... 1
 BOX_BINS = 11
+
+Annotation = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,43 @@ def match(
         BackendUnavailableError: pycocotools is missing.
         ShapeError: Not one entry per picture on both sides.
     """
+    pictures = [
+        (_annotations(wanted, reference_threshold), _annotations(given, -np.inf))
+        for wanted, given in pair_up(references, candidates)
+    ]
+    return match_annotations(pictures, "bbox", IOU)
+
+
+T = TypeVar("T")
+
+
+def pair_up(references: Sequence[T], candidates: Sequence[T]) -> list[tuple[T, T]]:
+    """Give reference and candidate of each picture.
+
+    Raises:
+        ShapeError: Not one entry per picture on both sides.
+    """
     if len(references) != len(candidates):
         raise ShapeError(f"{len(references)} pictures of references, {len(candidates)} candidates")
+    return list(zip(references, candidates, strict=True))
+
+
+def match_annotations(
+    pictures: Sequence[tuple[list[Annotation], list[Annotation]]],
+    kind: Literal["bbox", "keypoints"],
+    threshold: float,
+) -> list[Matches]:
+    """Match references and candidates within picture and class, by COCO's rule (pycocotools).
+
+    Args:
+        pictures: References and candidates of each picture, in COCO's form with `class`, and `id`
+            from 1 on.
+        kind: What decides: the overlap of boxes, or the similarity of keypoints (OKS).
+        threshold: Overlap or similarity from which two may be the same.
+
+    Raises:
+        BackendUnavailableError: pycocotools is missing.
+    """
     try:
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
@@ -73,11 +110,11 @@ def match(
     # Only the matching of COCOeval is called: its evaluate() prints. Every (picture, class) is an
     # image of its own and all are of one category, so boxes match within picture and class while
     # one curve can span all classes.
-    evaluation = COCOeval(iouType="bbox")
-    evaluation.params.iouThrs = np.array([IOU])
+    evaluation = COCOeval(iouType=kind)
+    evaluation.params.iouThrs = np.array([threshold])
+    similarity = evaluation.computeIoU if kind == "bbox" else evaluation.computeOks
     matches = []
-    for wanted, given in zip(references, candidates, strict=True):
-        truths, tries = _annotations(wanted, reference_threshold), _annotations(given, -np.inf)
+    for truths, tries in pictures:
         evaluation.params.maxDets = [max(1, len(tries))]
         scores: list[float] = []
         hits: list[bool] = []
@@ -85,7 +122,7 @@ def match(
             key = (label, 1)
             evaluation._gts[key] = [row for row in truths if row["class"] == label]
             evaluation._dts[key] = [row for row in tries if row["class"] == label]
-            evaluation.ious[key] = evaluation.computeIoU(*key)
+            evaluation.ious[key] = similarity(*key)
             image = evaluation.evaluateImg(*key, [0.0, np.inf], len(tries))
             scores += image["dtScores"]
             hits += [bool(taken) for taken in image["dtMatches"][0]]
@@ -93,8 +130,8 @@ def match(
     return matches
 
 
-def _annotations(found: Detections, threshold: float) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+def _annotations(found: Detections, threshold: float) -> list[Annotation]:
+    rows: list[Annotation] = []
     for box, score, label in zip(found.boxes, found.scores, found.classes, strict=True):
         x0, y0, x1, y1 = (float(v) for v in box)
         # As float32 on both sides, since NumPy 1 and 2 compare a float32 with a float differently.

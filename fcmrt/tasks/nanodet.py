@@ -8,14 +8,15 @@ maps into boxes. Importing this module needs numpy only; onnxruntime is imported
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .halves import load_halves
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -165,23 +166,7 @@ class NanoDet:
     """
 
     def __init__(self, models_dir: str | Path | None = None, threads: int | None = None) -> None:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        # Waiting threads sleep: spinning would take the cores from whatever runs beside.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if threads is not None:
-            options.intra_op_num_threads = threads
-            options.inter_op_num_threads = 1
-
-        def load(name: str) -> Any:
-            folder = resources.files("fcmrt") / "assets" if models_dir is None else Path(models_dir)
-            graph = (folder / name).read_bytes()
-            return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-        self._front = load("nanodet.front.onnx")
-        self._back = load("nanodet.back.onnx")
+        self._front, self._back = load_halves("nanodet", models_dir, threads)
         self._input = self._front.get_inputs()[0].name
         self._cut = [node.name for node in self._back.get_inputs()]
 

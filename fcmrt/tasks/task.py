@@ -1,0 +1,96 @@
+"""The task networks by name, each told in one form, so that a harness can take any of them.
+
+A harness goes: `task.letterbox` a picture, `network.features`, (a codec,) `network.outputs`,
+`task.results`; then `task.match` and `task.distance_sums` compare results and outputs on decoded
+features with those on uncompressed ones, and `agreement.PrecisionRecall` and
+`agreement.pooled_distance` pool what they give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import agreement, movenet, movenet_agreement, nanodet
+from .agreement import Matches
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+class TaskNetwork(Protocol):
+    """A network cut in two."""
+
+    def features(self, x: Float32) -> dict[str, Float32]:
+        """Run the front half on `[N, 3, S, S]`: float32 `[N, C, H, W]` by name, finest first."""
+
+    def outputs(self, features: Mapping[str, Float32]) -> Any:
+        """Run the back half; the raw outputs, in the task's own form."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task network, and how its results are read and compared."""
+
+    name: str
+    network: str
+    # name of the two files of the network
+    input_size: int
+    # side of the square input, in pixels
+    feature_names: tuple[str, ...]
+    # finest first
+    feature_channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    load: Callable[[str | Path | None, int | None], TaskNetwork]
+    # from the folder of models (None: those shipped) and a number of threads
+    letterbox: Callable[[NDArray[np.uint8]], tuple[Float32, float]]
+    # from a picture to the input and the scale
+    normalise: Callable[[NDArray[np.uint8]], Float32]
+    # from pixels uint8 [H, W, 3] to the input's float32 [1, 3, H, W]
+    results: Callable[[Any, Any, float, tuple[int, int]], Any]
+    # from network, outputs, scale and the picture's size to what was found
+    match: Callable[[Sequence[Any], Sequence[Any]], list[Matches]]
+    # references and candidates, one per picture
+    distance_sums: Callable[[Any, Any], Float64]
+    # outputs of reference and candidate to float64 [N, 4]
+
+    def feature_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """Channels, rows and columns of each level."""
+        sides = [self.input_size // stride for stride in self.strides]
+        return tuple(zip(self.feature_channels, sides, sides, strict=True))
+
+
+NANODET = Task(
+    name="nanodet",
+    network="nanodet",
+    input_size=nanodet.INPUT_SIZE,
+    feature_names=nanodet.FEATURE_NAMES,
+    feature_channels=(nanodet.FEATURE_CHANNELS,) * len(nanodet.STRIDES),
+    strides=nanodet.STRIDES,
+    load=nanodet.NanoDet,
+    letterbox=nanodet.letterbox,
+    normalise=nanodet.normalise,
+    results=nanodet.NanoDet.detections,
+    match=agreement.match,
+    distance_sums=agreement.distance_sums,
+)
+MOVENET = Task(
+    name="movenet",
+    network="movenet_mp",
+    input_size=movenet.INPUT_SIZE,
+    feature_names=movenet.FEATURE_NAMES,
+    feature_channels=movenet.FEATURE_CHANNELS,
+    strides=movenet.STRIDES,
+    load=movenet.MoveNet,
+    letterbox=movenet.letterbox,
+    normalise=movenet.normalise,
+    results=movenet.MoveNet.people,
+    match=movenet_agreement.match,
+    distance_sums=movenet_agreement.distance_sums,
+)
+TASKS = {task.name: task for task in (NANODET, MOVENET)}

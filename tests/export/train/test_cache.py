@@ -1,0 +1,119 @@
+"""Features on disk, and training from them alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fcmrt.export.train import __main__ as command  # noqa: E402
+from fcmrt.export.train import cache as caches  # noqa: E402
+from fcmrt.export.train.cache import HELD_OUT, Cache, write_cache  # noqa: E402
+from fcmrt.export.train.data import Pictures  # noqa: E402
+from fcmrt.export.train.source import STATISTICS_STEP, VALIDATION_STEP  # noqa: E402
+from fcmrt.tasks.task import NANODET  # noqa: E402
+
+
+@pytest.fixture
+def cache(
+    tmp_path: Path, make_source: Any, back_half: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    monkeypatch.setitem(HELD_OUT, STATISTICS_STEP, 3)
+    monkeypatch.setitem(HELD_OUT, VALIDATION_STEP, 2)
+    monkeypatch.setattr(caches, "CHUNK", 2)
+    write_cache(tmp_path / "cache", make_source(), 5, back_half, {"split": ["a", "b"]})
+    return tmp_path / "cache"
+
+
+def test_cache_holds_what_the_source_draws(cache: Path, make_source: Any) -> None:
+    read, source = Cache(cache), make_source()
+    assert read.count == 5
+    assert read.task is NANODET
+    for step, count in ((STATISTICS_STEP, 3), (VALIDATION_STEP, 2), (VALIDATION_STEP, 1)):
+        for held, drawn in zip(
+            read.held_out(step, count), source.features(step, count), strict=True
+        ):
+            assert held.dtype == np.float16
+            np.testing.assert_array_equal(held, drawn.astype(np.float16))
+    crops = read.crops(np.array([1, 3]))
+    for held, second, third in zip(crops, source.features(0), source.features(1), strict=True):
+        np.testing.assert_array_equal(held[0], second[1].astype(np.float16))
+        np.testing.assert_array_equal(held[1], third[1].astype(np.float16))
+    with pytest.raises(ValueError, match="holds 2 crops"):
+        read.held_out(VALIDATION_STEP, 3)
+
+
+def test_cache_that_is_not_whole_is_refused(cache: Path) -> None:
+    recipe = json.loads((cache / "cache.json").read_text())
+    (cache / "cache.json").write_text(json.dumps(recipe | {"format": 9}))
+    with pytest.raises(ValueError, match="format 9"):
+        Cache(cache)
+    (cache / "cache.json").unlink()
+    with pytest.raises(ValueError, match="no whole cache"):
+        Cache(cache)
+
+
+def test_features_beyond_float16_are_refused(
+    tmp_path: Path, make_source: Any, back_half: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_source()
+    drawn = source.features
+    monkeypatch.setattr(source, "features", lambda *a: [level * 1e6 for level in drawn(*a)])
+    monkeypatch.setitem(HELD_OUT, STATISTICS_STEP, 1)
+    monkeypatch.setitem(HELD_OUT, VALIDATION_STEP, 1)
+    with pytest.raises(ValueError, match="float16"), np.errstate(over="ignore"):
+        write_cache(tmp_path / "cache", source, 1, back_half, {})
+
+
+def test_digests_are_of_the_pixels(make_picture: Any) -> None:
+    frames = {"b:1": make_picture(1), "b:2": make_picture(2)}
+    first = caches.digests(Pictures({"a": make_picture(0)}, {"b": frames}))
+    again = caches.digests(Pictures({"a": make_picture(0)}, {"b": dict(reversed(frames.items()))}))
+    assert again == first
+    frames["b:2"] = frames["b:2"] // 2
+    other = caches.digests(Pictures({"a": make_picture(0)}, {"b": frames}))
+    assert other["a"] == first["a"]
+    assert other["clip b"] != first["clip b"]
+
+
+def test_training_needs_the_cache_only(
+    cache: Path, tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FCMRT_ASSETS", raising=False)
+    monkeypatch.setattr(command, "TrainOptions", small_options)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"family": "lmsfc-v1", "config": tiny.to_dict()}))
+    out = tmp_path / "run"
+    arguments = ["--cache", str(cache), "--out", str(out), "--config", str(config)]
+    command.main([*arguments, "--steps", "2", "--batch", "2"])
+    card = json.loads((out / "card.json").read_text())
+    assert card["split"] == ["a", "b"]
+    assert card["task"] == "nanodet"
+    assert str(tmp_path) not in card["command"]
+    assert (out / "checkpoint.pt").exists()
+
+
+def small_options(**options: Any) -> Any:
+    from fcmrt.export.train.schedule import TrainOptions
+
+    return TrainOptions(**options, validation_crops=1, statistics_crops=2)
+
+
+def test_codec_of_other_features_is_refused(cache: Path, tmp_path: Path) -> None:
+    arguments = ["--cache", str(cache), "--out", str(tmp_path / "run"), "--batch", "2"]
+    with pytest.raises(ValueError, match=r"features of nanodet have \(128, 128, 128\)"):
+        command.main([*arguments, "--preset", "lmsfc-v1"])
+
+
+def test_pictures_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FCMRT_ASSETS", raising=False)
+    with pytest.raises(SystemExit):
+        command.main(["--out", str(tmp_path)])
+    assert "--assets" in capsys.readouterr().err
