@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from fcmrt import Decoder, Encoder, Engine
+from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
 from fcmrt.errors import ConfigError, ExportError
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.engine import write
+from fcmrt.export.exact.path import convert_path
 from fcmrt.export.lmsfc_v2 import LMSFC_V2_PUBLISHED, LmsfcV2Config
 from fcmrt.export.lmsfc_v2_engine import deploy
 from fcmrt.export.lmsfc_v2_published import PublishedLmsfcV2
@@ -148,6 +149,22 @@ def picture(engine: Engine, size: tuple[int, int]) -> dict[str, Any]:
         ).astype(np.float32)
         for f in engine.manifest.features
     }
+
+
+def test_the_entropy_path_has_an_exact_form(
+    golden: GoldenCheckpoint, deployment: Deployment, tmp_path: Path
+) -> None:
+    levels = [level.numpy() for level in golden.levels("feature")]
+    exact = deployment.with_networks(convert_path(deployment, [levels] * 3))
+    engine = write(tmp_path / "exact.fcmrt", exact, name="exact")
+    assert engine.manifest.profile == "exact"
+    assert engine.manifest.quality.mechanism == "gain"
+    features = picture(engine, (40, 50))
+    packet = Encoder(engine, quality=2.5).encode(features)
+    wanted = Decoder(engine).integers(packet)
+    found = Decoder(engine, options=RuntimeOptions(runner="torch")).integers(packet)
+    for name, integers in wanted.items():
+        np.testing.assert_array_equal(found[name].symbols, integers.symbols)
 
 
 def test_bytes_grow_with_the_quality(engine: Engine) -> None:
