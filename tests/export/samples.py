@@ -10,6 +10,10 @@ import torch
 from torch import nn
 
 from fcmrt.export.deployment import Deployment
+from fcmrt.export.lictcm import LicTcm, LicTcmConfig
+from fcmrt.export.lictcm_engine import deploy_lictcm
+from fcmrt.export.lictcm_features import LicTcmFeatures, LicTcmFeaturesConfig
+from fcmrt.export.lictcm_features_deploy import deploy_lictcm_features
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 from fcmrt.export.lmsfc_engine import deploy_lmsfc
 from fcmrt.spec import level_sizes
@@ -54,7 +58,50 @@ def _lmsfc_v1() -> Deployment:
     return deploy_lmsfc(codec, ["p3", "p4", "p5"])
 
 
-SAMPLES = [Sample("lmsfc-v1", _lmsfc_v1)]
+def _lic_tcm() -> Deployment:
+    torch.manual_seed(0)
+    codec = LicTcm(
+        LicTcmConfig(
+            width=8,
+            latent_channels=8,
+            slices=2,
+            head_channels=(2, 4, 4),
+            window=2,
+            hyper_channels=4,
+            hyper_head_channels=4,
+            hyper_window=2,
+            squeezed=8,
+            slice_head_channels=4,
+            slice_widths=(6, 5),
+        )
+    )
+    louder([codec.analysis, codec.hyper_analysis], 20)
+    return deploy_lictcm(codec)
+
+
+def _lic_tcm_features() -> Deployment:
+    torch.manual_seed(0)
+    config = LicTcmFeaturesConfig(
+        feature_channels=(6,),
+        width=4,
+        slices=(3, 5),
+        window=2,
+        head_channels=2,
+        hyper_widths=(4, 5),
+        hyper_out=6,
+        squeezed=4,
+        slice_widths=(5, 4),
+    )
+    codec = LicTcmFeatures(config)
+    louder([codec.hyper_analysis], 8)
+    return deploy_lictcm_features(codec, ["p3"])
+
+
+SAMPLES = [
+    Sample("lmsfc-v1", _lmsfc_v1),
+    Sample("lic-tcm", _lic_tcm),
+    Sample("lic-tcm-features", _lic_tcm_features),
+]
 
 
 def features_of(sample: Sample, deployment: Deployment, rows: int, columns: int) -> Features:

@@ -228,8 +228,9 @@ class Authors:
             place = torch.arange(side**2)
             down = place[:, None] // side - place // side + side - 1
             right = place[:, None] % side - place % side + side - 1
-            near = (rows[:, None] - rows).abs() < side
-            near &= (columns[:, None] - columns).abs() < side
+            # Neighbours in the window that are none in the map do not see each other.
+            near = rows[:, None] - rows == down - side + 1
+            near &= columns[:, None] - columns == right - side + 1
             here = qkv[:, rows, columns]
             for h in range(channels // head):
                 q, k, v = (here[..., i * channels + h * head :][..., :head] for i in range(3))

@@ -42,17 +42,17 @@ def test_windows_are_cut_row_by_row_and_put_back(drawn: tuple[int, int, int, int
 @settings(max_examples=20, deadline=None)
 @given(st.integers(2, 5), st.integers(1, 3), st.integers(1, 3))
 def test_the_mask_parts_cells_of_opposite_edges(side: int, rows: int, columns: int) -> None:
-    """A cell that was rolled to the other edge lies a whole map away, not in the window."""
+    """Two cells of a window that are as far from each other in the map see each other."""
     attention = WindowAttention(2, 2, side, shifted=True)
     mask = attention.mask(rows, columns)
     assert mask.shape == (rows, columns, 1, side**2, side**2)
     height, width, shift = rows * side, columns * side, side // 2
-    at = torch.stack(
-        torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"), -1
-    ).float()
-    rolled = torch.roll(at[None], (-shift, -shift), (1, 2))
+    at = torch.cartesian_prod(torch.arange(height), torch.arange(width))
+    rolled = torch.roll(at.reshape(1, height, width, 2), (-shift, -shift), (1, 2))
     cells = partition(rolled, side).reshape(rows, columns, 1, side**2, 2)
-    near = ((cells[..., :, None, :] - cells[..., None, :, :]).abs() < side).all(-1)
+    within = torch.cartesian_prod(torch.arange(side), torch.arange(side))
+    apart = cells[..., :, None, :] - cells[..., None, :, :] != within[:, None] - within
+    near = ~apart.any(-1)
     assert torch.equal(mask == 0, near)
     assert bool((mask[~near] <= APART).all())
 
