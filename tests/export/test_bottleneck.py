@@ -24,8 +24,8 @@ def prior() -> EntropyBottleneck:
     return prior
 
 
-def cumulative(prior: EntropyBottleneck, channel: int, x: float) -> float:
-    """The distribution at one place, by hand."""
+def logit(prior: EntropyBottleneck, channel: int, x: float) -> float:
+    """Of the distribution at one place, by hand."""
     values = [x]
     for i in range(5):
         matrix = prior.matrices[i][channel].tolist()
@@ -37,7 +37,11 @@ def cumulative(prior: EntropyBottleneck, channel: int, x: float) -> float:
         if i < 4:
             factor = prior.factors[i][channel, :, 0].tolist()
             values = [v + math.tanh(f) * math.tanh(v) for v, f in zip(values, factor, strict=True)]
-    return 1 / (1 + math.exp(-values[0]))
+    return values[0]
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
 
 
 def test_probabilities_are_those_of_intervals_around_the_median() -> None:
@@ -46,17 +50,23 @@ def test_probabilities_are_those_of_intervals_around_the_median() -> None:
     assert found.dtype == torch.float64
     for channel, median in enumerate([0.5, -3.25]):
         for i, n in enumerate(range(-3, 5)):
-            upper = cumulative(made, channel, median + n + 0.5)
-            lower = cumulative(made, channel, median + n - 0.5)
+            upper = sigmoid(logit(made, channel, median + n + 0.5))
+            lower = sigmoid(logit(made, channel, median + n - 0.5))
             assert float(found[channel, i]) == pytest.approx(upper - lower, abs=1e-12)
     assert made.medians.shape == (1, 2, 1, 1)
     assert made.medians.flatten().tolist() == [0.5, -3.25]
 
 
 def test_probabilities_add_up_and_tails_keep_their_digits() -> None:
-    found = prior().probabilities(-255, 255).numpy()
+    made = prior()
+    found = made.probabilities(-255, 255)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-9)
-    assert (found > 0).all()
+    # The first integer at which the distribution is 1 to a float64.
+    n = next(n for n in range(256) if logit(made, 0, 0.5 + n - 0.5) > 37)
+    lower, upper = logit(made, 0, 0.5 + n - 0.5), logit(made, 0, 0.5 + n + 0.5)
+    wanted = math.exp(-lower) - math.exp(-upper)
+    assert sigmoid(lower) == 1
+    assert float(found[0, 255 + n]) == pytest.approx(wanted, rel=1e-9)
 
 
 def test_tables_are_one_for_each_channel() -> None:

@@ -108,7 +108,7 @@ def test_gradients_reach_every_weight() -> None:
     (trained.bits.sum() + trained.features[0].square().sum()).backward()
     lacking = [n for n, p in model.named_parameters() if p.grad is None]
     assert not lacking
-    y = 3 * torch.randn(1, 9, 4, 4, requires_grad=True)
+    y = (3 * torch.randn(1, 9, 4, 4)).requires_grad_()
     z_hat = torch.zeros(1, 4, 1, 1)
     model.code(y, z_hat, torch.ones(1, 1, 1, 1), round_through, unchanged).y_hat.sum().backward()
     assert y.grad is not None
