@@ -97,7 +97,10 @@ class LicTcmFeaturesConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Inverse of `to_dict`; unknown keys are rejected by the constructor."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        tuples: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        }
+        return cls(**tuples)
 
 
 def _light(channels: int, width: int, slice_channels: int, window: int) -> LicTcmFeaturesConfig:

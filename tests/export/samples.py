@@ -13,6 +13,10 @@ from fcmrt.export.codecs import LevelsConfig
 from fcmrt.export.context import ContextConfig
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.elic import ElicConfig
+from fcmrt.export.lictcm import LicTcm, LicTcmConfig
+from fcmrt.export.lictcm_engine import deploy_lictcm
+from fcmrt.export.lictcm_features import LicTcmFeatures, LicTcmFeaturesConfig
+from fcmrt.export.lictcm_features_deploy import deploy_lictcm_features
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 from fcmrt.export.lmsfc_engine import deploy_lmsfc
 from fcmrt.export.lmsfc_published_engine import deploy as deploy_v1
@@ -107,6 +111,45 @@ def _elic_levels() -> Deployment:
     return deploy_codec(codec, ["p3", "p4"])
 
 
+def _lic_tcm() -> Deployment:
+    torch.manual_seed(0)
+    codec = LicTcm(
+        LicTcmConfig(
+            width=8,
+            latent_channels=8,
+            slices=2,
+            head_channels=(2, 4, 4),
+            window=2,
+            hyper_channels=4,
+            hyper_head_channels=4,
+            hyper_window=2,
+            squeezed=8,
+            slice_head_channels=4,
+            slice_widths=(6, 5),
+        )
+    )
+    louder([codec.analysis, codec.hyper_analysis], 20)
+    return deploy_lictcm(codec)
+
+
+def _lic_tcm_features() -> Deployment:
+    torch.manual_seed(0)
+    config = LicTcmFeaturesConfig(
+        feature_channels=(6,),
+        width=4,
+        slices=(3, 5),
+        window=2,
+        head_channels=2,
+        hyper_widths=(4, 5),
+        hyper_out=6,
+        squeezed=4,
+        slice_widths=(5, 4),
+    )
+    codec = LicTcmFeatures(config)
+    louder([codec.hyper_analysis], 8)
+    return deploy_lictcm_features(codec, ["p3"])
+
+
 SAMPLES = [
     Sample("lmsfc-v1", _lmsfc_v1),
     Sample("lmsfc-v2", _lmsfc_v2),
@@ -114,6 +157,8 @@ SAMPLES = [
     Sample("lmsfc-v1-authors", lambda: deploy_v1(GoldenCheckpoint("lmsfc_v1").state)),
     Sample("lmsfc-v2-authors", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_fpn").state), 3.0),
     Sample("lmsfc-v2-authors-3", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_dkn").state), 3.0),
+    Sample("lic-tcm", _lic_tcm),
+    Sample("lic-tcm-features", _lic_tcm_features),
 ]
 
 
