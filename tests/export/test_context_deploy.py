@@ -115,7 +115,9 @@ def test_engine_gives_what_the_codec_gives(config: V2 | LEVELS, tmp_path) -> Non
         expected = codec.round_trip(
             [torch.from_numpy(level)[None] for level in features.values()], torch.tensor([d])
         )
-        assert len(bytes(packet)) * 8 == pytest.approx(float(expected.bits), rel=0.1, abs=400)
+        # A packet has a head and the final states of its lanes, here of some 50 bytes.
+        ideal = float(expected.bits) / 8
+        assert 0.95 * ideal < len(bytes(packet)) < 1.1 * ideal + 64
         for (name, level), wanted in zip(decoded.items(), expected.features, strict=True):
             error = np.abs(level - wanted[0].numpy())
             assert level.shape == features[name].shape
