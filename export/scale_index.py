@@ -23,11 +23,37 @@ LOG_RATIO = math.log(SIGMA_MAX / SIGMA_MIN) / (TABLES - 1)
 
 
 class ScaleIndex(nn.Module):
-    """`log(sigma / 0.11) / log(r)`, at least 0: the index whose table has the deviation sigma."""
+    """`log(sigma / sigma_0) / log(ratio)`: the index whose table has the deviation sigma.
+
+    Args:
+        sigma_0: Deviation of table 0.
+        ratio: Of a table's deviation to that of the one before.
+        count: Tables. Where the network is exact, indexes end at the last one.
+        headroom: How far indexes go below 0, for codecs whose finer steps shift them upwards.
+    """
+
+    def __init__(
+        self,
+        sigma_0: float = SIGMA_MIN,
+        ratio: float = math.exp(LOG_RATIO),
+        count: int = TABLES,
+        headroom: int = 0,
+    ) -> None:
+        super().__init__()
+        if not (sigma_0 > 0 and ratio > 1 and count >= 1 and headroom >= 0):
+            raise ValueError(
+                f"a series of {count} deviations from {sigma_0} with the ratio {ratio} and "
+                f"headroom {headroom} is none"
+            )
+        self.sigma_0, self.ratio = sigma_0, ratio
+        self.least = sigma_0 * ratio**-headroom
+        """The least deviation that is told from those below."""
+        self.last = sigma_0 * ratio ** (count - 1)
+        """That of the last table."""
 
     def forward(self, sigma: Tensor) -> Tensor:
         """Turn deviations, of any sign, into continuous indexes of the same shape."""
-        return torch.log(sigma.clamp(min=SIGMA_MIN) / SIGMA_MIN) / LOG_RATIO
+        return torch.log(sigma.clamp(min=self.least) / self.sigma_0) / math.log(self.ratio)
 
 
 def scale_table() -> Tensor:

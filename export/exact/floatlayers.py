@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .scale_index import ScaleIndex
+from ..scale_index import ScaleIndex
 
 
 def per_channel(values: Tensor, like: Tensor) -> Tensor:

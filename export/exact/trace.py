@@ -14,6 +14,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from fcmrt.errors import EngineError
 
 from ..layers import GDN
+from ..scale_index import ScaleIndex
 from .floatlayers import (
     Add,
     Affine,
@@ -29,7 +30,6 @@ from .floatlayers import (
     Shuffle,
     Sum,
 )
-from .scale_index import ScaleIndex
 
 _SUMS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _LEAVES = (*_SUMS, nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.LeakyReLU, nn.PReLU, nn.PixelShuffle)
