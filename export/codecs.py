@@ -9,6 +9,12 @@ from typing import Any, Self, cast
 from .codec import FeatureCodec
 from .elic import ELIC_MOVENET_LIGHT, ELIC_NANODET_LIGHT, Elic, ElicConfig
 from .levels import LevelCodecs, tied
+from .lictcm_features import (
+    LICTCM_MOVENET_LIGHT,
+    LICTCM_NANODET_LIGHT,
+    LicTcmFeatures,
+    LicTcmFeaturesConfig,
+)
 from .lmsfc import LMSFC_NANODET_LIGHT, LMSFC_V1_PUBLISHED, Lmsfc, LmsfcConfig
 from .lmsfc_v2 import LMSFC_V2_NANODET_LIGHT, LMSFC_V2_PUBLISHED, LmsfcV2, LmsfcV2Config
 
@@ -51,12 +57,13 @@ class LevelsConfig:
         return LevelCodecs(codecs if len(codecs) == self.levels else tied(codecs[0], self.levels))
 
 
-Config = LmsfcConfig | LmsfcV2Config | ElicConfig | LevelsConfig
+Config = LmsfcConfig | LmsfcV2Config | ElicConfig | LicTcmFeaturesConfig | LevelsConfig
 
 _FAMILIES: dict[str, tuple[Any, Any]] = {
     "lmsfc-v1": (LmsfcConfig, Lmsfc),
     "lmsfc-v2": (LmsfcV2Config, LmsfcV2),
     "elic": (ElicConfig, Elic),
+    "lic-tcm": (LicTcmFeaturesConfig, LicTcmFeatures),
     "levels": (LevelsConfig, LevelsConfig.make),
 }
 
@@ -67,6 +74,8 @@ PRESETS: dict[str, Config] = {
     "lmsfc-v2-nanodet-light": LMSFC_V2_NANODET_LIGHT,
     "elic-nanodet-light": LevelsConfig(levels=3, codecs=ELIC_NANODET_LIGHT),
     "elic-movenet-light": LevelsConfig(levels=4, codecs=ELIC_MOVENET_LIGHT),
+    "lic-tcm-nanodet-light": LevelsConfig(levels=3, codecs=LICTCM_NANODET_LIGHT),
+    "lic-tcm-movenet-light": LevelsConfig(levels=4, codecs=LICTCM_MOVENET_LIGHT),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -76,10 +76,34 @@ def _tuples(data: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
 
 
+class HyperSizes(Protocol):
+    """What the hyper networks need to know of a codec's sizes."""
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of y."""
+
+    @property
+    def hyper_channels(self) -> int:
+        """Channels of z."""
+
+    @property
+    def hyper_widths(self) -> tuple[int, int]:
+        """Channels of z and of the map before the last one in hyper-synthesis."""
+
+    @property
+    def hyper_out(self) -> int:
+        """Channels of the hyper-synthesis' output."""
+
+    @property
+    def kernel(self) -> int:
+        """Side of the kernels that change grids."""
+
+
 class HyperAnalysis(nn.Module):
     """conv3x3, then two convolutions with stride 2; ReLU between."""
 
-    def __init__(self, config: ContextCodecConfig) -> None:
+    def __init__(self, config: HyperSizes) -> None:
         super().__init__()
         width = config.hyper_channels
         self.layers = nn.Sequential(
@@ -98,7 +122,7 @@ class HyperAnalysis(nn.Module):
 class HyperSynthesis(nn.Module):
     """Two transposed convolutions, then conv3x3; ReLU between."""
 
-    def __init__(self, config: ContextCodecConfig) -> None:
+    def __init__(self, config: HyperSizes) -> None:
         super().__init__()
         width, wider = config.hyper_widths
         self.layers = nn.Sequential(

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from fcmrt.spec import LatentSpec, Padding, Parity
 
+from .codecs import family_of
 from .coding import (
     DEFAULT_LEVELS,
     SKIP,
@@ -26,8 +27,10 @@ from .coding import (
 from .context import CheckerboardConv, SpaceChannelContext
 from .context_codec import ContextCodec
 from .deployment import Deployment, DeploymentBuilder
+from .elic import Elic
 from .entropy import INDEX_START, INDEXES_PER_OCTAVE, MEAN_GRID
 from .lmsfc_engine import pyramid_features
+from .lmsfc_v2 import LmsfcV2
 
 _HALVES = ("anchor", "other")
 
@@ -118,19 +121,10 @@ def _masked(checkerboard: CheckerboardConv) -> nn.Conv2d:
     return plain
 
 
-def taking(network: nn.Module, inputs: Sequence[str]) -> nn.Module:
-    """A network of any number of inputs as one of these; what traces it wants to know."""
-    graph = fx.Graph()
-    places = [graph.placeholder(name) for name in inputs]
-    graph.output(graph.call_module("network", tuple(places)))
-    return fx.GraphModule({"network": network}, graph)
-
-
 def deploy_context(
-    codec: ContextCodec,
+    codec: LmsfcV2 | Elic,
     level_names: Sequence[str],
     *,
-    family: str,
     levels: Sequence[int] = DEFAULT_LEVELS,
     default_quality: int | None = None,
 ) -> Deployment:
@@ -139,7 +133,6 @@ def deploy_context(
     Args:
         codec: Trained, in float32, on the CPU; its networks are borrowed.
         level_names: Names of the feature levels, finest first.
-        family: Which kind of codec it is.
         levels: Steps `d` of the quality levels, the one with the fewest bytes first.
         default_quality: Level used when none is asked for; None: the middle one.
     """
@@ -160,10 +153,9 @@ def deploy_context(
     decoded = {feature.name: f"{feature.name}_hat" for feature in features}
     for feature in features:
         build.tensor(decoded[feature.name], feature.channels, feature.stride)
-    synthesis = taking(OfGroups(codec.synthesis), halves)
-    build.decoder("synthesis", synthesis, halves, list(decoded.values()))
+    build.decoder("synthesis", OfGroups(codec.synthesis), halves, list(decoded.values()))
     return build.finish(
-        family=family,
+        family=family_of(config),
         outputs=decoded,
         tables={"gaussian": gaussians(), "hyper": prior_tables(codec.prior)},
         mean_bits=MEAN_GRID.bit_length() - 1,
@@ -225,8 +217,7 @@ def _add_group(
     if k:
         earlier = [half for j in context.config.earlier(k) for half in _halves(j)]
         build.tensor(f"said_{k}", 2 * group, stride)
-        channel = taking(OfGroups(context.channel[k - 1]), earlier)
-        build.both(f"channel_{k}", channel, earlier, [f"said_{k}"])
+        build.both(f"channel_{k}", OfGroups(context.channel[k - 1]), earlier, [f"said_{k}"])
         sources = [f"said_{k}", "hyper"]
     aggregation = context.aggregation[k]
     short = _Parameters(index, _without_zeros(aggregation, 2 * group))
@@ -246,6 +237,6 @@ def _add_half(
 ) -> None:
     name = f"{source}_{half}"
     mean, index = f"{name}_mean", f"{name}_index"
-    build.both(f"{half}_{source[1:]}", taking(network, inputs), inputs, [mean, index])
+    build.both(f"{half}_{source[1:]}", network, inputs, [mean, index])
     latent = replace(y, source=source, means=mean, indexes=index, parity=parity)
     build.coded(name, latent, f"{name}_hat")

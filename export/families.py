@@ -54,6 +54,10 @@ FAMILIES: dict[str, Family] = {
         "L-MSFC v2 with gains, of three or four levels, checkpoints of its authors",
         "fcmrt.export.lmsfc_v2_engine:deploy",
     ),
+    "lic-tcm": Family(
+        "LIC-TCM for pictures, in its authors' checkpoints: small, middle or large",
+        "fcmrt.export.lictcm_engine:deploy",
+    ),
 }
 
 

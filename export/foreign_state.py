@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fcmrt.errors import EngineError
+from fcmrt.errors import ExportError
 
 from . import layers
-from .bottleneck import EntropyBottleneck
+from .bottleneck import WIDTHS, EntropyBottleneck
 
 Names = Mapping[type[nn.Module], Mapping[str, str]]
 """For a kind of module, the foreign names of what is in it, by ours; the rest keep their names."""
@@ -32,10 +32,10 @@ COMPRESSAI: Names = {
     EntropyBottleneck: {
         f"{ours}.{i}": f"{foreign}{i}"
         for ours, foreign in (("matrices", "_matrix"), ("biases", "_bias"), ("factors", "_factor"))
-        for i in range(5)
+        for i in range(len(WIDTHS) - 1)
     },
 }
-"""The blocks of CompressAI."""
+"""The blocks of CompressAI, as its releases before 1.2.7 name them."""
 
 COMPRESSAI_DERIVED = re.compile(
     r"(^|\.)((beta|gamma)_reparam\.(pedestal|lower_bound\.bound)"
@@ -44,37 +44,14 @@ COMPRESSAI_DERIVED = re.compile(
 )
 """Keys of constants, and of integer tables that are made anew from the weights."""
 
-_RENAMED = re.compile(r"(matrices|biases|factors)\.(\d)$")
-_FORMER = {"matrices": "_matrix", "biases": "_bias", "factors": "_factor"}
 
+def names_of_release(names: Names, weights: Mapping[str, Tensor]) -> Names:
+    """Returns the names as the release of CompressAI that wrote the weights has them.
 
-def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Takes the weights out of a checkpoint.
-
-    Args:
-        checkpoint: As loaded (weights only): the weights themselves, or with them under
-            "state_dict"; keys may begin with "module.", as those of a parallel model do. The newer
-            names of CompressAI's priors are brought to the older ones.
-
-    Raises:
-        EngineError: It holds something else, or one key twice.
+    From 1.2.7 on, its priors are named as ours are.
     """
-    state = checkpoint.get("state_dict", checkpoint)
-    if not isinstance(state, Mapping) or not state:
-        raise EngineError("the checkpoint holds no weights: not a mapping of names to tensors")
-    weights: dict[str, Tensor] = {}
-    for key, value in state.items():
-        if not isinstance(value, Tensor):
-            raise EngineError(
-                f"{key!r} of the checkpoint is no tensor; give the weights, or a mapping that "
-                'holds them under "state_dict"'
-            )
-        name = key.removeprefix("module.")
-        name = _RENAMED.sub(lambda found: _FORMER[found[1]] + found[2], name)
-        if name in weights:
-            raise EngineError(f"the checkpoint holds {name!r} twice")
-        weights[name] = value
-    return weights
+    newer = any(".matrices." in key for key in weights)
+    return {**names, EntropyBottleneck: {}} if newer else names
 
 
 def foreign_key(module: nn.Module, key: str, names: Names) -> str:
@@ -114,7 +91,7 @@ def load_foreign(
         derived: Keys that may be there and hold nothing that is needed.
 
     Raises:
-        EngineError: A key is missing or left over, or a tensor has another shape.
+        ExportError: A key is missing or left over, or a tensor has another shape.
     """
     keys = {key: foreign_key(module, key, names) for key, _ in module.named_parameters()}
     wanted = set(keys.values())
@@ -123,7 +100,7 @@ def load_foreign(
     ours = dict(module.named_parameters())
     for key, foreign in keys.items():
         if weights[foreign].shape != ours[key].shape:
-            raise EngineError(
+            raise ExportError(
                 f"{foreign!r} of the checkpoint is {list(weights[foreign].shape)}; the codec's "
                 f"sizes ask for {list(ours[key].shape)}"
             )
@@ -136,7 +113,7 @@ def _refuse(what: str, keys: Collection[str]) -> None:
     if keys:
         found = sorted(keys)
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        raise EngineError(
+        raise ExportError(
             f"the checkpoint {what} {', '.join(found[:5])}{more}; it is of another codec, or of "
             "another version of this one"
         )

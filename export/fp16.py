@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -10,7 +12,9 @@ MIN_ELEMENTS = 64
 _LARGEST = float(np.finfo(np.float16).max)
 
 
-def store_weights_fp16(model: onnx.ModelProto, *, lossless: bool = False) -> onnx.ModelProto:
+def store_weights_fp16(
+    model: onnx.ModelProto, *, lossless: bool = False, keep: Collection[str] = ()
+) -> onnx.ModelProto:
     """Replace large float32 initialisers by float16 ones, each followed by a Cast to float32.
 
     Tensors of fewer than 64 elements, integer ones and those with a value beyond float16's range
@@ -19,6 +23,7 @@ def store_weights_fp16(model: onnx.ModelProto, *, lossless: bool = False) -> onn
     Args:
         model: The graph; not changed.
         lossless: Leave those as they are that float16 does not hold exactly.
+        keep: Names of further ones that stay as they are.
 
     Returns:
         A new model with the same inputs, outputs and node names.
@@ -28,7 +33,7 @@ def store_weights_fp16(model: onnx.ModelProto, *, lossless: bool = False) -> onn
     graph = result.graph
     casts = []
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT:
+        if tensor.data_type != TensorProto.FLOAT or tensor.name in keep:
             continue
         values = numpy_helper.to_array(tensor)
         if values.size < MIN_ELEMENTS or not np.abs(values).max() <= _LARGEST:

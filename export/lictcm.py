@@ -11,7 +11,7 @@ from torch import nn
 
 from .bottleneck import EntropyBottleneck
 from .layers import ResidualBlockUpsample, ResidualBlockWithStride, conv, subpixel_conv
-from .lictcm_slices import SliceParameters, SliceResidual, SliceSupport
+from .lictcm_slices import Slices
 from .swin import mixed_blocks
 
 
@@ -127,16 +127,13 @@ class LicTcm(nn.Module):
         self.hyper_analysis = _hyper_analysis(config)
         self.hyper_means = _hyper_synthesis(config)
         self.hyper_scales = _hyper_synthesis(config)
-        known = [config.latent_channels + k * config.slice_channels for k in range(config.slices)]
-        windows = (config.squeezed, config.slice_head_channels, config.window)
-        self.supports = nn.ModuleList(SliceSupport(channels, *windows) for channels in known)
-        self.predictions = nn.ModuleList(
-            SliceParameters(channels, config.slice_channels, *windows, config.slice_widths)
-            for channels in known
-        )
-        self.residuals = nn.ModuleList(
-            SliceResidual(channels, config.slice_channels, config.slice_widths)
-            for channels in known
+        self.slices = Slices(
+            config.latent_channels,
+            [config.slice_channels] * config.slices,
+            config.squeezed,
+            config.slice_head_channels,
+            config.window,
+            config.slice_widths,
         )
         self.synthesis = _synthesis(config)
         self.prior = EntropyBottleneck(config.hyper_channels)

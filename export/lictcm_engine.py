@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from fcmrt.spec import FeatureSpec, LatentSpec, Padding
+from fcmrt.spec import FeatureSpec, Padding
 
 from .coding import FINE_MEAN_BITS, hyper_latent
 from .deployment import Deployment, DeploymentBuilder
 from .lictcm import LicTcm
+from .lictcm_slices_deploy import HYPER, add_slices, declare_slices
+from .lictcm_state import load_lictcm
 from .scale_index import ScaleIndex, scale_tables
 
 
@@ -22,12 +25,12 @@ class _Analysis(nn.Module):
         super().__init__()
         self.analysis = codec.analysis
         self.hyper_analysis = codec.hyper_analysis
-        self.slices = codec.config.slices
+        self.parts = codec.config.slices
         self.register_buffer("medians", codec.prior.medians.detach())
 
     def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
         y = self.analysis(picture)
-        return (*y.chunk(self.slices, 1), self.hyper_analysis(y) - self.medians)
+        return (*y.chunk(self.parts, 1), self.hyper_analysis(y) - self.medians)
 
 
 class _HyperSynthesis(nn.Module):
@@ -42,19 +45,6 @@ class _HyperSynthesis(nn.Module):
     def forward(self, z_hat: Tensor) -> tuple[Tensor, Tensor]:
         z = z_hat + self.medians
         return self.means(z), self.scales(z)
-
-
-class _Parameters(nn.Module):
-    """`SliceParameters` with the table index in place of the scale."""
-
-    def __init__(self, prediction: nn.Module) -> None:
-        super().__init__()
-        self.prediction = prediction
-        self.index = ScaleIndex()
-
-    def forward(self, *known: Tensor) -> tuple[Tensor, Tensor]:
-        mean, scale = self.prediction(*known)
-        return mean, self.index(scale)
 
 
 class _Synthesis(nn.Module):
@@ -81,36 +71,17 @@ def deploy_lictcm(codec: LicTcm, picture: str = "picture") -> Deployment:
     """
     config = codec.config
     stride = config.latent_stride
-    channels = config.latent_channels
     build = DeploymentBuilder(
         [FeatureSpec(picture, 3, 1)], Padding(config.multiple, "zero", "center")
     )
-    slices = range(config.slices)
-    ys = [f"y{k}" for k in slices]
-    for y in ys:
-        build.tensor(y, config.slice_channels, stride)
+    ys = declare_slices(build, codec.slices, stride)
     build.tensor("z", config.hyper_channels, stride * config.hyper_stride)
     build.encoder("analysis", _Analysis(codec), [picture], [*ys, "z"])
     build.coded("z", hyper_latent("z", "hyper"), "z_hat")
-    for name in ("hyper_mean", "hyper_scale"):
-        build.tensor(name, channels, stride)
-    hyper_synthesis = _HyperSynthesis(codec)
-    build.both("hyper_synthesis", hyper_synthesis, ["z_hat"], ["hyper_mean", "hyper_scale"])
-    known: list[str] = []
-    for k, y in enumerate(ys):
-        mean, index, support, rounded = (
-            f"{y}_{role}" for role in ("mean", "index", "support", "rounded")
-        )
-        build.tensor(support, channels + k * config.slice_channels, stride)
-        build.tensor(mean, config.slice_channels, stride, "int32")
-        build.tensor(index, config.slice_channels, stride, "int32")
-        build.tensor(f"{y}_hat", config.slice_channels, stride)
-        build.both(f"support_{k}", codec.supports[k], ["hyper_mean", *known], [support])
-        parameters = _Parameters(codec.predictions[k])
-        build.both(f"parameters_{k}", parameters, [support, "hyper_scale", *known], [mean, index])
-        build.coded(y, LatentSpec(y, "gaussian", index, mean, step=False, skip=0), rounded)
-        build.both(f"residual_{k}", codec.residuals[k], [support, rounded], [f"{y}_hat"])
-        known.append(f"{y}_hat")
+    for name in HYPER:
+        build.tensor(name, config.latent_channels, stride)
+    build.both("hyper_synthesis", _HyperSynthesis(codec), ["z_hat"], HYPER)
+    known = add_slices(build, codec.slices, stride, ScaleIndex(), step=False, skip=0)
     build.tensor(f"{picture}_hat", 3, 1)
     build.decoder("synthesis", _Synthesis(codec), known, [f"{picture}_hat"])
     return build.finish(
@@ -119,3 +90,19 @@ def deploy_lictcm(codec: LicTcm, picture: str = "picture") -> Deployment:
         tables={"gaussian": scale_tables(), "hyper": codec.prior.tables()},
         mean_bits=FINE_MEAN_BITS,
     )
+
+
+def deploy(
+    checkpoint: Mapping[str, Any], /, *, level_names: Sequence[str] = ("picture",)
+) -> Deployment:
+    """Returns how the codec of a checkpoint of the authors' code is run.
+
+    Args:
+        checkpoint: As `read_checkpoint` gives it.
+        level_names: Name of the only feature.
+
+    Raises:
+        ExportError: It is of another codec, or of another version of this one.
+    """
+    (picture,) = level_names
+    return deploy_lictcm(load_lictcm(checkpoint), picture)

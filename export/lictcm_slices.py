@@ -6,6 +6,8 @@ Minnen and Singh's (arXiv 2007.08739).
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -95,3 +97,38 @@ class SliceResidual(nn.Module):
         """The slice as later slices and synthesis see it; shapes as for `SliceParameters`."""
         error = self.transform(torch.cat([support, dequantised], 1))
         return cast("Tensor", dequantised + REACH * torch.tanh(error))
+
+
+class Slices(nn.Module):
+    """The networks of all slices.
+
+    Args:
+        hyper_channels: Of what the hyper-latent says of means, likewise of scales.
+        channels: Of each slice.
+        squeezed: Channels in which windows are attended to.
+        head_channels: Of each head; divides `squeezed`.
+        side: Of a window, in cells.
+        widths: Channels between the three convolutions of a branch.
+    """
+
+    def __init__(
+        self,
+        hyper_channels: int,
+        channels: Sequence[int],
+        squeezed: int,
+        head_channels: int,
+        side: int,
+        widths: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        supports = list(itertools.accumulate(channels[:-1], initial=hyper_channels))
+        windows = (squeezed, head_channels, side)
+        self.supports = nn.ModuleList(SliceSupport(known, *windows) for known in supports)
+        self.parameters_of = nn.ModuleList(
+            SliceParameters(known, own, *windows, widths)
+            for known, own in zip(supports, channels, strict=True)
+        )
+        self.residuals = nn.ModuleList(
+            SliceResidual(known, own, widths) for known, own in zip(supports, channels, strict=True)
+        )

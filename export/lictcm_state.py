@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fcmrt.errors import EngineError
+from fcmrt.errors import ExportError
 
-from .foreign_state import COMPRESSAI, COMPRESSAI_DERIVED, Names, load_foreign, weights_of
+from .bottleneck import EntropyBottleneck
+from .checkpoint import state_of
+from .foreign_state import COMPRESSAI, COMPRESSAI_DERIVED, Names, load_foreign
 from .lictcm import LicTcm, LicTcmConfig
 from .scale_index import check_scale_table
 from .swin import MixedBlock, SwinBlock, SwinGate, WindowAttention
@@ -27,11 +29,11 @@ AUTHORS: Names = {
             ours.format(k): authors.format(k)
             for k in range(SLICES)
             for ours, authors in (
-                ("supports.{}", "atten_mean.{}.0"),
-                ("predictions.{}.scale_gate", "atten_scale.{}.0"),
-                ("predictions.{}.mean", "cc_mean_transforms.{}"),
-                ("predictions.{}.scale", "cc_scale_transforms.{}"),
-                ("residuals.{}.transform", "lrp_transforms.{}"),
+                ("slices.supports.{}", "atten_mean.{}.0"),
+                ("slices.parameters_of.{}.scale_gate", "atten_scale.{}.0"),
+                ("slices.parameters_of.{}.mean", "cc_mean_transforms.{}"),
+                ("slices.parameters_of.{}.scale", "cc_scale_transforms.{}"),
+                ("slices.residuals.{}.transform", "lrp_transforms.{}"),
             )
         },
     },
@@ -61,16 +63,19 @@ def load_lictcm(checkpoint: Mapping[str, Any]) -> LicTcm:
     """Makes a codec from a checkpoint of the authors' code; small, middle or large by its widths.
 
     Args:
-        checkpoint: As loaded (weights only); see `weights_of`.
+        checkpoint: As loaded (weights only); see `state_of`.
 
     Raises:
-        EngineError: It is of another codec, or of another version of this one.
+        ExportError: It is of another codec, or of another version of this one.
     """
-    weights = weights_of(checkpoint)
+    weights = state_of(checkpoint)
     first = weights.get("g_a.0.conv1.weight")
     if first is None or first.ndim != 4:
-        raise EngineError("the checkpoint is not of LIC-TCM: it has no 'g_a.0.conv1.weight'")
+        raise ExportError("the checkpoint is not of LIC-TCM: it has no 'g_a.0.conv1.weight'")
     check_scale_table(weights.get("gaussian_conditional.scale_table"))
     codec = LicTcm(LicTcmConfig(width=first.shape[0] // 2))
-    load_foreign(codec, weights, AUTHORS, COMPRESSAI_DERIVED)
+    names = dict(AUTHORS)
+    if "entropy_bottleneck.matrices.0" in weights:
+        del names[EntropyBottleneck]  # as CompressAI names it since 1.2.7, and as it is named here
+    load_foreign(codec, weights, names, COMPRESSAI_DERIVED)
     return codec.eval()

@@ -52,7 +52,7 @@ def deploy(
         level_names: Names of the feature levels, finest first; None: p2 to p5.
 
     Raises:
-        ExportError, EngineError: As `load_lmsfc_v1`.
+        ExportError: As `load_lmsfc_v1`.
     """
     names = level_names or [f"p{level}" for level in LEVELS]
     return deploy_published_lmsfc(load_lmsfc_v1(checkpoint), names)

@@ -11,7 +11,14 @@ from typing import Any
 
 from fcmrt.errors import ExportError
 
-from .foreign_state import COMPRESSAI, COMPRESSAI_DERIVED, Names, load_foreign, weights_of
+from .checkpoint import state_of
+from .foreign_state import (
+    COMPRESSAI,
+    COMPRESSAI_DERIVED,
+    Names,
+    load_foreign,
+    names_of_release,
+)
 from .lmsfc import Analysis, LmsfcConfig, Synthesis
 from .lmsfc_published import PublishedLmsfc
 from .scale_index import check_scale_table
@@ -46,14 +53,14 @@ def load_lmsfc_v1(checkpoint: Mapping[str, Any]) -> PublishedLmsfc:
     """Makes a codec from a checkpoint of the authors' code, of any widths.
 
     Args:
-        checkpoint: As loaded (weights only); see `weights_of`.
+        checkpoint: As loaded (weights only); see `state_of`.
 
     Raises:
-        ExportError: It is of another codec, or of the variant with a context model, which is read
-            cell after cell and cannot be run.
-        EngineError: A key is missing or left over, or a tensor has another shape.
+        ExportError: It is of another codec: a key is missing or left over, or a tensor has another
+            shape; the text names it. Or it is of the variant with a context model, which decodes
+            cell after cell.
     """
-    weights = weights_of(checkpoint)
+    weights = state_of(checkpoint)
     if any(key.startswith("context_prediction.") for key in weights):
         raise ExportError(
             "the checkpoint is of L-MSFC with its context model, which decodes one cell of the "
@@ -72,5 +79,5 @@ def load_lmsfc_v1(checkpoint: Mapping[str, Any]) -> PublishedLmsfc:
         hyper_channels=width,
     )
     codec = PublishedLmsfc(config)
-    load_foreign(codec, weights, AUTHORS, COMPRESSAI_DERIVED)
+    load_foreign(codec, weights, names_of_release(AUTHORS, weights), COMPRESSAI_DERIVED)
     return codec.eval()

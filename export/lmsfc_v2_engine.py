@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fcmrt.spec import LatentSpec, Padding
 
 from .coding import FINE_MEAN_BITS, hyper_latent
-from .context_deploy import OfGroups, add_context, group_names, taking
+from .context_deploy import OfGroups, add_context, group_names
 from .deployment import Deployment, DeploymentBuilder
 from .gains import POSITION, gain_quality
 from .lmsfc_engine import pyramid_features
@@ -69,8 +69,7 @@ def deploy_lmsfc_v2(codec: PublishedLmsfcV2, level_names: Sequence[str]) -> Depl
     build.tensor("z", config.hyper_channels, multiple)
     build.tensor("hyper", config.hyper_out, stride)
     groups = group_names(codec.context)
-    analysis = taking(_Analysis(codec), [*level_names, POSITION])
-    build.encoder("analysis", analysis, [*level_names, POSITION], [*groups, "z"])
+    build.encoder("analysis", _Analysis(codec), [*level_names, POSITION], [*groups, "z"])
     build.coded("z", hyper_latent("z", "hyper"), "z_hat")
     hyper_synthesis = PlusMedians(codec.hyper_synthesis, codec.prior.medians)
     build.both("hyper_synthesis", hyper_synthesis, ["z_hat"], ["hyper"])
@@ -79,8 +78,7 @@ def deploy_lmsfc_v2(codec: PublishedLmsfcV2, level_names: Sequence[str]) -> Depl
     decoded = {feature.name: f"{feature.name}_hat" for feature in features}
     for feature in features:
         build.tensor(decoded[feature.name], feature.channels, feature.stride)
-    synthesis = taking(_Synthesis(codec), [*halves, POSITION])
-    build.decoder("synthesis", synthesis, [*halves, POSITION], list(decoded.values()))
+    build.decoder("synthesis", _Synthesis(codec), [*halves, POSITION], list(decoded.values()))
     return build.finish(
         family="lmsfc-v2",
         outputs=decoded,
@@ -101,7 +99,7 @@ def deploy(
             there are three.
 
     Raises:
-        ExportError, EngineError: As `load_lmsfc_v2`.
+        ExportError: As `load_lmsfc_v2`.
     """
     codec = load_lmsfc_v2(checkpoint)
     names = level_names or [f"p{number}" for number in LEVELS[codec.config.levels]]

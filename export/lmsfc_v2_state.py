@@ -14,8 +14,15 @@ from torch import Tensor
 
 from fcmrt.errors import ExportError
 
+from .checkpoint import state_of
 from .context import ContextConfig
-from .foreign_state import COMPRESSAI, COMPRESSAI_DERIVED, Names, load_foreign, weights_of
+from .foreign_state import (
+    COMPRESSAI,
+    COMPRESSAI_DERIVED,
+    Names,
+    load_foreign,
+    names_of_release,
+)
 from .layers import TripleBottleneck
 from .lmsfc_v2 import Analysis, LmsfcV2Config, Synthesis
 from .lmsfc_v2_published import PublishedLmsfcV2
@@ -67,17 +74,18 @@ def load_lmsfc_v2(checkpoint: Mapping[str, Any]) -> PublishedLmsfcV2:
     """Makes a codec from a checkpoint of the authors' code, of three or four levels, of any widths.
 
     Args:
-        checkpoint: As loaded (weights only) of the whole codec; see `weights_of`.
+        checkpoint: As loaded (weights only) of the whole codec; see `state_of`.
 
     Raises:
-        ExportError: It is of another codec.
-        EngineError: A key is missing or left over, or a tensor has another shape.
+        ExportError: It is of another codec: a key is missing or left over, or a tensor has another
+            shape; the text names it.
     """
-    weights = weights_of(checkpoint)
+    weights = state_of(checkpoint)
     check_scale_table(weights.get("gaussian_conditional.scale_table"))
     config, gain_levels = _sizes(weights)
     codec = PublishedLmsfcV2(config, gain_levels)
-    load_foreign(codec, weights, authors_names(config.levels), DERIVED)
+    names = names_of_release(authors_names(config.levels), weights)
+    load_foreign(codec, weights, names, DERIVED)
     return codec.eval()
 
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 import onnx
 import torch
 from torch import Tensor, nn
 
+from .calibration import Feeds
+from .cleaning import OPSET, clean, finish
+from .float_graph import FloatGraph
 from .fp16 import store_weights_fp16
+from .int8 import with_int8
+from .precision import with_precision
+from .sensitive import sensitive_constants
 
-OPSET = 18
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
 
 def export_graph(
@@ -23,8 +30,10 @@ def export_graph(
     *,
     scalars: Collection[str | None] = (),
     half_weights: bool = True,
+    precision: Precision = "fp32",
+    calibration: Feeds = (),
 ) -> bytes:
-    """Traces a module to an ONNX graph with free height and width.
+    """Traces a module to a clean ONNX graph (`fcmrt.export.cleaning`) with free height and width.
 
     Args:
         module: Called with the inputs in order; put into evaluation mode.
@@ -32,10 +41,16 @@ def export_graph(
         input_names: Names of the tensors of the schedule that they are.
         output_names: Likewise of the outputs.
         scalars: Names of inputs whose height and width are always 1.
-        half_weights: Store weights as float16; the arithmetic stays float32.
+        half_weights: Store weights of "fp32" as float16, but for those of `sensitive_constants`;
+            the arithmetic stays float32.
+        precision: Of the arithmetic; other than "fp32" for networks off the exact path only.
+        calibration: Inputs by name, for "int8".
 
     Returns:
-        The serialised model.
+        The serialised model; its inputs and outputs are what the module's are in any precision.
+
+    Raises:
+        EngineError: The network takes no other precision (`with_precision`, `with_int8`).
     """
     module = module.eval()
     sized = [name for name in (*input_names, *output_names) if name not in scalars]
@@ -57,7 +72,11 @@ def export_graph(
         )
     model = onnx.load_from_string(buffer.getvalue())
     model.producer_name, model.producer_version, model.doc_string = "fcmrt", "", ""
+    if precision == "int8":
+        return with_int8(model.SerializeToString(), calibration)
+    if precision != "fp32":
+        return with_precision(model.SerializeToString(), precision)
+    model = clean(model)
     if half_weights:
-        model = store_weights_fp16(model)
-    onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
+        model = store_weights_fp16(model, keep=sensitive_constants(FloatGraph(model)))
+    return finish(model)

@@ -11,14 +11,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from fcmrt.errors import EngineError
+from fcmrt.errors import ExportError
 from fcmrt.tables import CdfTables
 
 from .tables import gaussian_tables
 
-SIGMA_MIN, SIGMA_MAX, TABLES = 0.11, 256.0, 64
+SIGMA_0, SIGMA_TOP, TABLES = 0.11, 256.0, 64
 
-LOG_RATIO = math.log(SIGMA_MAX / SIGMA_MIN) / (TABLES - 1)
+LOG_RATIO = math.log(SIGMA_TOP / SIGMA_0) / (TABLES - 1)
 """Logarithm of the ratio of a table's deviation to that of the one before."""
 
 
@@ -34,7 +34,7 @@ class ScaleIndex(nn.Module):
 
     def __init__(
         self,
-        sigma_0: float = SIGMA_MIN,
+        sigma_0: float = SIGMA_0,
         ratio: float = math.exp(LOG_RATIO),
         count: int = TABLES,
         headroom: int = 0,
@@ -58,12 +58,12 @@ class ScaleIndex(nn.Module):
 
 def scale_table() -> Tensor:
     """Returns the deviations of the tables: float64 `[64]`."""
-    return SIGMA_MIN * torch.exp(torch.arange(TABLES, dtype=torch.float64) * LOG_RATIO)
+    return SIGMA_0 * torch.exp(torch.arange(TABLES, dtype=torch.float64) * LOG_RATIO)
 
 
 def scale_tables() -> CdfTables:
     """Returns the integer tables, one for each deviation."""
-    return gaussian_tables(TABLES, SIGMA_MIN, math.log(2) / LOG_RATIO)
+    return gaussian_tables(TABLES, SIGMA_0, math.log(2) / LOG_RATIO)
 
 
 def check_scale_table(stored: Tensor | None) -> None:
@@ -73,13 +73,13 @@ def check_scale_table(stored: Tensor | None) -> None:
         stored: What the checkpoint has under its `scale_table`; empty where its codec never coded.
 
     Raises:
-        EngineError: They are others.
+        ExportError: They are others.
     """
     if stored is None or stored.numel() == 0:
         return
     same = stored.shape == (TABLES,) and torch.allclose(stored.double(), scale_table(), rtol=1e-3)
     if not same:
-        raise EngineError(
-            f"the checkpoint's scale table is not the {TABLES} deviations from {SIGMA_MIN} to "
-            f"{SIGMA_MAX:g} that the export knows"
+        raise ExportError(
+            f"the checkpoint's scale table is not the {TABLES} deviations from {SIGMA_0} to "
+            f"{SIGMA_TOP:g} that the export knows"
         )

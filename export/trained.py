@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from fcmrt.errors import ExportError
 
 from .codec import FeatureCodec
-from .codecs import config_from, make_codec
+from .codecs import Config, config_from, make_codec
 from .coding import DEFAULT_LEVELS
+from .context_deploy import deploy_context
 from .deployment import Deployment
+from .elic import Elic
+from .levels import LevelCodecs
+from .levels_deploy import deploy_levels
 from .lmsfc import Lmsfc
 from .lmsfc_engine import deploy_lmsfc
+from .lmsfc_v2 import LmsfcV2
 
-_DEPLOY: dict[type[FeatureCodec], Callable[..., Deployment]] = {Lmsfc: deploy_lmsfc}
+_DEPLOY: dict[type[FeatureCodec], Callable[..., Deployment]] = {
+    Lmsfc: deploy_lmsfc,
+    LmsfcV2: deploy_context,
+    Elic: deploy_context,
+}
 
 FIRST_LEVEL = 3
 """Levels are called p3, p4, ... unless told otherwise: the finest of most pyramids has stride 8."""
@@ -37,13 +44,16 @@ def codec_of(checkpoint: Mapping[str, Any]) -> FeatureCodec:
             "train has 'config' and 'average'. Which codec is it? Say --codec NAME"
         )
     try:
-        # Checkpoints written before there were families hold the first one.
-        config = config_from(checkpoint.get("family", "lmsfc-v1"), checkpoint["config"])
-        codec = make_codec(config)
+        codec = make_codec(_config_of(checkpoint))
         codec.load_state_dict({k: v.float() for k, v in checkpoint["average"].items()})
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
         raise ExportError(f"the checkpoint does not fit its configuration: {error}") from error
     return codec.eval()
+
+
+def _config_of(checkpoint: Mapping[str, Any]) -> Config:
+    # Checkpoints written before there were families hold the first one.
+    return config_from(checkpoint.get("family", "lmsfc-v1"), checkpoint["config"])
 
 
 def deploy(
@@ -64,7 +74,25 @@ def deploy(
         ExportError: As `codec_of`.
     """
     codec = codec_of(checkpoint)
-    channels = checkpoint["config"]["feature_channels"]
+    channels = _config_of(checkpoint).feature_channels
     names = level_names or [f"p{FIRST_LEVEL + i}" for i in range(len(channels))]
-    with torch.no_grad():
-        return _DEPLOY[type(codec)](codec, names, levels=levels)
+    if len(names) != len(channels):
+        raise ExportError(f"{len(names)} names for levels; the codec has {len(channels)}")
+    return deploy_codec(codec, names, levels)
+
+
+def deploy_codec(
+    codec: FeatureCodec, level_names: Sequence[str], levels: Sequence[int] = DEFAULT_LEVELS
+) -> Deployment:
+    """Returns how a codec is run, of whichever family; its networks are borrowed.
+
+    Args:
+        codec: Trained, in float32, on the CPU.
+        level_names: As for `deploy`.
+        levels: As for `deploy`.
+    """
+    if isinstance(codec, LevelCodecs):
+        return deploy_levels(
+            codec, level_names, lambda one, name: deploy_codec(one, [name], levels)
+        )
+    return _DEPLOY[type(codec)](codec, level_names, levels=levels)

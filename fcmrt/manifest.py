@@ -21,8 +21,10 @@ from .spec import (
     LatentSpec,
     Padding,
     Quality,
+    Size,
     StepTable,
     TensorSpec,
+    tensor_size,
 )
 from .specjson import (
     BY_CHANNEL,
@@ -207,6 +209,19 @@ class Manifest:
             raise EngineError(
                 "manifest.quality: no latent takes a step, so there is one level, 0, of step 1.0"
             )
+
+    def shape(self, name: str, padded: Size) -> tuple[int, int, int, int]:
+        """Shape of a tensor that graphs read or write, at a canonical size.
+
+        Args:
+            name: Of a feature, a tensor, or the position of the quality.
+            padded: Size of the padded finest level, in cells.
+        """
+        if name == self.quality.input:
+            return 1, 1, 1, 1
+        levels = {feature.name: feature.tensor for feature in self.features}
+        spec = self.tensors[name] if name in self.tensors else levels[name]
+        return 1, spec.channels, *tensor_size(spec, padded)
 
     @property
     def step_numbers(self) -> range:

@@ -17,6 +17,9 @@ import numpy.typing as npt
 from .onnxwire import OnnxReader, Port, scan
 from .protowire import BYTES, FIXED32, FIXED64, VARINT, Fields
 
+BFLOAT16 = np.dtype([("bfloat16", "<u2")])
+"""Elements of bfloat16, which NumPy does not know: their bits, and nothing that computes."""
+
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | npt.NDArray[Any]
 
 
@@ -62,9 +65,10 @@ def read_graph(data: bytes | memoryview, place: str) -> Graph:
 
     Raises:
         EngineError: Refused by `scan`; without one version of ONNX's operators; with subgraphs,
-            strings for tensors, or element types other than float16, float32, float64, int8, uint8,
-            int32, int64 and bool; data that is not of the size or range its type says; a value
-            written twice, read before it is written, or without a name; two nodes of one name.
+            strings for tensors, or element types other than float16, bfloat16 (`BFLOAT16`),
+            float32, float64, int8, uint8, int32, int64 and bool; data that is not of the size or
+            range its type says; a value written twice, read before it is written, or without a
+            name; two nodes of one name.
     """
     # A field and a stored element take a byte at the least: no honest model is beyond these.
     size = memoryview(data).nbytes
@@ -203,7 +207,7 @@ class _GraphReader(OnnxReader):
         self, values: npt.NDArray[np.int64], dtype: np.dtype[Any], who: str
     ) -> npt.NDArray[Any]:
         """Turns what stands in `int32_data` and `int64_data` into elements."""
-        bits = np.dtype("<u2") if dtype == np.float16 else dtype
+        bits = np.dtype("<u2") if dtype in (np.float16, BFLOAT16) else dtype
         elements = values.astype(bits)
         if np.any(elements != values):
             raise self.error(f"{who} has values that its element type cannot hold")
@@ -270,6 +274,7 @@ _ELEMENT_TYPES: dict[int, tuple[np.dtype[Any], int]] = {
     9: (np.dtype(np.bool_), 5),
     10: (np.dtype("<f2"), 5),
     11: (np.dtype("<f8"), 10),
+    16: (BFLOAT16, 5),
 }
 
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fcmrt.engine import Engine
 from fcmrt.errors import EngineError
-from fcmrt.onnxgraph import Graph, read_graph
+from fcmrt.onnxgraph import BFLOAT16, Graph, read_graph
 from fcmrt.onnxwire import FLOAT32, Port
 
 from .engines import context_parts, hyperprior_parts
@@ -273,7 +273,8 @@ def _tensor(kind: int, dims: list[int], **data: Any) -> Any:
         (_tensor(TensorProto.UINT8, [1], int32_data=[-1]), "its element type cannot hold"),
         (_tensor(TensorProto.BOOL, [1], int32_data=[2]), "its element type cannot hold"),
         (_tensor(TensorProto.FLOAT16, [1], int32_data=[65536]), "its element type cannot hold"),
-        (_tensor(TensorProto.BFLOAT16, [1], raw_data=b"ab"), "element type 16, which is not"),
+        (_tensor(TensorProto.BFLOAT16, [1], int32_data=[65536]), "its element type cannot hold"),
+        (_tensor(TensorProto.UINT16, [1], raw_data=b"ab"), "element type 4, which is not"),
         (_tensor(TensorProto.FLOAT, [1], int32_data=[1]), "its data in one form"),
         (_tensor(TensorProto.FLOAT, [1], float_data=[1, 2]), "has 2 elements, but 1 by its dims"),
         (_tensor(TensorProto.INT64, [4], int64_data=[300, 300]), "has 2 elements, but 4"),
@@ -282,6 +283,18 @@ def _tensor(kind: int, dims: list[int], **data: Any) -> Any:
 )
 def test_tensors_that_do_not_fit_are_refused(tensor: Any, message: str) -> None:
     refuse(model(stored=[tensor]), message)
+
+
+@pytest.mark.parametrize(
+    "data", [{"raw_data": b"\x80\x3f\x00\xc0"}, {"int32_data": [16256, 49152]}]
+)
+def test_bfloat16_is_read_as_bits(data: dict[str, Any]) -> None:
+    stored = model(stored=[_tensor(TensorProto.BFLOAT16, [2], **data)])
+    values = read(stored).constants["w"]
+    assert values.dtype == BFLOAT16
+    assert values["bfloat16"].tolist() == [0x3F80, 0xC000]  # 1.0 and -2.0
+    with pytest.raises(TypeError):
+        values + 1
 
 
 @settings(max_examples=300, deadline=None)

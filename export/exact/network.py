@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from fcmrt.exact import Proof, prove
 from fcmrt.onnxgraph import read_graph
 
+from ..cleaning import OPSET
 from ..fp16 import store_weights_fp16
-from ..onnx import OPSET
 from .operations import WeightedSum
 from .precision import ExactInput
 from .writer import GraphWriter, Operation

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import export
 from ..errors import BackendUnavailableError, ConfigError
 from ..export.families import FAMILIES
+from .inputs import read_pictures
 from .text import count
 
 if TYPE_CHECKING:
@@ -43,6 +44,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="quantiser steps of the quality levels, largest first, of codecs that take steps",
     )
+    exact = parser.add_argument_group(
+        "exact engines",
+        "With --calibrate the networks between packet and tables become integers carried in "
+        "floats, and every machine decodes the engine's packets; without it the engine is "
+        "same-engine.",
+    )
+    exact.add_argument(
+        "--calibrate",
+        metavar="PATH",
+        help="features of training pictures, all of one size: an .npz with a batch of each level, "
+        "or a folder with one LEVEL.npy each, such as a cache of fcmrt.export.train",
+    )
+    exact.add_argument(
+        "--pictures", metavar="N", type=int, default=64, help="how many of them (default: 64)"
+    )
+    exact.add_argument(
+        "--activation-bits",
+        metavar="BITS",
+        type=int,
+        help="bits of activations; the more, the fewer are left for weights",
+    )
     parser.add_argument(
         "--float32-weights",
         action="store_true",
@@ -56,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     options = {"level_names": args.level_names, "levels": args.levels}
     chosen = {key: value for key, value in options.items() if value is not None}
     deployment = deployment_of(args.checkpoint, args.codec, chosen)
+    if args.calibrate is not None:
+        deployment = _exact(deployment, args)
     out = Path(args.out)
     engine = export.write(
         out,
@@ -66,6 +90,16 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"{out}: {_summary(engine)}, {count(out.stat().st_size)} bytes")
     return 0
+
+
+def _exact(deployment: Deployment, args: argparse.Namespace) -> Deployment:
+    from ..export.exact import Precision
+    from ..export.exact.path import convert_path
+
+    levels = [feature.name for feature in deployment.features]
+    pictures = read_pictures(Path(args.calibrate), levels, args.pictures)
+    precision = Precision(activation_bits=args.activation_bits) if args.activation_bits else None
+    return deployment.with_networks(convert_path(deployment, pictures, precision=precision))
 
 
 def deployment_of(checkpoint: str, codec: str, options: Mapping[str, Any]) -> Deployment:

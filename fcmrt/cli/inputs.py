@@ -89,3 +89,45 @@ def read_features(path: Path, levels: Sequence[str]) -> dict[str, npt.NDArray[An
                 "[N, C, H, W] for a batch"
             )
     return arrays
+
+
+def read_pictures(
+    path: Path, levels: Sequence[str], count: int
+) -> list[list[npt.NDArray[np.float32]]]:
+    """Reads the first pictures of a batch of features.
+
+    Args:
+        path: As for `read_features`, with a batch; or a folder with one LEVEL.npy for each level,
+            `[N, C, H, W]`, read no further than needed.
+        levels: Names of the feature levels.
+        count: How many pictures at most; at least 1.
+
+    Returns:
+        Of each picture its levels, float32 `[1, C, H, W]`.
+
+    Raises:
+        ConfigError: As `read_features`; a level is missing in the folder; less than one picture.
+        ShapeError: No batch, or levels with different numbers of pictures.
+    """
+    if count < 1:
+        raise ConfigError(f"{count} pictures are too few; at least 1 is needed")
+    if path.is_dir():
+        try:
+            arrays = {
+                name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                for name in levels
+            }
+        except (FileNotFoundError, ValueError) as error:
+            raise ConfigError(
+                f"{path} must hold {', '.join(f'{name}.npy' for name in levels)}: {error}"
+            ) from error
+    else:
+        arrays = read_features(path, levels)
+    sizes = {array.shape[0] if array.ndim == 4 else 0 for array in arrays.values()}
+    if len(sizes) != 1 or 0 in sizes:
+        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+        raise ShapeError(f"{path} holds {shapes}; wanted are batches [N, C, H, W] of the same N")
+    return [
+        [np.asarray(array[n : n + 1], np.float32) for array in arrays.values()]
+        for n in range(min(count, *sizes))
+    ]

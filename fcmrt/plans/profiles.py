@@ -13,7 +13,7 @@ from ..config import Limits
 from ..errors import ConfigError
 from ..manifest import Manifest
 from ..schedule import Run
-from ..spec import Size, level_sizes, padded_size, tensor_size
+from ..spec import Size, level_sizes, padded_size
 from .recipe import Profile, Shape
 
 CARD_SIZES = "sizes"
@@ -118,10 +118,7 @@ def graph_profiles(
 
 
 def _shapes(manifest: Manifest, inputs: Iterable[str], padded: Size) -> Mapping[str, Shape]:
-    specs = {level.name: level.tensor for level in manifest.features} | dict(manifest.tensors)
-    return MappingProxyType(
-        {name: (1, specs[name].channels, *tensor_size(specs[name], padded)) for name in inputs}
-    )
+    return MappingProxyType({name: manifest.shape(name, padded) for name in inputs})
 
 
 def card_sizes(manifest: Manifest) -> tuple[SizeRange, ...]:

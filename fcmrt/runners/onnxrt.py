@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..config import RuntimeOptions
 from ..errors import BackendUnavailableError, EngineError
+from ..onnxgraph import BFLOAT16, read_graph
 from ..processor import describe_processor, usable_cores
 
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
@@ -89,8 +90,21 @@ class OnnxRuntimeRunner:
                 graph, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the library's exceptions share no base but Exception
-            raise EngineError(f"ONNX Runtime does not load graph {name!r}: {error}") from error
+            hint = ""
+            if _is_bfloat16(graph):
+                hint = "; the graph is in bfloat16, which the runner 'torch' has"
+            raise EngineError(
+                f"ONNX Runtime does not load graph {name!r}: {error}{hint}"
+            ) from error
         return OnnxRuntimeNetwork(name, session)
+
+
+def _is_bfloat16(graph: bytes) -> bool:
+    try:
+        constants = read_graph(graph, "the graph").constants
+    except EngineError:
+        return False
+    return any(constant.dtype == BFLOAT16 for constant in constants.values())
 
 
 class OnnxRuntimeNetwork:

@@ -76,3 +76,23 @@ def test_latency(batch: int) -> None:
         parts = [rows[part]["mean"] for part in ("networks", "code", "runtime")]
         assert sum(parts) == pytest.approx(rows["total"]["mean"])
     assert len(found["diagnosis"]) == 2
+
+
+def test_precision_cost() -> None:
+    found = run("precision_cost")
+    names = ["fp32", "fp16", "bf16", "int8 mse", "int8 mse, outer layers fp32"]
+    assert list(found["graph_bytes"]) == names
+    rows = {(row["precision"], row["quality"]): row for row in found["rows"]}
+    assert len(rows) == len(found["rows"]) == 3 * len(names)
+    for (name, quality), row in rows.items():
+        base = rows["fp32", quality]
+        assert row["bytes_percent"] == pytest.approx(100 * (row["bytes"] / base["bytes"] - 1))
+        limit = {"fp32": 0, "fp16": 1, "bf16": 5}.get(name, 20)
+        assert abs(row["bytes_percent"]) <= limit
+        assert abs(row["nmse_percent"]) <= limit
+        assert (row["nmse_percent"] == 0) == (name == "fp32")
+    half = found["graph_bytes"]["fp16"]["analysis"] / found["graph_bytes"]["fp32"]["analysis"]
+    assert 0.45 < half < 0.55
+    timed = {(row["precision"], row["runner"]) for row in found["times"]}
+    assert ("bf16", "torch") in timed
+    assert ("bf16", "onnxruntime") not in timed

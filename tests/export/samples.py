@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
+from fcmrt.export.codecs import LevelsConfig
+from fcmrt.export.context import ContextConfig
 from fcmrt.export.deployment import Deployment
+from fcmrt.export.elic import ElicConfig
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 from fcmrt.export.lmsfc_engine import deploy_lmsfc
 from fcmrt.export.lmsfc_published_engine import deploy as deploy_v1
+from fcmrt.export.lmsfc_v2 import LmsfcV2, LmsfcV2Config
 from fcmrt.export.lmsfc_v2_engine import deploy as deploy_v2
+from fcmrt.export.trained import deploy_codec
 from fcmrt.spec import level_sizes
 
 from .foreign import GoldenCheckpoint
@@ -58,8 +63,54 @@ def _lmsfc_v1() -> Deployment:
     return deploy_lmsfc(codec, ["p3", "p4", "p5"])
 
 
+CONTEXT = ContextConfig(
+    groups=(2, 3, 4),
+    channel_widths=(6, 5),
+    channel_kernel=3,
+    spatial_kernel=3,
+    aggregation_widths=(8, 7),
+)
+
+
+def _lmsfc_v2() -> Deployment:
+    torch.manual_seed(0)
+    codec = LmsfcV2(
+        LmsfcV2Config(
+            feature_channels=(6, 8, 10),
+            width=8,
+            latent_stride=4,
+            hyper_widths=(5, 6),
+            hyper_out=7,
+            context=CONTEXT,
+        )
+    )
+    louder([codec.analysis, codec.hyper_analysis], 8)
+    return deploy_codec(codec, ["p3", "p4", "p5"])
+
+
+def _elic_levels() -> Deployment:
+    torch.manual_seed(0)
+    config = ElicConfig(
+        feature_channels=(6,),
+        width=8,
+        strides=(2, 1),
+        attention_stages=(0,),
+        hyper_widths=(5, 6),
+        hyper_out=7,
+        kernel=3,
+        context=replace(CONTEXT, all_earlier=True),
+    )
+    other = replace(config, feature_channels=(4,), strides=(1, 1), kernel=5)
+    codec = LevelsConfig(levels=2, codecs=(config, other)).make()
+    for one in codec.codecs:
+        louder([one.analysis, one.hyper_analysis], 12)
+    return deploy_codec(codec, ["p3", "p4"])
+
+
 SAMPLES = [
     Sample("lmsfc-v1", _lmsfc_v1),
+    Sample("lmsfc-v2", _lmsfc_v2),
+    Sample("elic-levels", _elic_levels),
     Sample("lmsfc-v1-authors", lambda: deploy_v1(GoldenCheckpoint("lmsfc_v1").state)),
     Sample("lmsfc-v2-authors", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_fpn").state), 3.0),
     Sample("lmsfc-v2-authors-3", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_dkn").state), 3.0),

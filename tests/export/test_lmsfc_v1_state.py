@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from fcmrt import Decoder, Encoder, Engine
-from fcmrt.errors import EngineError, ExportError
+from fcmrt.errors import ExportError
 from fcmrt.export.checkpoint import read_checkpoint
 from fcmrt.export.engine import write
 from fcmrt.export.foreign_state import COMPRESSAI_DERIVED
@@ -19,7 +20,7 @@ from fcmrt.export.lmsfc import LMSFC_V1_PUBLISHED
 from fcmrt.export.lmsfc_published import PublishedLmsfc
 from fcmrt.export.lmsfc_published_engine import deploy
 from fcmrt.export.lmsfc_v1_state import AUTHORS, load_lmsfc_v1
-from fcmrt.export.scale_index import LOG_RATIO, SIGMA_MIN
+from fcmrt.export.scale_index import LOG_RATIO, SIGMA_0
 
 from .foreign import GoldenCheckpoint, expected_layout, layout
 
@@ -59,14 +60,26 @@ def test_wrappers(golden: GoldenCheckpoint, tmp_path: Path, wrap: Any, prefix: s
     assert torch.equal(weight, golden.state["h_a.0.weight"])
 
 
+def test_newer_names_of_the_prior(golden: GoldenCheckpoint) -> None:
+    newer = {"_matrix": "matrices.", "_bias": "biases.", "_factor": "factors."}
+    state = {
+        re.sub("_(matrix|bias|factor)(?=[0-9]$)", lambda found: newer[found[0]], key): value
+        for key, value in golden.state.items()
+    }
+    assert "entropy_bottleneck.matrices.4" in state
+    prior, wanted = load_lmsfc_v1(state).prior, load_lmsfc_v1(golden.state).prior
+    for found, other in zip(prior.parameters(), wanted.parameters(), strict=True):
+        assert torch.equal(found, other)
+
+
 def test_wrong_keys_are_named(golden: GoldenCheckpoint) -> None:
     state = dict(golden.state)
     del state["g_s.fmb34.conv2.0.bias"]
-    with pytest.raises(EngineError, match=r"lacks g_s\.fmb34\.conv2\.0\.bias"):
+    with pytest.raises(ExportError, match=r"lacks g_s\.fmb34\.conv2\.0\.bias"):
         load_lmsfc_v1(state)
-    with pytest.raises(EngineError, match=r"g_s\.fmb99\.weight"):
+    with pytest.raises(ExportError, match=r"g_s\.fmb99\.weight"):
         load_lmsfc_v1({**golden.state, "g_s.fmb99.weight": torch.zeros(1)})
-    with pytest.raises(EngineError, match=r"h_a\.0\.weight.*is \[4, 5, 3, 3\]"):
+    with pytest.raises(ExportError, match=r"h_a\.0\.weight.*is \[4, 5, 3, 3\]"):
         load_lmsfc_v1({**golden.state, "h_a.0.weight": torch.zeros(4, 5, 3, 3)})
     with pytest.raises(ExportError, match="not of L-MSFC v1"):
         load_lmsfc_v1({"g_a.0.weight": torch.zeros(2)})
@@ -92,8 +105,8 @@ def test_networks_compute_what_the_authors_do(golden: GoldenCheckpoint) -> None:
     torch.testing.assert_close(y, golden["y"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(z, golden["z"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(mean, golden["mean"], rtol=1e-4, atol=1e-5)
-    sigma = SIGMA_MIN * torch.exp(LOG_RATIO * index)
-    torch.testing.assert_close(sigma, golden["sigma"].clamp(min=SIGMA_MIN), rtol=1e-4, atol=1e-5)
+    sigma = SIGMA_0 * torch.exp(LOG_RATIO * index)
+    torch.testing.assert_close(sigma, golden["sigma"].clamp(min=SIGMA_0), rtol=1e-4, atol=1e-5)
     for found, wanted in zip(decoded, golden.levels("decoded"), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
     prior = codec.prior.probabilities(-8, 8).float()

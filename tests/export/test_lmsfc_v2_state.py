@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fcmrt import Decoder, Encoder, Engine
-from fcmrt.errors import ConfigError, EngineError, ExportError
+from fcmrt.errors import ConfigError, ExportError
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.engine import write
 from fcmrt.export.lmsfc_v2 import LMSFC_V2_PUBLISHED, LmsfcV2Config
@@ -78,9 +78,9 @@ def test_wrappers_and_wrong_keys(golden: GoldenCheckpoint) -> None:
     assert torch.equal(load_lmsfc_v2(wrapped).gain.values, golden.state["Gain"])
     state = dict(golden.state)
     del state["ParamAggregation.2.4.bias"]
-    with pytest.raises(EngineError, match=r"lacks ParamAggregation\.2\.4\.bias"):
+    with pytest.raises(ExportError, match=r"lacks ParamAggregation\.2\.4\.bias"):
         load_lmsfc_v2(state)
-    with pytest.raises(EngineError, match="extra"):
+    with pytest.raises(ExportError, match="extra"):
         load_lmsfc_v2({**golden.state, "extra": torch.zeros(1)})
     with pytest.raises(ExportError, match="not of L-MSFC v2"):
         load_lmsfc_v2({"g_a.block1.0.weight": torch.zeros(2)})

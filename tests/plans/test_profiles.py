@@ -17,7 +17,12 @@ from fcmrt.plans.profiles import canonical_sizes
 from .. import engines
 from ..features import random_features
 
-ENGINES = (engines.tiny_hyperprior, engines.tiny_context, engines.tiny_factorized)
+ENGINES = (
+    engines.tiny_hyperprior,
+    engines.tiny_context,
+    engines.tiny_factorized,
+    engines.tiny_gain,
+)
 sides = st.integers(1, 16384)
 
 

@@ -17,7 +17,7 @@ from fcmrt.config import RuntimeOptions
 from fcmrt.errors import EngineError
 from fcmrt.runner import make_runner
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 Array = npt.NDArray[Any]
 
@@ -283,6 +283,52 @@ def test_what_is_known_is_computed_once() -> None:
     assert len(network._program._calls) == 1
 
 
+SCALE, SCALES = np.array(0.02, np.float32), floats(6, low=0.01, high=0.05)
+QUANTISING = [
+    (SCALE, np.array(0, np.int8), 1),
+    (SCALE, np.array(100, np.uint8), 1),
+    (SCALES, np.zeros(6, np.int8), 1),
+    (SCALES, np.arange(6, dtype=np.uint8), -3),
+]
+
+
+@pytest.mark.parametrize(("scale", "zero", "axis"), QUANTISING)
+def test_eight_bits_are_what_onnx_runtime_makes_of_them(
+    scale: Array, zero: Array, axis: int
+) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], axis=axis),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y0"], axis=axis),
+        helper.make_node("DequantizeLinear", ["stored", "scale", "zero"], ["y1"], axis=axis),
+    ]
+    stored = np.random.default_rng(0).integers(-100, 100, X.shape).astype(zero.dtype)
+    constants = {"scale": scale, "zero": zero, "stored": stored}
+    graph = model(nodes, [port("x", *X.shape)], ["y0", "y1"], constants)
+    check(graph, {"x": X}, outputs=2)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+def test_half_precision_of_the_graph_is_kept(kind: int) -> None:
+    """Sums round as the type does, except in float64, where nothing is rounded to less."""
+    dtype = torch.float16 if kind == TensorProto.FLOAT16 else torch.bfloat16
+    wide = torch.from_numpy(floats(6, 1, 1))
+    half = wide.to(dtype)
+    raw = half.view(torch.int16).numpy().tobytes()
+    stored = helper.make_tensor("half", kind, [6, 1, 1], raw, raw=True)
+    nodes = [
+        helper.make_node("Constant", [], ["half"], value=stored),
+        helper.make_node("Cast", ["x"], ["a"], to=kind),
+        helper.make_node("Add", ["a", "half"], ["b"]),
+        helper.make_node("Cast", ["b"], ["y0"], to=TensorProto.FLOAT),
+    ]
+    graph = model(nodes, [port("x", *X.shape)], ["y0"], {})
+    x = torch.from_numpy(X)
+    (found,) = run(graph, {"x": X}, 1, runner="torch")
+    np.testing.assert_array_equal(found, (x.to(dtype) + half).float().numpy())
+    (found,) = run(graph, {"x": X}, 1, runner="torch", precision="float64")
+    np.testing.assert_array_equal(found, (x.double() + half.double()).float().numpy())
+
+
 def test_outputs_belong_to_the_caller() -> None:
     nodes = [
         helper.make_node("Identity", ["x"], ["y0"]),
@@ -331,7 +377,7 @@ def node(op: str, *inputs: str, outputs: Sequence[str] = ("y0",), **attributes: 
         (node("Conv", "x", "w", pads=[1, 1]), "strides, dilations and pads do not fit"),
         (node("Conv", "x", "w", pads=[1.0, 1.0, 1.0, 1.0]), "'pads' holds no integers"),
         (node("Conv", "x", "x"), "kernel_shape is needed"),
-        (node("Cast", "x", to=TensorProto.FLOAT16), "only casts to float32"),
+        (node("Cast", "x", to=TensorProto.DOUBLE), "only casts to float32"),
         (node("Pad", "x", "is", mode="wrap"), "'mode' is 'wrap'"),
         (node("DepthToSpace", "x", blocksize=2, mode="RGB"), "'mode' is 'RGB'"),
         (node("Gelu", "x", approximate="maybe"), "'approximate' is 'maybe'"),

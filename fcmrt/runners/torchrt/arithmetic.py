@@ -74,12 +74,11 @@ _folded("Max", torch.maximum)
 
 @operator("Clip", 1, 3, plain=(1, 2))
 def _clip(site: Site) -> Function:
-    finite = torch.finfo(site.floats).max
-
     def clip(x: Tensor, low: Any = None, high: Any = None) -> Tensor:
         if low is None and high is None:
             return x
         if x.is_floating_point():  # limits beyond the type, as of half precision, limit nothing
+            finite = torch.finfo(x.dtype).max
             low = None if low is None else max(low, -finite)
             high = None if high is None else min(high, finite)
         return torch.clamp(x, low, high)

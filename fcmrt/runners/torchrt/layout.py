@@ -8,19 +8,25 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .operator import Function, Site, Tensor, operator
+from .operator import Function, Site, Tensor, operator, tensor_of
 
-_FLOAT, _INT32, _INT64, _BOOL = 1, 6, 7, 9  # TensorProto.DataType
+_CASTS = {  # TensorProto.DataType
+    1: torch.float32,
+    6: torch.int32,
+    7: torch.int64,
+    9: torch.bool,
+    10: torch.float16,
+    16: torch.bfloat16,
+}
 
 
 @operator("Cast", 1, 1)
 def _cast(site: Site) -> Function:
-    """Casts; all floating point is of the one type that the graph runs in."""
     site.ignore("saturate")
-    types = {_FLOAT: site.floats, _INT32: torch.int32, _INT64: torch.int64, _BOOL: torch.bool}
-    dtype = types.get(site.integer("to"))
-    if dtype is None:
-        raise site.error("only casts to float32, int32, int64 and bool are taken")
+    wanted = _CASTS.get(site.integer("to"))
+    if wanted is None:
+        raise site.error("only casts to float32, float16, bfloat16, int32, int64, bool are taken")
+    dtype = site.kind(wanted)
     return lambda x: x.to(dtype)
 
 
@@ -169,10 +175,10 @@ def _gather(site: Site) -> Function:
 
 @operator("ConstantOfShape", 1, 1, plain=(0,))
 def _constant_of_shape(site: Site) -> Function:
-    value = torch.from_numpy(site.array("value", np.zeros(1, np.float32)).copy())
+    value = tensor_of(site.array("value", np.zeros(1, np.float32)))
     if value.numel() != 1:
         raise site.error("attribute 'value' must have one element")
-    dtype = site.floats if value.is_floating_point() else value.dtype
+    dtype = site.kind(value.dtype)
     number = value.item()
     return lambda shape: torch.full(shape, number, dtype=dtype)
 
@@ -180,7 +186,7 @@ def _constant_of_shape(site: Site) -> Function:
 @operator("Range", 3, 3, plain=(0, 1, 2))
 def _range(site: Site) -> Function:
     def numbers(start: Any, limit: Any, delta: Any) -> Tensor:
-        dtype = site.floats if isinstance(start, float) else torch.int64
+        dtype = site.kind(torch.float32 if isinstance(start, float) else torch.int64)
         return torch.arange(start, limit, delta, dtype=dtype)
 
     return numbers

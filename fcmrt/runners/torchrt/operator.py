@@ -10,14 +10,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
+import torch
 
 from ...errors import EngineError
-from ...onnxgraph import Node
+from ...onnxgraph import BFLOAT16, Node
 
 Tensor = Any
 """`torch.Tensor`; the library's types are not followed."""
 Function = Callable[..., Any]
 """One operator of one graph: tensors in, one tensor out, or a sequence of them."""
+
+
+def tensor_of(array: np.ndarray[Any, Any]) -> Tensor:
+    """Copies a constant of a graph into a tensor of the same type."""
+    if array.dtype == BFLOAT16:
+        return torch.from_numpy(array["bfloat16"].view(np.int16).copy()).view(torch.bfloat16)
+    return torch.from_numpy(array.copy())
 
 
 class Site:
@@ -26,7 +34,7 @@ class Site:
     Args:
         node: The node.
         known: For each input its value, if that is known already, on the host.
-        floats: The type of floating point in which the node works.
+        kind: Gives the type in which values run that the graph declares to be of a type.
         error: Makes an error that names graph and node.
     """
 
@@ -34,11 +42,11 @@ class Site:
         self,
         node: Node,
         known: Sequence[Tensor | None],
-        floats: Any,
+        kind: Callable[[Any], Any],
         error: Callable[[str], EngineError],
     ) -> None:
         self.node = node
-        self.floats = floats
+        self.kind = kind
         self.error = error
         self._known = known
         self._asked: set[str] = set()

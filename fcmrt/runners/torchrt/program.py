@@ -1,7 +1,9 @@
 """A graph as a list of PyTorch calls: whatever can be done once is done when it is made.
 
 Every value lies in a numbered register. Arithmetic on shapes stays on the host, so that a device
-never waits for it; everything else is on the device, in one type of floating point.
+never waits for it; everything else is on the device. What the graph has in float32 is in the type
+of floating point that was asked for; what it has in float16 or bfloat16 stays so, but in float64,
+in which nothing is rounded to less.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import torch
 
 from ...errors import EngineError
 from ...onnxgraph import Graph, Node
-from . import arithmetic, layers, layout  # noqa: F401  (they fill the table of operators)
-from .operator import OPERATORS, Function, Operator, Site, Tensor
+from . import arithmetic, layers, layout, quantization  # noqa: F401  (they fill the table)
+from .operator import OPERATORS, Function, Operator, Site, Tensor, tensor_of
 
 _OPSETS = range(13, 25)
 _NOTHING = 0
@@ -29,13 +31,20 @@ class Placement:
     device: Any
     """`torch.device`."""
     floats: Any
-    """`torch.dtype` of all floating point."""
+    """`torch.dtype` of what the graph has in float32."""
     channels_last: bool
     """Maps lie in memory with the channels innermost, which is what fast convolutions want."""
 
+    def kind(self, dtype: Any) -> Any:
+        """Gives the type in which values run that the graph declares to be of a type."""
+        if not dtype.is_floating_point:
+            return dtype
+        half = dtype in (torch.float16, torch.bfloat16)
+        return dtype if half and self.floats != torch.float64 else self.floats
+
     def put(self, value: Tensor) -> Tensor:
         """Brings a tensor there; it stays the same one if nothing is to be done."""
-        value = value.to(self.device, self.floats if value.is_floating_point() else value.dtype)
+        value = value.to(self.device, self.kind(value.dtype))
         if self.channels_last and value.ndim == 4:
             return value.contiguous(memory_format=torch.channels_last)
         return value
@@ -135,10 +144,10 @@ class _Builder:
         self._place = place
         self._calls = calls
         # What is known now is computed on the host, in the wider of the two.
-        self._folding = torch.float64 if placement.floats == torch.float64 else torch.float32
+        folding = torch.float64 if placement.floats == torch.float64 else torch.float32
+        self._host = Placement(torch.device("cpu"), folding, channels_last=False)
         self._known = {
-            name: self._folded(torch.from_numpy(array.copy()))
-            for name, array in graph.constants.items()
+            name: self._host.put(tensor_of(array)) for name, array in graph.constants.items()
         }
         self._on_device = {port.name: self._register() for port in graph.inputs}
         self._on_host: dict[str, int] = {}
@@ -147,9 +156,6 @@ class _Builder:
         self._numbers: dict[str, int] = {}
         for node in graph.nodes:
             self._node(node)
-
-    def _folded(self, value: Tensor) -> Tensor:
-        return value.to(self._folding) if value.is_floating_point() else value
 
     def _register(self, value: Any = None) -> int:
         self.registers.append(value)
@@ -170,8 +176,8 @@ class _Builder:
         known = [self._known.get(name) for name in node.inputs]
         values = [name for i, name in named if i not in operator.plain]
         on_host = not any(name in self._on_device for name in values)
-        floats = self._folding if on_host else self._placement.floats
-        site = Site(node, known, floats, error)
+        kind = self._host.kind if on_host else self._placement.kind
+        site = Site(node, known, kind, error)
         function = operator.make(site)
         site.close()
         if all(name in self._known for _, name in named):
@@ -208,7 +214,7 @@ class _Builder:
                 result = function(*values)
             results = result if operator.several else [result]
             for name, value in zip(node.outputs, results, strict=True):
-                self._known[name] = self._folded(value)
+                self._known[name] = self._host.put(value)
         except Exception as problem:  # PyTorch raises whatever it likes
             raise error(f"fails in PyTorch: {problem}") from problem
 

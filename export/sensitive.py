@@ -1,0 +1,91 @@
+"""Which nodes of a float graph half precision would hurt, by what they compute."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, defs, numpy_helper
+
+from .float_graph import FloatGraph, reached
+
+# Statistics, and functions that turn a small error or a small range into a large one.
+_STATISTICS = frozenset(
+    {"Softmax", "LogSoftmax", "LayerNormalization", "GroupNormalization", "InstanceNormalization"}
+    | {"ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceProd"}
+    | {"ReduceLogSum", "ReduceLogSumExp", "GlobalAveragePool", "CumSum", "BatchNormalization"}
+)
+_STEEP = frozenset({"Pow", "Sqrt", "Reciprocal", "Exp", "Log"})
+_AFFINE = frozenset({"Add", "Sub", "Mul", "Div"})
+_TYPE_NAMES = {
+    TensorProto.FLOAT16: "tensor(float16)",
+    TensorProto.BFLOAT16: "tensor(bfloat16)",
+}
+
+
+def float32_nodes(graph: FloatGraph, dtype: int) -> set[str]:
+    """Give the names of nodes that stay in float32.
+
+    These are statistics (of LayerNorm, Softmax and other large reductions), powers, roots and
+    exponentials; what lies between a square and a root, as in GDN, where float16 would overflow;
+    sums and products with constants right behind the inputs and right before the outputs, which
+    carry the features' own offsets and scales; and operators that do not take the type.
+
+    Args:
+        graph: The graph.
+        dtype: FLOAT16 or BFLOAT16 of TensorProto.
+    """
+    nodes = graph.nodes.values()
+    kept = {node.name for node in nodes if node.op_type in _STATISTICS | _STEEP}
+    kept |= {node.name for node in nodes if not _gives(graph.model, node, dtype)}
+    kept |= _from_squares_to_roots(graph)
+
+    def affine(node: onnx.NodeProto) -> bool:
+        return _is_affine(graph, node)
+
+    return kept | graph.heads(affine) | graph.tails(affine)
+
+
+def sensitive_constants(graph: FloatGraph) -> set[str]:
+    """Give the names of constants that nodes which stay in float32 read."""
+    nodes = (graph.nodes[name] for name in float32_nodes(graph, TensorProto.FLOAT16))
+    return {name for node in nodes for name in node.input if name in graph.constants}
+
+
+def takes(model: onnx.ModelProto, node: onnx.NodeProto, position: int, dtype: int) -> bool:
+    """Tell whether an operator takes a type at an input, as ONNX defines it."""
+    formal = _schema(model, node).inputs
+    return _TYPE_NAMES[dtype] in formal[min(position, len(formal) - 1)].types
+
+
+def _gives(model: onnx.ModelProto, node: onnx.NodeProto, dtype: int) -> bool:
+    return _TYPE_NAMES[dtype] in _schema(model, node).outputs[0].types
+
+
+def _schema(model: onnx.ModelProto, node: onnx.NodeProto) -> defs.OpSchema:
+    return defs.get_schema(node.op_type, model.opset_import[0].version, "")
+
+
+def _exponent(graph: FloatGraph, node: onnx.NodeProto) -> float:
+    """Gives the power to which a node raises its input; 1 for a node that raises none."""
+    if node.op_type == "Sqrt":
+        return 0.5
+    if node.op_type == "Mul":
+        return 2.0 if node.input[0] == node.input[1] else 1.0
+    if node.op_type != "Pow" or node.input[1] not in graph.constants:
+        return 1.0
+    return float(numpy_helper.to_array(graph.constants[node.input[1]]).max())
+
+
+def _from_squares_to_roots(graph: FloatGraph) -> set[str]:
+    """Gives what is computed from squares on the way to a root, both included."""
+    exponents = {name: _exponent(graph, node) for name, node in graph.nodes.items()}
+    squares = [node for name, node in graph.nodes.items() if exponents[name] > 1]
+    roots = [node for name, node in graph.nodes.items() if exponents[name] < 1]
+    ahead = reached(squares, lambda n: () if exponents[n.name] < 1 else graph.after(n))
+    back = reached(roots, lambda n: () if exponents[n.name] > 1 else graph.before(n))
+    return ahead & back
+
+
+def _is_affine(graph: FloatGraph, node: onnx.NodeProto) -> bool:
+    """Tells whether a node adds a constant to a value or multiplies them, or the like."""
+    constants = [name in graph.constants for name in node.input]
+    return node.op_type in _AFFINE and sum(constants) == 1

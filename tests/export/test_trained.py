@@ -1,0 +1,137 @@
+"""Checkpoints of the training recipe become engines by the command, of every family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fcmrt import Decoder, Encoder, Engine
+from fcmrt.cli import main
+from fcmrt.errors import ExportError
+from fcmrt.export.codecs import Config, LevelsConfig, family_of, make_codec
+from fcmrt.export.context import ContextConfig
+from fcmrt.export.elic import ElicConfig
+from fcmrt.export.lmsfc import LmsfcConfig
+from fcmrt.export.lmsfc_v2 import LmsfcV2Config
+from fcmrt.export.trained import deploy
+
+from .samples import louder
+
+CONTEXT = ContextConfig(
+    groups=(2, 4),
+    channel_widths=(6, 6),
+    channel_kernel=3,
+    spatial_kernel=3,
+    aggregation_widths=(12, 10),
+    all_earlier=True,
+)
+CONFIGS: dict[str, Config] = {
+    "lmsfc-v1": LmsfcConfig(
+        feature_channels=(6, 8),
+        width=8,
+        latent_channels=6,
+        latent_stride=2,
+        hyper_channels=6,
+        gdn=False,
+        hyper_relu=True,
+        mixing_kernel=3,
+    ),
+    "lmsfc-v2": LmsfcV2Config(
+        feature_channels=(6, 8),
+        width=8,
+        latent_stride=2,
+        hyper_widths=(4, 6),
+        hyper_out=12,
+        kernel=3,
+        mixing_kernel=3,
+        attention_levels=(0,),
+        context=CONTEXT,
+    ),
+    "levels": LevelsConfig(
+        levels=2,
+        codecs=tuple(
+            ElicConfig(
+                feature_channels=(channels,),
+                width=8,
+                strides=(2, 1),
+                bottlenecks=1,
+                attention_stages=(1,),
+                hyper_widths=(4, 6),
+                hyper_out=12,
+                kernel=3,
+                context=CONTEXT,
+            )
+            for channels in (6, 8)
+        ),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=CONFIGS.values(), ids=list(CONFIGS))
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    codec = make_codec(request.param)
+    louder([m for n, m in codec.named_modules() if n.endswith("hyper_analysis")], 8)
+    path = tmp_path_factory.mktemp("run") / "checkpoint.pt"
+    halves = {k: v.half() if v.is_floating_point() else v for k, v in codec.state_dict().items()}
+    config = request.param.to_dict()
+    torch.save({"family": family_of(request.param), "config": config, "average": halves}, path)
+    return path
+
+
+def features(count: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(count)
+    return {
+        "p3": 2 * rng.standard_normal((count, 6, 16, 24), np.float32),
+        "p4": 2 * rng.standard_normal((count, 8, 8, 12), np.float32),
+    }
+
+
+def test_without_calibration_the_engine_is_same_engine(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "float.fcmrt"
+    assert main(["export", str(checkpoint), "--out", str(out), "--levels", "8", "0", "-8"]) == 0
+    engine = Engine.load(out)
+    assert engine.manifest.profile == "same-engine"
+    assert [feature.name for feature in engine.manifest.features] == ["p3", "p4"]
+    packets = Encoder(engine).encode(features(2))
+    assert [p["p4"].shape for p in Decoder(engine).decode(packets)] == [(8, 8, 12)] * 2
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_with_calibration_it_is_exact(checkpoint: Path, tmp_path: Path, folder: bool) -> None:
+    maps = features(6)
+    if folder:
+        for name, level in maps.items():
+            np.save(tmp_path / f"{name}.npy", level.astype(np.float16))
+    else:
+        np.savez(tmp_path / "maps.npz", **maps)
+    out = tmp_path / "exact.fcmrt"
+    given = ["--calibrate", str(tmp_path if folder else tmp_path / "maps.npz"), "--pictures", "4"]
+    assert main(["export", str(checkpoint), "--out", str(out), *given]) == 0
+    engine = Engine.load(out)
+    assert engine.manifest.profile == "exact"
+    packet = Encoder(engine).encode({name: level[5] for name, level in maps.items()})
+    assert Decoder(engine).decode(packet)["p3"].shape == (6, 16, 24)
+
+
+def test_wrong_calibration_is_refused(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "one.npz", **{name: level[0] for name, level in features(1).items()})
+    out = tmp_path / "exact.fcmrt"
+    command = ["export", str(checkpoint), "--out", str(out), "--calibrate"]
+    assert main([*command, str(tmp_path / "one.npz")]) == 2
+    assert "batches" in capsys.readouterr().err
+    np.save(tmp_path / "p3.npy", features(1)["p3"])
+    assert main([*command, str(tmp_path)]) == 2
+    assert "p4.npy" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_as_many_names_as_levels(checkpoint: Path) -> None:
+    state = torch.load(checkpoint, weights_only=True)
+    with pytest.raises(ExportError, match="1 names for levels; the codec has 2"):
+        deploy(state, level_names=["p3"])
