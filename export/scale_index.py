@@ -1,5 +1,6 @@
-"""The tables of networks that were trained elsewhere and predict deviations (`ScaleIndex`).
+"""From predicted deviations to indexes of a geometric series of tables.
 
+For networks trained elsewhere, which predict sigma; those trained here predict the index itself.
 Source: the scale table of CompressAI, 64 deviations from 0.11 to 256, evenly spaced in logarithm.
 """
 
@@ -8,18 +9,51 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fcmrt.errors import ExportError
 from fcmrt.tables import CdfTables
 
-from .exact.scale_index import SIGMA_0, SIGMA_TOP, TABLES, ScaleIndex
 from .tables import gaussian_tables
 
-__all__ = ["LOG_RATIO", "SIGMA_0", "ScaleIndex", "check_scale_table", "scale_table", "scale_tables"]
+SIGMA_0, SIGMA_TOP, TABLES = 0.11, 256.0, 64
 
 LOG_RATIO = math.log(SIGMA_TOP / SIGMA_0) / (TABLES - 1)
 """Logarithm of the ratio of a table's deviation to that of the one before."""
+
+
+class ScaleIndex(nn.Module):
+    """`log(sigma / sigma_0) / log(ratio)`: the index whose table has the deviation sigma.
+
+    Args:
+        sigma_0: Deviation of table 0.
+        ratio: Of a table's deviation to that of the one before.
+        count: Tables. Where the network is exact, indexes end at the last one.
+        headroom: How far indexes go below 0, for codecs whose finer steps shift them upwards.
+    """
+
+    def __init__(
+        self,
+        sigma_0: float = SIGMA_0,
+        ratio: float = math.exp(LOG_RATIO),
+        count: int = TABLES,
+        headroom: int = 0,
+    ) -> None:
+        super().__init__()
+        if not (sigma_0 > 0 and ratio > 1 and count >= 1 and headroom >= 0):
+            raise ValueError(
+                f"a series of {count} deviations from {sigma_0} with the ratio {ratio} and "
+                f"headroom {headroom} is none"
+            )
+        self.sigma_0, self.ratio = sigma_0, ratio
+        self.least = sigma_0 * ratio**-headroom
+        """The least deviation that is told from those below."""
+        self.last = sigma_0 * ratio ** (count - 1)
+        """That of the last table."""
+
+    def forward(self, sigma: Tensor) -> Tensor:
+        """Turn deviations, of any sign, into continuous indexes of the same shape."""
+        return torch.log(sigma.clamp(min=self.least) / self.sigma_0) / math.log(self.ratio)
 
 
 def scale_table() -> Tensor:

@@ -30,7 +30,7 @@ from .floatlayers import (
     evaluate,
     per_channel,
 )
-from .lookup import LookUp
+from .lookup import LookUp, unit_of
 from .network import Step
 from .operations import (
     LARGEST_FACTOR,
@@ -289,7 +289,7 @@ class Converter:
         return Signal(name, coarse, limit, narrow=False)
 
     def _lookup(self, layer: Lookup) -> Signal:
-        units = torch.full_like(self._signals[layer.sources[0]].unit, layer.scale.unit)
+        units = torch.full_like(self._signals[layer.sources[0]].unit, unit_of(layer.scale))
         source = self._in_unit(layer.name, layer.sources[0], units)
         operation = LookUp(layer.scale)
         last = torch.full_like(units, len(operation.table) - 1)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .scale_index import ScaleIndex
+from fcmrt.errors import EngineError
+
+from ..scale_index import ScaleIndex
 
 
 def per_channel(values: Tensor, like: Tensor) -> Tensor:
@@ -228,3 +230,11 @@ def evaluate(layers: Sequence[Layer], inputs: dict[str, Any]) -> dict[str, Tenso
         if not isinstance(layer, Input):
             tensors[layer.name] = layer(*(tensors[name] for name in layer.sources))
     return tensors
+
+
+def refused(name: str, what: str) -> EngineError:
+    """The error for a layer that the exact form does not know."""
+    return EngineError(
+        f"layer {name!r} ({what}) has no exact form: use convolutions, linear layers, the ReLU "
+        "family, pixel shuffle and concatenation, or write the engine as same-engine"
+    )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .floatlayers import Affine, Channels, Crop, Layer, Limit, Lookup, Shuffle, Sum
+from .lookup import unit_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def fold(
     for layer in layers:
         if isinstance(layer, Lookup):
             source = layer.sources[0]
-            unit = torch.full([channels[source]], layer.scale.unit, dtype=torch.float64)
+            unit = torch.full([channels[source]], unit_of(layer.scale), dtype=torch.float64)
             folding.walk(source, unit, layer.name)
     return folding.done()
 

@@ -14,25 +14,24 @@ from torch.fx.passes.shape_prop import ShapeProp
 from fcmrt.errors import EngineError
 
 from ..layers import GDN
+from ..scale_index import ScaleIndex
 from .floatlayers import (
     Add,
     Affine,
     Channels,
     Concat,
     Crop,
-    Form,
     Input,
     Layer,
     Leaky,
     Limit,
     Lookup,
     Shuffle,
-    Sum,
+    refused,
 )
-from .scale_index import ScaleIndex
+from .weights import SUMS, read_sum
 
-_SUMS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-_LEAVES = (*_SUMS, nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.LeakyReLU, nn.PReLU, nn.PixelShuffle)
+_LEAVES = (*SUMS, nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.LeakyReLU, nn.PReLU, nn.PixelShuffle)
 _WHOLE = (*_LEAVES, ScaleIndex, GDN)
 _NOTHING = (nn.Identity, nn.Dropout)
 _INFINITE = float("inf")
@@ -145,8 +144,8 @@ class _Reader:
         sources = (self._names[source],)
         if isinstance(module, _NOTHING):
             self._names[node] = sources[0]
-        elif isinstance(module, _SUMS):
-            self._put(node, _sum(name, sources, module, source))
+        elif isinstance(module, SUMS):
+            self._put(node, read_sum(name, sources, module, len(_shape(source))))
         elif isinstance(module, nn.ReLU):
             self._put(node, Limit(name, sources, 0.0, _INFINITE))
         elif isinstance(module, nn.Hardtanh):  # ReLU6 too
@@ -162,7 +161,7 @@ class _Reader:
         elif isinstance(module, ScaleIndex):
             self._put(node, Lookup(name, sources, module))
         else:
-            raise _refused(name, type(module).__name__)
+            raise refused(name, type(module).__name__)
 
     def _function(self, node: fx.Node) -> None:
         target = node.target
@@ -177,7 +176,7 @@ class _Reader:
             return
         make = _FUNCTIONS.get(key)
         if make is None:
-            raise _refused(node.name, key)
+            raise refused(node.name, key)
         self._put(node, make(self, node))
 
     def _item(self, node: fx.Node) -> None:
@@ -187,7 +186,7 @@ class _Reader:
         if isinstance(key, int) and source.target in _PARTING:
             sizes = [part.shape[1] for part in source.meta["tensor_meta"]]
             if sum(sizes) != _shape(cast("fx.Node", whole))[1]:
-                raise _refused(source.name, "a split of rows or columns")
+                raise refused(source.name, "a split of rows or columns")
             start = sum(sizes[:key])
             self._put(node, Channels(node.name, sources, start, start + sizes[key]))
             return
@@ -198,7 +197,7 @@ class _Reader:
             keys[at : at + 1] = [slice(None)] * (axes - len(keys) + 1)
         keys += [slice(None)] * (axes - len(keys))
         if not all(isinstance(k, slice) and _constant(k) for k in keys) or keys[0] != slice(None):
-            raise _refused(node.name, f"the index {key!r}")
+            raise refused(node.name, f"the index {key!r}")
         slices = cast("list[slice]", keys)
         if slices[1] != slice(None) and all(k == slice(None) for k in slices[2:]):
             start, stop, _ = slices[1].indices(_shape(source)[1])
@@ -208,7 +207,7 @@ class _Reader:
             stops = tuple(_FAR if k.stop is None else k.stop for k in slices[2:])
             self._put(node, Crop(node.name, sources, starts, cast("tuple[int, int]", stops)))
         else:
-            raise _refused(node.name, f"the index {key!r}")
+            raise refused(node.name, f"the index {key!r}")
 
     def sources(self, nodes: Sequence[Any]) -> tuple[str, ...]:
         return tuple(self._names[node] for node in nodes)
@@ -216,7 +215,7 @@ class _Reader:
     def concat(self, node: fx.Node) -> Layer:
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         if axis not in (1, 1 - len(_shape(node))):
-            raise _refused(node.name, f"a concatenation along axis {axis}")
+            raise refused(node.name, f"a concatenation along axis {axis}")
         return Concat(node.name, self.sources(cast("Sequence[Any]", node.args[0])))
 
     def arithmetic(self, node: fx.Node) -> Layer:
@@ -225,7 +224,7 @@ class _Reader:
         if isinstance(first, fx.Node) and isinstance(second, fx.Node):
             if key == "add" and _shape(first) == _shape(second):
                 return Add(node.name, self.sources((first, second)))
-            raise _refused(node.name, f"{key} of two tensors, unless they are of one shape, added")
+            raise refused(node.name, f"{key} of two tensors, unless they are of one shape, added")
         if isinstance(first, fx.Node):
             number, sources = _per_channel(node, second), self.sources((first,))
             factor, offset = {
@@ -237,7 +236,7 @@ class _Reader:
         else:
             number, sources = _per_channel(node, first), self.sources((second,))
             if key == "truediv":
-                raise _refused(node.name, "a division by a tensor")
+                raise refused(node.name, "a division by a tensor")
             factor, offset = {
                 "add": (1.0, number),
                 "sub": (-1.0, number),
@@ -310,48 +309,10 @@ def _per_channel(node: fx.Node, value: Any) -> Tensor:
     constant = torch.as_tensor(value, dtype=torch.float64).detach()
     shape = (1,) * (len(_shape(node)) - constant.ndim) + tuple(constant.shape)
     if len(shape) != len(_shape(node)) or any(side != 1 for side in (*shape[:1], *shape[2:])):
-        raise _refused(node.name, f"a constant of shape {list(constant.shape)}, not per channel")
+        raise refused(node.name, f"a constant of shape {list(constant.shape)}, not per channel")
     return constant.reshape(-1)
 
 
 def _constant(key: Any) -> bool:
     ends = (key.start, key.stop)
     return key.step in (None, 1) and all(end is None or isinstance(end, int) for end in ends)
-
-
-def _refused(name: str, what: str) -> EngineError:
-    return EngineError(
-        f"layer {name!r} ({what}) has no exact form: use convolutions, linear layers, the ReLU "
-        "family, pixel shuffle and concatenation, or write the engine as same-engine"
-    )
-
-
-def _sum(name: str, sources: tuple[str, ...], module: nn.Module, source: fx.Node) -> Sum:
-    """Reads a weighted sum; a buffer `mask` of the weight's shape is multiplied in."""
-    known = next(kind for kind in _SUMS if isinstance(module, kind))
-    mask = getattr(module, "mask", None)
-    if type(module).forward is not known.forward and not isinstance(mask, Tensor):
-        raise _refused(name, f"{type(module).__name__}, which computes in a way of its own")
-    weight = cast("Tensor", module.weight).detach().double()
-    if isinstance(mask, Tensor):
-        weight = weight * mask.double()
-    if isinstance(module, nn.Linear):
-        if len(_shape(source)) != 2:
-            raise _refused(name, "Linear on anything but [N, C]; a 1x1 convolution does the same")
-        form = Form("linear")
-    else:
-        conv = cast("nn.Conv2d", module)
-        if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
-            raise _refused(name, f"padding {conv.padding_mode!r}, {conv.padding!r}")
-        form = Form(
-            "transposed" if isinstance(module, nn.ConvTranspose2d) else "conv",
-            conv.groups,
-            tuple(conv.stride),
-            tuple(conv.padding),
-            tuple(conv.dilation),
-            tuple(conv.output_padding),
-        )
-    outputs = weight.shape[1] * form.groups if form.kind == "transposed" else weight.shape[0]
-    given = cast("Tensor | None", module.bias)
-    bias = weight.new_zeros(outputs) if given is None else given.detach().double()
-    return Sum(name, sources, form, weight, bias)

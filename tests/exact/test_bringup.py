@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Literal
 
 import numpy as np
@@ -251,6 +251,36 @@ def test_large_shapes_take_fewer_probes(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(bringup, "_MOST_PRODUCTS", most)
         verdict = verdict_of(two_layers(), TwoLayers(direct), (20, 20))
         assert verdict.values == probes * 4 * 20 * 20
+
+
+def fine_sums(bits: int, parts: int = 1) -> bytes:
+    """A layer of 16 channels whose sums have bits of fraction, rounded in parts of its channels."""
+    g = Maker(np.random.default_rng(0))
+    x = g.whole(g.input("z", 1, 8, "H", "W"), -255, 255)
+    weights = (2 * np.random.default_rng(1).integers(0, 400, (16, 8, 1, 1)) + 1) * 2.0**-bits
+    y = g.conv(x, weights)
+    bounds = np.linspace(0, 16, parts + 1).astype(int)
+    rounded = []
+    for first, last in pairwise(bounds):
+        ends = (g.constant([n], np.int64) for n in (first, last, 1))
+        rounded.append(g.op("Round", g.op("Slice", y, *ends)))
+    return g.model({g.op("Concat", *rounded, axis=1): "int32"})
+
+
+def test_half_way_cases_that_do_not_come_up_are_not_waited_for() -> None:
+    for bits, probes in ((14, 16), (0, 4)):
+        model = fine_sums(bits)
+        verdict = verdict_of(model, Reference(proved(model)[0]), (4, 4))
+        assert verdict.exact
+        assert verdict.values == probes * 16 * 4 * 4
+
+
+def test_half_way_cases_of_one_layer_count_together() -> None:
+    for parts in (1, 16):
+        model = fine_sums(8, parts)
+        verdict = verdict_of(model, Reference(proved(model)[0]), (16, 16))
+        # About 16 come up in a probe, one in each channel.
+        assert verdict.values < 8 * 16 * 16 * 16
 
 
 def test_probes_are_reproducible_and_in_range() -> None:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fcmrt.errors import EngineError
-from fcmrt.export.exact import ExactInput, IntegerNetwork, Precision, ScaleIndex, convert
+from fcmrt.export.exact import ExactInput, IntegerNetwork, Precision, convert
+from fcmrt.export.scale_index import ScaleIndex
 from tests.exactness import assert_one_result, full_range, seeded
 
 GRID_BITS = 6

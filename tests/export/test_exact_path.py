@@ -23,9 +23,10 @@ from fcmrt.export.context import CheckerboardConv
 from fcmrt.export.deployment import Deployment, DeploymentBuilder
 from fcmrt.export.engine import with_half_weights, write
 from fcmrt.export.entropy import ChannelPrior
-from fcmrt.export.exact import Precision, ScaleIndex
+from fcmrt.export.exact import Precision
 from fcmrt.export.exact.path import convert_path
 from fcmrt.export.reference import TorchReference
+from fcmrt.export.scale_index import ScaleIndex
 from fcmrt.export.tables import channel_tables
 from fcmrt.spec import FeatureSpec, LatentSpec, Padding
 
