@@ -15,6 +15,8 @@ from .deployment import Deployment
 from .elic import Elic
 from .levels import LevelCodecs
 from .levels_deploy import deploy_levels
+from .lictcm_features import LicTcmFeatures
+from .lictcm_features_deploy import deploy_lictcm_features
 from .lmsfc import Lmsfc
 from .lmsfc_engine import deploy_lmsfc
 from .lmsfc_v2 import LmsfcV2
@@ -23,6 +25,7 @@ _DEPLOY: dict[type[FeatureCodec], Callable[..., Deployment]] = {
     Lmsfc: deploy_lmsfc,
     LmsfcV2: deploy_context,
     Elic: deploy_context,
+    LicTcmFeatures: deploy_lictcm_features,
 }
 
 FIRST_LEVEL = 3

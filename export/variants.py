@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from fcmrt.config import RuntimeOptions
 from fcmrt.encoder import Encoder
 from fcmrt.engine import Engine
-from fcmrt.engine_writer import pack_engine
+from fcmrt.engine_writer import pack_engine, write_engine
 from fcmrt.schedule import Dequantize, Run
 from fcmrt.validator import exact_path
 
@@ -86,8 +87,32 @@ def in_precision(
     Raises:
         EngineError: See `with_precision` and `with_int8`.
     """
-    manifest = engine.manifest
-    graphs = {name: engine.graph(name) for name in manifest.graphs}
+    graphs = _graphs(engine, precision, inputs, method, keep_outer)
+    return Engine.load(pack_engine(engine.manifest, graphs, _tables(engine)))
+
+
+def write_in_precision(
+    path: str | os.PathLike[str],
+    engine: Engine,
+    precision: Precision,
+    *,
+    inputs: Graphs | None = None,
+    method: Method = "mse",
+    keep_outer: bool = False,
+) -> Engine:
+    """Write what `in_precision` makes to a file; arguments, result and errors as there.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    graphs = _graphs(engine, precision, inputs, method, keep_outer)
+    return write_engine(path, engine.manifest, graphs, _tables(engine))
+
+
+def _graphs(
+    engine: Engine, precision: Precision, inputs: Graphs | None, method: Method, keep_outer: bool
+) -> dict[str, bytes]:
+    graphs = {name: engine.graph(name) for name in engine.manifest.graphs}
     for name in float_graphs(engine):
         graph = graphs[name]
         if precision == "int8":
@@ -96,5 +121,8 @@ def in_precision(
             graphs[name] = with_int8(graph, feeds, method=method, keep=keep)
         else:
             graphs[name] = with_precision(graph, precision)
-    tables = {name: engine.tables(name).to_bytes() for name in manifest.tables}
-    return Engine.load(pack_engine(manifest, graphs, tables))
+    return graphs
+
+
+def _tables(engine: Engine) -> dict[str, bytes]:
+    return {name: engine.tables(name).to_bytes() for name in engine.manifest.tables}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +16,15 @@ from .inputs import read_pictures
 from .text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from ..arrays import FloatArray
     from ..engine import Engine
     from ..export import Deployment
+    from ..export.onnx import Precision
     from ..verify import Reference
+
+    Picture = Sequence[FloatArray]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bits of activations; the more, the fewer are left for weights",
     )
     parser.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "bf16", "int8"),
+        default="fp32",
+        help="of the arithmetic in analysis and synthesis; int8 needs --calibrate (default: fp32)",
+    )
+    parser.add_argument(
         "--float32-weights",
         action="store_true",
         help="store weights as float32; without it as float16, in half the file",
@@ -74,32 +86,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports, and says what came of it."""
+    if args.precision == "int8" and args.calibrate is None:
+        raise ConfigError("--precision int8 needs --calibrate: the ranges of activations")
     card = _card(args.card)
     options = {"level_names": args.level_names, "levels": args.levels}
     chosen = {key: value for key, value in options.items() if value is not None}
     deployment = deployment_of(args.checkpoint, args.codec, chosen)
-    if args.calibrate is not None:
-        deployment = _exact(deployment, args)
     out = Path(args.out)
-    engine = export.write(
-        out,
-        deployment,
+    pictures = []
+    if args.calibrate is not None:
+        levels = [feature.name for feature in deployment.features]
+        pictures = read_pictures(Path(args.calibrate), levels, args.pictures)
+        deployment = _exact(deployment, pictures, args.activation_bits)
+    write = functools.partial(
+        export.write,
+        deployment=deployment,
         name=args.name or out.stem,
         card=card,
         half_weights=not args.float32_weights,
     )
+    if args.precision == "fp32":
+        engine = write(out)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            engine = _in_precision(out, write(Path(folder) / out.name), args.precision, pictures)
     print(f"{out}: {_summary(engine)}, {count(out.stat().st_size)} bytes")
     return 0
 
 
-def _exact(deployment: Deployment, args: argparse.Namespace) -> Deployment:
+def _exact(
+    deployment: Deployment, pictures: Sequence[Picture], activation_bits: int | None
+) -> Deployment:
     from ..export.exact import Precision
     from ..export.exact.path import convert_path
 
-    levels = [feature.name for feature in deployment.features]
-    pictures = read_pictures(Path(args.calibrate), levels, args.pictures)
-    precision = Precision(activation_bits=args.activation_bits) if args.activation_bits else None
+    precision = Precision(activation_bits=activation_bits) if activation_bits else None
     return deployment.with_networks(convert_path(deployment, pictures, precision=precision))
+
+
+def _in_precision(
+    out: Path, engine: Engine, precision: Precision, pictures: Sequence[Picture]
+) -> Engine:
+    from ..export.variants import graph_inputs, write_in_precision
+
+    singles = ([level[0] for level in picture] for picture in pictures)
+    qualities = range(1, len(engine.manifest.quality.levels) + 1)
+    return write_in_precision(
+        out, engine, precision, inputs=graph_inputs(engine, singles, qualities)
+    )
 
 
 def deployment_of(checkpoint: str, codec: str, options: Mapping[str, Any]) -> Deployment:

@@ -135,3 +135,33 @@ def test_as_many_names_as_levels(checkpoint: Path) -> None:
     state = torch.load(checkpoint, weights_only=True)
     with pytest.raises(ExportError, match="1 names for levels; the codec has 2"):
         deploy(state, level_names=["p3"])
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_analysis_and_synthesis_in_another_precision(
+    checkpoint: Path, tmp_path: Path, precision: str
+) -> None:
+    np.savez(tmp_path / "maps.npz", **features(4))
+    command = ["export", str(checkpoint), "--calibrate", str(tmp_path / "maps.npz"), "--out"]
+    wide, narrow = tmp_path / "wide.fcmrt", tmp_path / "narrow.fcmrt"
+    assert main([*command, str(wide)]) == 0
+    assert main([*command, str(narrow), "--precision", precision]) == 0
+    wide_engine, narrow_engine = Engine.load(wide), Engine.load(narrow)
+    assert narrow_engine.manifest.profile == "exact"
+    for graph in wide_engine.manifest.graphs:
+        same = wide_engine.graph(graph) == narrow_engine.graph(graph)
+        assert same == (graph in wide_engine.manifest.exact)
+    maps = {name: level[0] for name, level in features(4).items()}
+    decoded = Decoder(narrow_engine).decode(Encoder(narrow_engine).encode(maps))
+    wanted = Decoder(wide_engine).decode(Encoder(wide_engine).encode(maps))
+    error = np.mean([np.square(decoded[k] - wanted[k]).mean() / wanted[k].var() for k in maps])
+    assert error < 0.2
+
+
+def test_int8_is_calibrated(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "int8.fcmrt"
+    assert main(["export", str(checkpoint), "--out", str(out), "--precision", "int8"]) == 2
+    assert "--calibrate" in capsys.readouterr().err
+    assert not out.exists()
