@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from benchmarks.codec_samples import SAMPLES, Sample, features_of
 from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
 from fcmrt.errors import DTypeError
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.engine import with_half_weights, write
 from fcmrt.export.reference import TorchReference
 from fcmrt.verify import Configuration, verify
-
-from .samples import SAMPLES, Sample, features_of
 
 ONE = Configuration("one", RuntimeOptions(threads=1))
 

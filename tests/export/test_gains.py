@@ -7,13 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.golden_checkpoint import GoldenCheckpoint
 from fcmrt.export.gains import POSITION, Gains, gain_quality
 from fcmrt.export.levels_deploy import side_by_side
 from fcmrt.export.lmsfc_v2_engine import deploy
 from fcmrt.spec import GAIN_STEPS
 from fcmrt.validator import validate
-
-from .foreign import GoldenCheckpoint
 
 
 def gains() -> Gains:

@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 
+from benchmarks.golden_checkpoint import GoldenCheckpoint
 from fcmrt import Decoder, Encoder, Engine
 from fcmrt.errors import ExportError
 from fcmrt.export.checkpoint import read_checkpoint
@@ -22,7 +23,7 @@ from fcmrt.export.lmsfc_published_engine import deploy
 from fcmrt.export.lmsfc_v1_state import AUTHORS, load_lmsfc_v1
 from fcmrt.export.scale_index import LOG_RATIO, SIGMA_0
 
-from .foreign import GoldenCheckpoint, expected_layout, layout
+from .foreign import expected_layout, layout
 
 
 @pytest.fixture(scope="module")

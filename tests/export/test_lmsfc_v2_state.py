@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.golden_checkpoint import GoldenCheckpoint
 from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
 from fcmrt.errors import ConfigError, ExportError
 from fcmrt.export.deployment import Deployment
@@ -21,7 +22,7 @@ from fcmrt.export.lmsfc_v2_state import DERIVED, authors_names, load_lmsfc_v2
 from fcmrt.export.reference import TorchReference
 from fcmrt.schedule import Code
 
-from .foreign import GoldenCheckpoint, expected_layout, layout
+from .foreign import expected_layout, layout
 
 LMSFC_V2_DKN = LmsfcV2Config(
     feature_channels=(256, 512, 1024), latent_stride=8, attention_levels=(0, 2)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.codec_samples import SAMPLES, Sample
 from fcmrt.export.engine import write
 
 from ..plans.building import assert_builds
-from .samples import SAMPLES, Sample
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.codec_samples import louder
 from fcmrt import Decoder, Encoder, Engine
 from fcmrt.cli import main
 from fcmrt.errors import ExportError
@@ -17,8 +18,6 @@ from fcmrt.export.elic import ElicConfig
 from fcmrt.export.lmsfc import LmsfcConfig
 from fcmrt.export.lmsfc_v2 import LmsfcV2Config
 from fcmrt.export.trained import deploy
-
-from .samples import louder
 
 CONTEXT = ContextConfig(
     groups=(2, 4),

@@ -1,4 +1,7 @@
-"""One small codec of every family, with seeded weights: what is tested of all of them alike."""
+"""One small codec of every family, with seeded weights that nobody trained.
+
+What holds of all families alike is tested and measured on them.
+"""
 
 from __future__ import annotations
 
@@ -25,23 +28,27 @@ from fcmrt.export.lmsfc_v2_engine import deploy as deploy_v2
 from fcmrt.export.trained import deploy_codec
 from fcmrt.spec import level_sizes
 
-from .foreign import GoldenCheckpoint
+from .golden_checkpoint import GoldenCheckpoint
 
 Features = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A codec to test with."""
+    """A codec to try things on."""
 
     name: str
     make: Callable[[], Deployment]
+    codec: str
+    """Name of its family for `fcmrt export --codec`."""
+    summary: str
+    """What it is, in one line for people."""
     scale: float = 2.0
     """Standard deviation of its features."""
 
 
 def louder(modules: Iterable[nn.Module], factor: float) -> None:
-    """Makes the last convolution of networks louder, so that not all symbols are 0."""
+    """Make the last convolution of networks louder, so that not all symbols are 0."""
     with torch.no_grad():
         for module in modules:
             convs = (nn.Conv2d, nn.ConvTranspose2d)
@@ -151,23 +158,75 @@ def _lic_tcm_features() -> Deployment:
 
 
 SAMPLES = [
-    Sample("lmsfc-v1", _lmsfc_v1),
-    Sample("lmsfc-v2", _lmsfc_v2),
-    Sample("elic-levels", _elic_levels),
-    Sample("lmsfc-v1-authors", lambda: deploy_v1(GoldenCheckpoint("lmsfc_v1").state)),
-    Sample("lmsfc-v2-authors", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_fpn").state), 3.0),
-    Sample("lmsfc-v2-authors-3", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_dkn").state), 3.0),
-    Sample("lic-tcm", _lic_tcm),
-    Sample("lic-tcm-features", _lic_tcm_features),
+    Sample(
+        "lmsfc-v1",
+        _lmsfc_v1,
+        codec="trained",
+        summary="L-MSFC v1 without context model, three levels; the shipped engine's family",
+    ),
+    Sample(
+        "lmsfc-v2",
+        _lmsfc_v2,
+        codec="trained",
+        summary="L-MSFC v2: groups of channels, a checkerboard in each",
+    ),
+    Sample(
+        "elic-levels",
+        _elic_levels,
+        codec="trained",
+        summary="ELIC for features, a codec for each of two levels",
+    ),
+    Sample(
+        "lic-tcm-features",
+        _lic_tcm_features,
+        codec="trained",
+        summary="LIC-TCM for features: window attention, slices, residual prediction",
+    ),
+    Sample(
+        "lmsfc-v1-authors",
+        lambda: deploy_v1(GoldenCheckpoint("lmsfc_v1").state),
+        codec="lmsfc-v1",
+        summary="L-MSFC v1 without context model, as published",
+    ),
+    Sample(
+        "lmsfc-v2-authors",
+        lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_fpn").state),
+        codec="lmsfc-v2",
+        summary="L-MSFC v2 as published, with gains, four levels",
+        scale=3.0,
+    ),
+    Sample(
+        "lmsfc-v2-authors-3",
+        lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_dkn").state),
+        codec="lmsfc-v2",
+        summary="the same of three levels",
+        scale=3.0,
+    ),
+    Sample(
+        "lic-tcm",
+        _lic_tcm,
+        codec="lic-tcm",
+        summary="LIC-TCM for pictures, as published",
+    ),
 ]
 
 
-def features_of(sample: Sample, deployment: Deployment, rows: int, columns: int) -> Features:
-    """Draws features of one picture whose finest level has so many cells: `[C, H, W]` each.
+def features_of(
+    sample: Sample, deployment: Deployment, rows: int, columns: int, seed: int = 0
+) -> Features:
+    """Draw features of one picture; neighbours are alike, as in features of pictures.
 
-    Neighbours are alike, as in features of pictures.
+    Args:
+        sample: What they are for; gives their scale.
+        deployment: Its codec.
+        rows: Height of the finest level in cells.
+        columns: Its width.
+        seed: Other seeds give other pictures of the same size.
+
+    Returns:
+        float32 `[C, H, W]` by level.
     """
-    rng = np.random.default_rng(rows * 1000 + columns)
+    rng = np.random.default_rng(1_000_000 * seed + rows * 1000 + columns)
     specs = deployment.features
     maps = {}
     for spec, (height, width) in zip(specs, level_sizes(specs, rows, columns), strict=True):
