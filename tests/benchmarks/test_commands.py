@@ -13,6 +13,7 @@ import pytest
 
 import fcmrt
 from benchmarks.anchors import CODEC, QUICK_POINTS
+from benchmarks.support import BUILT, PRECISIONS, QUICK
 
 pytestmark = pytest.mark.slow
 
@@ -96,3 +97,26 @@ def test_precision_cost() -> None:
     timed = {(row["precision"], row["runner"]) for row in found["times"]}
     assert ("bf16", "torch") in timed
     assert ("bf16", "onnxruntime") not in timed
+
+
+def test_support() -> None:
+    found = run("support")
+    families = dict.fromkeys(row["family"] for row in found["rows"])
+    assert tuple(families) == QUICK
+    measured = [row for row in found["rows"] if "precision" in row]
+    assert {row["precision"] for row in measured} == set(PRECISIONS)
+    for row in measured:
+        assert row["works"] == ((row["runner"], row["precision"]) != ("onnxruntime", "bf16"))
+        if row["works"]:
+            assert (
+                row["difference"]
+                < {"fp32": 1e-5, "fp16": 0.01, "bf16": 0.05, "int8": 0.3}[row["precision"]]
+            )
+            assert (row["exact"] is True) == (row["profile"] == "exact")
+        else:
+            assert "bfloat16" in row["why"]
+        if found["plans"] is not None and row["precision"] == "fp32":
+            assert row["plan"] == BUILT
+    (refused,) = (row for row in found["rows"] if "precision" not in row)
+    assert (refused["family"], refused["profile"]) == ("lic-tcm-features", "exact")
+    assert "has no exact form" in refused["why"]
