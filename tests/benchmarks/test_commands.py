@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import fcmrt
 from benchmarks.anchors import CODEC, QUICK_POINTS
+from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 
 pytestmark = pytest.mark.slow
 
@@ -96,3 +98,33 @@ def test_precision_cost() -> None:
     timed = {(row["precision"], row["runner"]) for row in found["times"]}
     assert ("bf16", "torch") in timed
     assert ("bf16", "onnxruntime") not in timed
+
+
+def test_codecs(tmp_path: Path) -> None:
+    config = LmsfcConfig(
+        feature_channels=(128, 128, 128),
+        width=8,
+        latent_channels=8,
+        latent_stride=2,
+        hyper_channels=6,
+        gdn=False,
+        mixing_kernel=3,
+    )
+    torch.manual_seed(0)
+    codec = Lmsfc(config)
+    path = tmp_path / "small.pt"
+    state = {"family": "lmsfc-v1", "config": config.to_dict(), "average": codec.state_dict()}
+    torch.save(state, path)
+    found = run("codecs", str(path), "--pictures", "2", "--repeats", "1")
+    assert {(row["codec"], row["runner"]) for row in found["rows"]} == {
+        ("small", "onnxruntime"),
+        ("small", "torch"),
+    }
+    for row in found["rows"]:
+        assert row["pictures"] == 2
+        assert row["symbols"] > 0
+        assert row["differing"] - row["ties"] <= 1e-3 * row["symbols"]
+        assert row["features"] < 1e-4
+    timed = {row["system"] for row in found["times"]}
+    assert timed in (set(), {"fcmrt", "compressai"})
+    assert any("not timed" in note for note in found["notes"]) == (not timed)
