@@ -87,7 +87,7 @@ def tables_of(rows: list[tuple[int, npt.NDArray[np.uint16]]]) -> CdfTables:
     )
 
 
-def gaussian_tables(count: int, sigma_0: float, per_octave: int) -> CdfTables:
+def gaussian_tables(count: int, sigma_0: float, per_octave: float) -> CdfTables:
     """Makes the tables of zero-mean Gaussians whose deviations form a geometric series.
 
     Args:
