@@ -17,8 +17,8 @@ LATENT_STRIDE = 16
 HYPER_STRIDE = 64
 """Side of a cell of `z`, in pixels."""
 
-MEAN_BITS = 13
-"""Means are rounded to 2^-13: by at most 6.1e-5, so that few symbols depend on it."""
+MEAN_BITS = 16
+"""Means are rounded to 2^-16, so that few symbols depend on it, and those at a tie."""
 
 PICTURE, DECODED = "x", "x_hat"
 """The picture, float32 0..1 in RGB, and what is decoded of it."""

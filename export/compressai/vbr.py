@@ -60,7 +60,7 @@ def deploy_vbr(model: Any, *, rate: int | None = None) -> Deployment:
             "the hyper-latent of this checkpoint has a quantiser step of its own (vr_entbttlnck), "
             "which cannot be exported"
         )
-    gains = [abs(float(gain)) for gain in model.Gain]
+    gains = [abs(float(gain)) for gain in model.Gain.detach()]
     if rate is not None:
         if not 0 <= rate < len(gains):
             raise ConfigError(f"rate is {rate}; the model has 0 to {len(gains) - 1}")
