@@ -18,6 +18,10 @@ from .tables import gaussian_tables
 
 SIGMA_MIN, SIGMA_MAX, TABLES = 0.11, 256.0, 64
 
+CERTAIN = 2
+"""Integers to either side of 0 that every table has. Where a network tells 0.11 or less, that is
+often the least that it can tell, and not what it means."""
+
 LOG_RATIO = math.log(SIGMA_MAX / SIGMA_MIN) / (TABLES - 1)
 """Logarithm of the ratio of a table's deviation to that of the one before."""
 
@@ -37,7 +41,7 @@ def scale_table() -> Tensor:
 
 def scale_tables() -> CdfTables:
     """Returns the integer tables, one for each deviation."""
-    return gaussian_tables(TABLES, SIGMA_MIN, math.log(2) / LOG_RATIO)
+    return gaussian_tables(TABLES, SIGMA_MIN, math.log(2) / LOG_RATIO, certain=CERTAIN)
 
 
 def check_scale_table(stored: Tensor | None) -> None:

@@ -87,21 +87,26 @@ def tables_of(rows: list[tuple[int, npt.NDArray[np.uint16]]]) -> CdfTables:
     )
 
 
-def gaussian_tables(count: int, sigma_0: float, per_octave: float) -> CdfTables:
+def gaussian_tables(
+    count: int, sigma_0: float, per_octave: float, *, certain: int = 0
+) -> CdfTables:
     """Makes the tables of zero-mean Gaussians whose deviations form a geometric series.
 
     Args:
         count: Number of tables.
         sigma_0: Standard deviation of table 0, in units of the symbol.
         per_octave: Tables after which the deviation has doubled.
+        certain: Integers to either side of 0 that have a place however unlikely they are, for
+            networks that tell deviations smaller than they are.
     """
     rows = []
     for i in range(count):
         sigma = sigma_0 * 2.0 ** (i / per_octave)
-        reach = max(1, math.ceil(6 * sigma))
+        reach = max(1, certain, math.ceil(6 * sigma))
         edges = [(k - 0.5) / (sigma * math.sqrt(2)) for k in range(reach + 2)]
         # Differences of erfc on the positive side keep their digits; the other side mirrors them.
         half = [0.5 * (math.erfc(a) - math.erfc(b)) for a, b in itertools.pairwise(edges)]
+        half[: certain + 1] = [max(p, LEAST_PROBABILITY) for p in half[: certain + 1]]
         rows.append(table_of(np.array(half[:0:-1] + half), -reach))
     return tables_of(rows)
 

@@ -15,7 +15,7 @@ from benchmarks.evaluation_set import Item, shipped_photos, with_crops
 from fcmrt.export.compressai.families import FAMILIES
 
 BATCH, SIDE = 8, 64
-STEPS = {"elic2022-official": 100, "elic2022-chandelier": 100}  # others: 150
+STEPS = {"elic2022-official": 100, "elic2022-chandelier": 100, "bmshj2018-hyperprior-vbr": 350}
 LAMBDA = 0.0067  # bits per pixel that a squared error of 1 is worth, in units of 8-bit samples
 RATE = 1e-3
 CROP = 256  # largest side of the pictures that models are compared on
