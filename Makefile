@@ -39,7 +39,7 @@ $(DEMO)/installed: $(SOURCES)
 
 $(TEST)/installed: $(SOURCES) tests/constraints.txt
 	$(PYTHON) -m venv $(TEST)
-	$(TEST)/bin/python $(PIP) -c tests/constraints.txt '.[cpu,export,demo,bench,test]'
+	$(TEST)/bin/python $(PIP) -c tests/constraints.txt '.[cpu,export,demo,bench,tensorrt-rtx,test]'
 	touch $@
 
 $(NUMPY1)/installed: $(SOURCES) tests/constraints-numpy1.txt

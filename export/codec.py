@@ -1,4 +1,4 @@
-"""What all feature codecs with a hyperprior share: training passes and the quantiser's rules.
+"""What training and export ask of a feature codec, and what those with a hyperprior share.
 
 Conventions shared with the runtime:
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ Rounding = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """What one pass through the codec gives."""
+    """What one pass through a codec gives."""
 
     features: tuple[Tensor, ...]
     # decoded features, float32 `[N, C_i, H_i, W_i]`, finest first
@@ -43,6 +43,8 @@ class Forward:
     # estimated bits of y per picture, float32 `[N]`
     z_bits: Tensor
     # estimated bits of z per picture, float32 `[N]`
+    parts: tuple[Forward, ...] = ()
+    # the pass of each level, of a codec that codes the levels one by one
 
     @property
     def bits(self) -> Tensor:
@@ -76,29 +78,69 @@ def quantised(y: Tensor, mean: Tensor, step: Tensor, rounding: Rounding) -> Tens
     return mean + step * rounding((y - mean) / step)
 
 
+class FeatureCodec(nn.Module, ABC):
+    """A codec of feature maps, as training and validation see it.
+
+    Maps are float32 `[N, C_i, H_i, W_i]`, finest first. Quality `d` is `[N]`; the networks are not
+    told. Parameters of factorised priors have "prior." in their names.
+    """
+
+    levels_have_quality: ClassVar[bool] = False
+    """Whether each level may have a quality of its own: then `d` is `[N]` or `[N, levels]`."""
+
+    @abstractmethod
+    def set_feature_statistics(self, means: Sequence[Tensor], stds: Sequence[Tensor]) -> None:
+        """Set the fixed normalisation of every level, each float `[C_i]`."""
+
+    @abstractmethod
+    def forward(
+        self, features: Sequence[Tensor], d: Tensor, generator: torch.Generator | None = None
+    ) -> Forward:
+        """Pass for training: noise in the rate, straight-through rounding in the distortion.
+
+        Args:
+            features: Of every level.
+            d: Quality.
+            generator: Source of the noise.
+        """
+
+    @abstractmethod
+    def latents(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """What analysis makes of features: float32 `[N, M, H, W]`, one for each latent."""
+
+    @abstractmethod
+    def entropy_forward(self, latents: Sequence[Tensor], d: Tensor) -> Tensor:
+        """Bits per picture (`[N]`) of really rounded symbols, differentiable in the entropy model.
+
+        For the last steps of training, when analysis and synthesis no longer change.
+        """
+
+    @abstractmethod
+    def round_trip(self, features: Sequence[Tensor], d: Tensor) -> Forward:
+        """Encode and decode as the runtime would, with the ideal bits; without gradients."""
+
+    @abstractmethod
+    def transforms(self) -> list[nn.Module]:
+        """Analysis and synthesis: what is frozen in the last steps of training."""
+
+
 class FusedTransform(nn.Module):
-    """A transform between all levels and one latent, normalised level by level."""
+    """A transform between one or more levels and one latent, normalised level by level."""
 
     norms: nn.ModuleList
     # one `FeatureNorm` for each level
 
 
-class FeatureCodec(nn.Module, ABC):
-    """A codec of four networks, a prior of `z`, and a quantiser between them."""
+class HyperpriorCodec(FeatureCodec):
+    """A codec of one latent: four networks, a prior of `z`, and a quantiser between them."""
 
     analysis: FusedTransform
     # features, finest first, to y
     hyper_analysis: nn.Module
     # y to z
     synthesis: FusedTransform
-    # decoded y to features
+    # decoded y to features; a map larger than the level's is cropped at the bottom and right
     prior: ChannelPrior
-
-    def set_feature_statistics(self, means: Sequence[Tensor], stds: Sequence[Tensor]) -> None:
-        """Set the fixed normalisation of every level, each float `[C_i]`."""
-        for norms in (self.analysis.norms, self.synthesis.norms):
-            for norm, mean, std in zip(norms, means, stds, strict=True):
-                cast("FeatureNorm", norm).set(mean, std)
 
     @abstractmethod
     def code(
@@ -114,17 +156,17 @@ class FeatureCodec(nn.Module, ABC):
             grid: Of means.
         """
 
+    def set_feature_statistics(self, means: Sequence[Tensor], stds: Sequence[Tensor]) -> None:
+        """See `FeatureCodec`."""
+        for norms in (self.analysis.norms, self.synthesis.norms):
+            for norm, mean, std in zip(norms, means, stds, strict=True):
+                cast("FeatureNorm", norm).set(mean, std)
+
     def forward(
         self, features: Sequence[Tensor], d: Tensor, generator: torch.Generator | None = None
     ) -> Forward:
-        """Pass for training: noise in the rate, straight-through rounding in the distortion.
-
-        Args:
-            features: float32 `[N, C_i, H_i, W_i]`, finest first.
-            d: Quality per picture, `[N]`; the networks are not told.
-            generator: Source of the noise.
-        """
-        y = self.analysis(*features).float()
+        """See `FeatureCodec`."""
+        (y,) = self.latents(features)
         z = self.hyper_analysis(y).float()
         d = _per_picture(d)
         step = _step(d)
@@ -132,13 +174,15 @@ class FeatureCodec(nn.Module, ABC):
         scaled = (y - coded.mean) / step
         y_bits = estimate_bits(scaled + noise(scaled, generator), coded.index - d)
         z_bits = bits(self.prior.likelihood(z + noise(z, generator)))
-        return Forward(self.synthesis(coded.y_hat), y_bits, z_bits)
+        return Forward(self._synthesised(coded.y_hat, features), y_bits, z_bits)
 
-    def entropy_forward(self, y: Tensor, d: Tensor) -> Tensor:
-        """Bits per picture (`[N]`) of really rounded symbols, differentiable in the entropy model.
+    def latents(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """See `FeatureCodec`: there is one."""
+        return [self.analysis(*features).float()]
 
-        For the last steps of training, when analysis and synthesis no longer change.
-        """
+    def entropy_forward(self, latents: Sequence[Tensor], d: Tensor) -> Tensor:
+        """See `FeatureCodec`."""
+        (y,) = latents
         z_hat = round_through(self.hyper_analysis(y).float())
         d = _per_picture(d)
         step = _step(d)
@@ -168,13 +212,25 @@ class FeatureCodec(nn.Module, ABC):
 
     @torch.no_grad()
     def round_trip(self, features: Sequence[Tensor], d: Tensor) -> Forward:
-        """Encode and decode as the runtime would, with the ideal bits; for validation."""
-        y_hat, y_bits, z_bits = self.quantise(self.analysis(*features).float(), d)
-        return Forward(self.synthesis(y_hat), y_bits, z_bits)
+        """See `FeatureCodec`."""
+        (y,) = self.latents(features)
+        y_hat, y_bits, z_bits = self.quantise(y, d)
+        return Forward(self._synthesised(y_hat, features), y_bits, z_bits)
+
+    def transforms(self) -> list[nn.Module]:
+        """See `FeatureCodec`."""
+        return [self.analysis, self.synthesis]
+
+    def _synthesised(self, y_hat: Tensor, like: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Decoded features, cropped to the sizes of others."""
+        return tuple(
+            feature[..., : level.shape[-2], : level.shape[-1]]
+            for feature, level in zip(self.synthesis(y_hat), like, strict=True)
+        )
 
 
 def _per_picture(d: Tensor) -> Tensor:
-    return d.reshape(-1, 1, 1, 1).float()
+    return d.reshape(len(d), 1, 1, 1).float()
 
 
 def _step(d: Tensor) -> Tensor:

@@ -20,6 +20,10 @@ from .tables import channel_tables, gaussian_tables
 SKIP = 4
 """Elements of tables below this are not coded: sigma below 0.156, where 99.9 % of symbols are 0."""
 
+FINE_MEAN_BITS = 13
+"""Grid of the means of networks that were trained with means off any: it moves none by more than
+2^-14, and holds means of 1024."""
+
 STEP_RANGE = 32
 """Steps `d` in the engine's table, to either side of 0: a factor of 16 either way."""
 

@@ -11,7 +11,7 @@ from torch import nn
 from fcmrt.manifest import Manifest
 from fcmrt.schedule import Code, Dequantize, Quantize, Run, Step
 from fcmrt.spec import (
-    UNIT_STEP,
+    ONE_STEP,
     DType,
     FeatureSpec,
     LatentSpec,
@@ -23,11 +23,8 @@ from fcmrt.spec import (
 from fcmrt.tables import CdfTables
 from fcmrt.validator import exact_path
 
-ONE_STEP = StepTable(0, (UNIT_STEP,))
-"""Steps of codecs whose quality cannot be chosen."""
-
 ONE_QUALITY = Quality((0,), 1)
-"""Quality of such codecs."""
+"""Quality of codecs where it cannot be chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,11 +69,16 @@ def _float_graph(
 ) -> bytes:
     run = deployment.runs[name]
     inputs = [_example(deployment, tensor) for tensor in run.inputs]
-    return export_graph(network, inputs, run.inputs, run.outputs, half_weights=half_weights)
+    scalars = {deployment.quality.input} & set(run.inputs)
+    return export_graph(
+        network, inputs, run.inputs, run.outputs, scalars=scalars, half_weights=half_weights
+    )
 
 
 def _example(deployment: Deployment, name: str) -> Tensor:
     """A tensor of the size that it has at twice the least canonical size."""
+    if name == deployment.quality.input:
+        return torch.zeros(1, 1, 1, 1)
     levels = {feature.name: feature.tensor for feature in deployment.features}
     spec: TensorSpec = {**deployment.tensors, **levels}[name]
     side = 2 * deployment.padding.multiple

@@ -6,6 +6,7 @@ al. 2020 (residual blocks, simplified attention), as used by L-MSFC.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, cast
 
 import torch
@@ -68,8 +69,8 @@ def initialise(module: nn.Module) -> None:
 class GDN(nn.Module):
     """Generalised divisive normalisation: `x / sqrt(beta + gamma * x^2)`, or times it (inverse).
 
-    Beta and gamma are kept non-negative by a square of a bounded parameter; at export the bound
-    is a plain maximum, which constant folding removes.
+    Beta and gamma are kept non-negative by a square of a bounded parameter; `fold_gdn` works that
+    out before export.
 
     Args:
         channels: Channels in and out.
@@ -92,11 +93,46 @@ class GDN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `[N, C, H, W]`; same shape out."""
-        gamma = self._bounded(self.gamma, 0.0)[..., None, None]
-        norm = torch.sqrt(
-            nn.functional.conv2d(x * x, gamma, self._bounded(self.beta, self.beta_min))
-        )
+        norm = torch.sqrt(nn.functional.conv2d(x * x, *self.weights()))
         return x * norm if self.inverse else x / norm
+
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """Gamma `[C, C, 1, 1]` and beta `[C]`, as the 1x1 convolution over squares takes them."""
+        gamma = self._bounded(self.gamma, 0.0)[..., None, None]
+        return gamma, self._bounded(self.beta, self.beta_min)
+
+
+class FoldedGDN(nn.Module):
+    """A GDN with its parametrisation worked out: squares, a convolution, a root.
+
+    Args:
+        gdn: Whose parameters are copied.
+    """
+
+    def __init__(self, gdn: GDN) -> None:
+        super().__init__()
+        self.inverse = gdn.inverse
+        weight, bias = gdn.weights()
+        self.norm = nn.Conv2d(len(bias), len(bias), 1)
+        with torch.no_grad():
+            self.norm.weight.copy_(weight)
+            self.norm.bias.copy_(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `[N, C, H, W]`; same shape out."""
+        norm = torch.sqrt(self.norm(x * x))
+        return x * norm if self.inverse else x / norm
+
+
+def fold_gdn(module: nn.Module) -> nn.Module:
+    """Returns a copy of a module whose GDNs are folded, for export."""
+    if isinstance(module, GDN):
+        return FoldedGDN(module)
+    folded = copy.deepcopy(module)
+    for name, part in list(folded.named_modules()):
+        if isinstance(part, GDN):
+            folded.set_submodule(name, FoldedGDN(part))
+    return folded
 
 
 def _activation(channels: int, gdn: bool, inverse: bool) -> nn.Module:
@@ -216,6 +252,18 @@ class FeatureNorm(nn.Module):
     def inverse(self, x: Tensor) -> Tensor:
         """Back to the features' own range."""
         return x * self.std + self.mean
+
+
+class RawFeatures(nn.Module):
+    """In the place of a `FeatureNorm` where a codec takes features as they are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same."""
+        return x
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """The same."""
+        return x
 
 
 class AttentionBlock(nn.Module):

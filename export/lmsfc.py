@@ -14,7 +14,7 @@ from typing import Any, Self, cast
 
 from torch import Tensor, nn
 
-from .codec import Coded, FeatureCodec, Rounding, quantised
+from .codec import Coded, HyperpriorCodec, Rounding, quantised
 from .entropy import INDEX_START, INDEXES_PER_OCTAVE, ChannelPrior
 from .layers import (
     AttentionBlock,
@@ -187,7 +187,7 @@ def _branch(config: LmsfcConfig, level: int) -> nn.Sequential:
     return nn.Sequential(*blocks)
 
 
-class Lmsfc(FeatureCodec):
+class Lmsfc(HyperpriorCodec):
     """The codec: four networks, the prior of `z`, and the quantiser between them."""
 
     def __init__(self, config: LmsfcConfig):
@@ -209,7 +209,7 @@ class Lmsfc(FeatureCodec):
     def code(
         self, y: Tensor, z_hat: Tensor, step: Tensor, rounding: Rounding, grid: Rounding
     ) -> Coded:
-        """See `FeatureCodec.code`."""
+        """See `HyperpriorCodec`."""
         mean, index = self.hyper(z_hat, (y.shape[-2], y.shape[-1]))
         mean = grid(mean)
         return Coded(mean, index, quantised(y, mean, step, rounding))

@@ -129,6 +129,6 @@ def tune_hyper_synthesis(
         moved = ((mean - held) / width).square().flatten(1).sum(1)
         # Balanced over the qualities as in training: bits weigh width^1.5.
         weight = width.flatten() ** 1.5
-        return (weight * (exact.entropy_forward(y, d) + HOLD * moved)).mean()
+        return (weight * (exact.entropy_forward([y], d) + HOLD * moved)).mean()
 
     return tune(network, loss, steps=steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import onnx
 import torch
@@ -21,6 +21,7 @@ def export_graph(
     input_names: Sequence[str],
     output_names: Sequence[str],
     *,
+    scalars: Collection[str | None] = (),
     half_weights: bool = True,
 ) -> bytes:
     """Traces a module to an ONNX graph with free height and width.
@@ -30,13 +31,14 @@ def export_graph(
         inputs: Example inputs `[1, C, H, W]`, float32.
         input_names: Names of the tensors of the schedule that they are.
         output_names: Likewise of the outputs.
+        scalars: Names of inputs whose height and width are always 1.
         half_weights: Store weights as float16; the arithmetic stays float32.
 
     Returns:
         The serialised model.
     """
     module = module.eval()
-    names = [*input_names, *output_names]
+    sized = [name for name in (*input_names, *output_names) if name not in scalars]
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The tracing exporter is deprecated, but the other one does not express that the sides of
@@ -48,7 +50,7 @@ def export_graph(
             buffer,
             input_names=list(input_names),
             output_names=list(output_names),
-            dynamic_axes={name: {2: f"{name}_h", 3: f"{name}_w"} for name in names},
+            dynamic_axes={name: {2: f"{name}_h", 3: f"{name}_w"} for name in sized},
             opset_version=OPSET,
             do_constant_folding=True,
             dynamo=False,

@@ -96,8 +96,8 @@ class PyramidSynthesis(FusedTransform):
         self.downs = nn.ModuleList()
         self.mixers = nn.ModuleList()
         for finer, coarser in itertools.pairwise(feature_channels):
-            down = nn.Sequential(conv(finer, coarser, mixing_kernel, 2), nn.LeakyReLU(0.01))
-            mixer = nn.Sequential(conv(2 * coarser, coarser), nn.LeakyReLU(0.01))
+            down = nn.Sequential(conv(finer, finer, mixing_kernel, 2), nn.LeakyReLU(0.01))
+            mixer = nn.Sequential(conv(finer + coarser, coarser), nn.LeakyReLU(0.01))
             self.downs.append(down)
             self.mixers.append(mixer)
         self.norms = nn.ModuleList(FeatureNorm(c) for c in feature_channels)

@@ -14,6 +14,7 @@ from fcmrt.arrays import FloatArray
 from fcmrt.executor import Walk
 from fcmrt.kernels.api import PreparedTables
 from fcmrt.observe import StageClock
+from fcmrt.runner import Network
 from fcmrt.spec import LatentSpec, padded_size
 
 from .deployment import Deployment
@@ -26,15 +27,28 @@ class TorchReference:
     Args:
         deployment: Its networks are used as they are, on the device where they are; borrowed.
         threads: Of the kernels; PyTorch has its own setting.
+        instead: Networks that stand in for the deployment's own, by name of the graph, such as the
+            integers of an exact engine.
     """
 
-    def __init__(self, deployment: Deployment, threads: int = 1) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        threads: int = 1,
+        instead: Mapping[str, Network] | None = None,
+    ) -> None:
         self.manifest = deployment.manifest(name="reference", card={})
         self.kernels = kernels.get(threads=threads)
         self._networks = with_integers(deployment)
+        self._instead = dict(instead or {})
         self._tables = {
             name: self.kernels.prepare(tables) for name, tables in deployment.tables.items()
         }
+
+    @property
+    def identity(self) -> str:
+        """The library that computes it."""
+        return f"torch {torch.__version__}, the networks that the engine was made of"
 
     def tables(self, latent: LatentSpec) -> PreparedTables:
         """Returns the prepared tables of a latent."""
@@ -44,6 +58,8 @@ class TorchReference:
         self, name: str, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
     ) -> list[npt.NDArray[Any]]:
         """Runs a network once; see `fcmrt.runner.Network.run`."""
+        if name in self._instead:
+            return self._instead[name].run(inputs, outputs)
         network = self._networks[name]
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
         with torch.inference_mode():

@@ -87,6 +87,22 @@ def tables_of(rows: list[tuple[int, npt.NDArray[np.uint16]]]) -> CdfTables:
     )
 
 
+def gaussian_probabilities(sigma: float, reach: int) -> npt.NDArray[np.float64]:
+    """Computes the probabilities of the integers `-reach..reach` under a zero-mean Gaussian.
+
+    Args:
+        sigma: Standard deviation, in units of the symbol.
+        reach: At least 1.
+
+    Returns:
+        float64 `[2 * reach + 1]`; what is missing to 1 is beyond.
+    """
+    edges = [(k - 0.5) / (sigma * math.sqrt(2)) for k in range(reach + 2)]
+    # Differences of erfc on the positive side keep their digits; the other side mirrors them.
+    half = [0.5 * (math.erfc(a) - math.erfc(b)) for a, b in itertools.pairwise(edges)]
+    return np.array(half[:0:-1] + half)
+
+
 def gaussian_tables(
     count: int, sigma_0: float, per_octave: float, *, certain: int = 0
 ) -> CdfTables:
@@ -103,11 +119,10 @@ def gaussian_tables(
     for i in range(count):
         sigma = sigma_0 * 2.0 ** (i / per_octave)
         reach = max(1, certain, math.ceil(6 * sigma))
-        edges = [(k - 0.5) / (sigma * math.sqrt(2)) for k in range(reach + 2)]
-        # Differences of erfc on the positive side keep their digits; the other side mirrors them.
-        half = [0.5 * (math.erfc(a) - math.erfc(b)) for a, b in itertools.pairwise(edges)]
-        half[: certain + 1] = [max(p, LEAST_PROBABILITY) for p in half[: certain + 1]]
-        rows.append(table_of(np.array(half[:0:-1] + half), -reach))
+        probabilities = gaussian_probabilities(sigma, reach)
+        places = slice(reach - certain, reach + certain + 1)
+        probabilities[places] = np.maximum(probabilities[places], LEAST_PROBABILITY)
+        rows.append(table_of(probabilities, -reach))
     return tables_of(rows)
 
 

@@ -10,9 +10,13 @@ from .spec import FeatureSpec, LatentSpec, TensorSpec
 
 
 def declare(
-    features: Sequence[FeatureSpec], tensors: Mapping[str, TensorSpec]
+    features: Sequence[FeatureSpec], tensors: Mapping[str, TensorSpec], position: str | None
 ) -> dict[str, TensorSpec]:
-    """Gathers features and tensors by name; EngineError where two share a name."""
+    """Gathers features and tensors by name; EngineError where two share a name.
+
+    The position of the quality (`Quality.input`) has no size that follows the picture's, so it is
+    none of them; its name is its own.
+    """
     declared = {feature.name: feature.tensor for feature in features}
     if len(declared) != len(features):
         raise EngineError("manifest.features: two features have the same name")
@@ -20,6 +24,8 @@ def declare(
         if name in declared:
             raise EngineError(f"manifest.tensors.{name}: a feature has this name")
         declared[name] = spec
+    if position in declared:
+        raise EngineError(f"manifest.quality.input: another tensor is named {position!r}")
     return declared
 
 

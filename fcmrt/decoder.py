@@ -257,7 +257,7 @@ class Decoder:
         manifest = self.engine.manifest
         parsed, header = self._parse(packet)
         sizes, padded = self._level_sizes(parsed, header)
-        if not manifest.steps.first <= parsed.head.step <= manifest.steps.last:
+        if parsed.head.step not in manifest.step_numbers:
             raise BitstreamError(f"the packet's step {parsed.head.step} is not in the engine")
         walk = Walk(self._executor, padded, parsed.head.step, clock)
         dtype = self._dtype or (header.levels[0].dtype if header else "float32")

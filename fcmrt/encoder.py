@@ -144,7 +144,7 @@ class Encoder:
         """
         d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
         clock = StageClock(self._recorder)
-        levels = self._take(features)
+        levels = self.take(features)
         if levels[0].ndim == 3:
             packet = self._encode_picture([level[None] for level in levels], d, pts, clock)
             clock.report()
@@ -191,7 +191,7 @@ class Encoder:
         d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
         target = as_writable_bytes(buffer, "buffer")
         clock = StageClock(self._recorder)
-        levels = self._take(features)
+        levels = self.take(features)
         if levels[0].ndim != 3:
             raise ShapeError("a buffer takes one picture's packet; these features are a batch")
         head, payload = self._code(self._walk([level[None] for level in levels], d, clock), clock)
@@ -203,64 +203,18 @@ class Encoder:
         clock.report()
         return size
 
-    def walk(self, features: Any, *, quality: float | None = None, step: int | None = None) -> Walk:
-        """Takes one picture's features as far as their integers; `code` goes on from there.
-
-        For those who want to look at every tensor between features and packet.
+    def take(self, features: Any) -> list[FloatArray]:
+        """Brings features into the engine's order, as `encode` does before all else.
 
         Args:
-            features: As for `encode`, one picture.
-            quality: As for `encode`.
-            step: As for `encode`.
+            features: As for `encode`.
 
         Returns:
-            The walk, which owns its tensors and integers.
+            float32 arrays, all `[C, H, W]` or all `[N, C, H, W]`; views where they can be.
 
         Raises:
-            ShapeError: As `encode`, or a batch.
-            DTypeError, DeviceError, ConfigError: As `encode`.
+            ShapeError, DTypeError, DeviceError, ConfigError: As `encode`.
         """
-        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
-        levels = self._take(features)
-        if levels[0].ndim != 3:
-            raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
-        return self._walk([level[None] for level in levels], d, StageClock(None))
-
-    def code(self, walk: Walk, pts: int | None = None) -> Packet:
-        """Codes the integers of a walk.
-
-        Args:
-            walk: Of the same engine, with the integers of every latent; borrowed.
-            pts: As for `encode`.
-
-        Returns:
-            The packet that `encode` would have made.
-
-        Raises:
-            ConfigError: Its integers are not such as this engine codes.
-        """
-        return self._packet(walk, pts, StageClock(None))
-
-    def _choose_step(self, quality: float | None, step: int | None) -> int:
-        manifest = self.engine.manifest
-        if step is None:
-            return manifest.quality.shift(manifest.quality.default if quality is None else quality)
-        if quality is not None:
-            raise ConfigError("give a quality or a step, not both")
-        manifest.steps.width(step)
-        return step
-
-    def _order(self, levels: Mapping[str, Any]) -> tuple[Any, ...]:
-        wanted = [f.name for f in self._features]
-        if set(levels) != set(wanted):
-            raise ConfigError(
-                f"got the levels {', '.join(sorted(map(str, levels)))}; the engine has "
-                f"{', '.join(wanted)}"
-            )
-        return tuple(levels[name] for name in wanted)
-
-    def _take(self, features: Any) -> list[FloatArray]:
-        """Brings features into the engine's order, checked, as float32 arrays of one rank."""
         names = [f.name for f in self._features]
         if isinstance(features, Mapping):
             arrays: Sequence[Any] = self._order(features)
@@ -291,6 +245,62 @@ class Encoder:
                 + ", ".join(f"{n} {list(a.shape)}" for n, a in zip(names, levels, strict=True))
             )
         return levels
+
+    def walk(self, features: Any, *, quality: float | None = None, step: int | None = None) -> Walk:
+        """Takes one picture's features as far as their integers; `code` goes on from there.
+
+        For those who want to look at every tensor between features and packet.
+
+        Args:
+            features: As for `encode`, one picture.
+            quality: As for `encode`.
+            step: As for `encode`.
+
+        Returns:
+            The walk, which owns its tensors and integers.
+
+        Raises:
+            ShapeError: As `encode`, or a batch.
+            DTypeError, DeviceError, ConfigError: As `encode`.
+        """
+        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
+        levels = self.take(features)
+        if levels[0].ndim != 3:
+            raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
+        return self._walk([level[None] for level in levels], d, StageClock(None))
+
+    def code(self, walk: Walk, pts: int | None = None) -> Packet:
+        """Codes the integers of a walk.
+
+        Args:
+            walk: Of the same engine, with the integers of every latent; borrowed.
+            pts: As for `encode`.
+
+        Returns:
+            The packet that `encode` would have made.
+
+        Raises:
+            ConfigError: Its integers are not such as this engine codes.
+        """
+        return self._packet(walk, pts, StageClock(None))
+
+    def _choose_step(self, quality: float | None, step: int | None) -> int:
+        manifest = self.engine.manifest
+        if step is None:
+            return manifest.quality.shift(manifest.quality.default if quality is None else quality)
+        if quality is not None:
+            raise ConfigError("give a quality or a step, not both")
+        manifest.step_width(step)
+        return step
+
+    def _order(self, levels: Mapping[str, Any]) -> tuple[Any, ...]:
+        wanted = [f.name for f in self._features]
+        if set(levels) != set(wanted):
+            raise ConfigError(
+                f"got the levels {', '.join(sorted(map(str, levels)))}; the engine has "
+                f"{', '.join(wanted)}"
+            )
+        return tuple(levels[name] for name in wanted)
 
     def _encode_picture(
         self, levels: list[FloatArray], d: int, pts: int | None, clock: StageClock

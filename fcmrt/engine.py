@@ -17,6 +17,7 @@ from .exact import Proof, prove
 from .manifest import Manifest, Member
 from .onnxgraph import Graph, read_graph
 from .schedule import Run
+from .spec import TensorSpec
 from .storedzip import Span
 from .tables import CdfTables
 
@@ -274,6 +275,8 @@ def _check_run(manifest: Manifest, step: Run, info: onnxwire.GraphInfo, place: s
             f"{_list(step.outputs)}"
         )
     specs = {feature.name: feature.tensor for feature in manifest.features} | dict(manifest.tensors)
+    if manifest.quality.input is not None:
+        specs[manifest.quality.input] = TensorSpec(1, 1, "float32")
     for ports, names in (inputs, step.inputs), (outputs, step.outputs):
         for name in names:
             port, spec = ports[name], specs[name]
@@ -283,11 +286,17 @@ def _check_run(manifest: Manifest, step: Run, info: onnxwire.GraphInfo, place: s
                     f"{place}: {name!r} is {spec.dtype} in the manifest, but has the ONNX element "
                     f"type {port.dtype} in graph {step.graph!r}"
                 )
+            sides = (1, 1) if name == manifest.quality.input else (None, None)
+            wanted = (1, spec.channels, *sides)
             if dims is not None and (
-                len(dims) != 4 or dims[0] not in (None, 1) or dims[1] not in (None, spec.channels)
+                len(dims) != len(wanted)
+                or any(
+                    w is not None and d not in (None, w) for d, w in zip(dims, wanted, strict=True)
+                )
             ):
+                size = "H, W" if sides[0] is None else "1, 1"
                 raise EngineError(
-                    f"{place}: {name!r} is [1, {spec.channels}, H, W] in the manifest, but "
+                    f"{place}: {name!r} is [1, {spec.channels}, {size}] in the manifest, but "
                     f"{list(dims)} in graph {step.graph!r}"
                 )
 

@@ -6,10 +6,10 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping
 
 from . import storedzip
+from .atomicfile import replace_file
 from .engine import MANIFEST_NAME, Engine
 from .exact import prove
 from .manifest import Manifest, Member
@@ -87,18 +87,7 @@ def write_engine(
     """
     data = pack_engine(manifest, graphs, tables)
     engine = Engine.load(data)
-    target = pathlib.Path(path)
-    with tempfile.NamedTemporaryFile(
-        dir=target.parent, prefix=f".{target.name}.", delete=False
-    ) as file:
-        try:
-            file.write(data)
-            file.close()
-            pathlib.Path(file.name).chmod(0o644)
-            os.replace(file.name, target)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    replace_file(pathlib.Path(path), data, mode=0o644)
     return engine
 
 

@@ -71,6 +71,10 @@ class EngineError(FcmrtError, ValueError):
     """An engine file that is damaged, malformed, hostile, or does not fit this library."""
 
 
+class ExportError(FcmrtError, ValueError):
+    """A trained codec that cannot be turned into an engine, or not as asked."""
+
+
 class EngineMismatchError(EngineError):
     """A stream was made with another engine than the one it is to be decoded with.
 
@@ -144,6 +148,23 @@ class InexactRunnerError(FcmrtError, RuntimeError):
         self.shapes = dict(shapes)
         self.differing = differing
         self.values = values
+
+
+class PlanError(FcmrtError, RuntimeError):
+    """A library that builds plans for GPUs does not take a graph, or fails on it.
+
+    Args:
+        message: What was wrong, in the library's words too.
+        engine: Name of the engine.
+        graph: Name of the graph.
+        node: Name of the node that the library stopped at, None where it is not known.
+    """
+
+    def __init__(self, message: str, *, engine: str, graph: str, node: str | None = None) -> None:
+        super().__init__(message)
+        self.engine = engine
+        self.graph = graph
+        self.node = node
 
 
 class ClosedError(FcmrtError, ValueError):

@@ -210,9 +210,12 @@ class Walk:
         self._manifest = machine.manifest
         self.padded = padded
         self.d = d
-        self._step = self._manifest.steps.width(d)
+        self._step = self._manifest.step_width(d)
         self._clock = clock
         self.tensors: dict[str, npt.NDArray[Any]] = {}
+        quality = self._manifest.quality
+        if quality.input is not None:
+            self.tensors[quality.input] = np.full((1, 1, 1, 1), quality.position(d), np.float32)
         self.integers: dict[str, Integers] = {}
         self.sizes: tuple[Size, ...] = ()
         """Sizes of the levels that were taken, before padding."""

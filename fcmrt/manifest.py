@@ -11,10 +11,19 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
 
 from . import strictjson as sj
-from .errors import EngineError
+from .errors import ConfigError, EngineError
 from .exact import SUM_LIMIT
 from .schedule import Step, parse_steps, step_value
-from .spec import UNIT_STEP, FeatureSpec, LatentSpec, Padding, Quality, StepTable, TensorSpec
+from .spec import (
+    ONE_STEP,
+    UNIT_STEP,
+    FeatureSpec,
+    LatentSpec,
+    Padding,
+    Quality,
+    StepTable,
+    TensorSpec,
+)
 from .specjson import (
     BY_CHANNEL,
     parse_feature,
@@ -23,10 +32,13 @@ from .specjson import (
     parse_quality,
     parse_steps_table,
     parse_tensor,
+    quality_value,
 )
 from .validator import check_exact, validate
 
-FORMAT = (0, 2)
+MECHANISMS = {(0, 2): ("step",), (0, 3): ("step", "gain")}
+"""The formats that are read, and the quality mechanisms of each, which is all they differ in."""
+
 MAX_MANIFEST_BYTES = 4 << 20
 
 Profile = Literal["exact", "same-engine"]
@@ -102,12 +114,7 @@ class Manifest:
                 range, or a schedule that does not hold; the text names the place.
         """
         found = sj.mapping(sj.loads(data, "manifest", MAX_MANIFEST_BYTES), "manifest")
-        version = sj.array(found.get("format"), "manifest.format", 2, 2)
-        if version != list(FORMAT) or any(type(part) is not int for part in version):
-            raise EngineError(
-                f"manifest.format is {version[0]!r:.20}.{version[1]!r:.20}; this library reads "
-                f"engines of format {FORMAT[0]}.{FORMAT[1]}"
-            )
+        mechanisms = _mechanisms(found.get("format"))
         keys = ("format", *(field.name for field in dataclasses.fields(cls)))
         sj.fields(found, "manifest", keys)
         features = sj.array(found["features"], "manifest.features", 1, _MAX_FEATURES)
@@ -127,7 +134,7 @@ class Manifest:
             latents=_each(found["latents"], "manifest.latents", parse_latent),
             mean_bits=sj.integer(found["mean_bits"], "manifest.mean_bits", 0, 16),
             steps=parse_steps_table(found["steps"], "manifest.steps"),
-            quality=parse_quality(found["quality"], "manifest.quality"),
+            quality=parse_quality(found["quality"], "manifest.quality", mechanisms),
             encode=parse_steps(found["encode"], "encode"),
             decode=parse_steps(found["decode"], "decode"),
             outputs={k: sj.name(v, f"manifest.outputs.{k}") for k, v in outputs.items()},
@@ -153,17 +160,7 @@ class Manifest:
                     f"manifest.padding.multiple is {self.padding.multiple}; it must be a multiple "
                     f"of the stride of {feature.name!r}, {feature.stride}"
                 )
-        if any(latent.step for latent in self.latents.values()):
-            low, high = self.quality.levels[-1], self.quality.levels[0]
-            if not self.steps.first <= low <= high <= self.steps.last:
-                raise EngineError(
-                    f"manifest.quality.levels go from {high} to {low}; manifest.steps has "
-                    f"{self.steps.first} to {self.steps.last}"
-                )
-        elif self.quality.levels != (0,) or self.steps != StepTable(0, (UNIT_STEP,)):
-            raise EngineError(
-                "manifest.quality: no latent takes a step, so there is one level, 0, of step 1.0"
-            )
+        self._check_quality()
         for section, suffix in ("graphs", "onnx"), ("tables", "bin"):
             members: Mapping[str, Member] = getattr(self, section)
             for name, member in members.items():
@@ -181,11 +178,58 @@ class Manifest:
             encode=self.encode,
             decode=self.decode,
             outputs=self.outputs,
+            position=self.quality.input,
         )
         check_exact(self.profile, self.exact, self.latents, self.decode)
 
+    def _check_quality(self) -> None:
+        """Checks that the levels are such as the mechanism has; EngineError otherwise."""
+        stepped = [name for name, latent in self.latents.items() if latent.step]
+        if self.quality.input is not None:
+            if stepped:
+                raise EngineError(
+                    f"manifest.quality.mechanism is 'gain', but latent {stepped[0]!r} takes a "
+                    "step; an engine has one mechanism or the other"
+                )
+            if self.steps != ONE_STEP:
+                raise EngineError(
+                    "manifest.quality.mechanism is 'gain', so manifest.steps has one step, 0, "
+                    "of 1.0"
+                )
+        elif stepped:
+            low, high = self.quality.levels[-1], self.quality.levels[0]
+            if not self.steps.first <= low <= high <= self.steps.last:
+                raise EngineError(
+                    f"manifest.quality.levels go from {high} to {low}; manifest.steps has "
+                    f"{self.steps.first} to {self.steps.last}"
+                )
+        elif self.quality.levels != (0,) or self.steps != ONE_STEP:
+            raise EngineError(
+                "manifest.quality: no latent takes a step, so there is one level, 0, of step 1.0"
+            )
+
+    @property
+    def step_numbers(self) -> range:
+        """The step numbers `d` that a packet may have."""
+        if self.quality.input is not None:
+            return range(self.quality.levels[-1], self.quality.levels[0] + 1)
+        return range(self.steps.first, self.steps.last + 1)
+
+    def step_width(self, d: int) -> int:
+        """Width, in units of 2^-16, of the quantiser's step of latents that take one.
+
+        Raises:
+            ConfigError: `d` is not one of `step_numbers`.
+        """
+        numbers = self.step_numbers
+        if d not in numbers:
+            raise ConfigError(f"step {d} is not one of the engine's, {numbers[0]} to {numbers[-1]}")
+        return UNIT_STEP if self.quality.input is not None else self.steps.width(d)
+
     def to_json(self) -> bytes:
         """Writes the manifest: UTF-8, keys in a fixed order, one entry a line.
+
+        The format is the oldest that says it: 0.3 for the mechanism "gain", otherwise 0.2.
 
         Returns:
             Bytes that `from_json` reads back to an equal manifest, if this one is valid.
@@ -207,7 +251,7 @@ class Manifest:
 
     def _values(self) -> dict[str, Any]:
         return {
-            "format": list(FORMAT),
+            "format": [0, 2 if self.quality.mechanism == "step" else 3],
             "name": self.name,
             "family": self.family,
             "profile": self.profile,
@@ -220,7 +264,7 @@ class Manifest:
             },
             "mean_bits": self.mean_bits,
             "steps": dataclasses.asdict(self.steps),
-            "quality": {"mechanism": "step", **dataclasses.asdict(self.quality)},
+            "quality": quality_value(self.quality),
             "encode": [step_value(step) for step in self.encode],
             "decode": [step_value(step) for step in self.decode],
             "outputs": dict(self.outputs),
@@ -229,6 +273,18 @@ class Manifest:
             "tables": {name: dataclasses.asdict(member) for name, member in self.tables.items()},
             "card": self.card,
         }
+
+
+def _mechanisms(version: Any) -> tuple[str, ...]:
+    """The quality mechanisms of a format; EngineError where it is not read here."""
+    parts = sj.array(version, "manifest.format", 2, 2)
+    if any(type(part) is not int for part in parts) or tuple(parts) not in MECHANISMS:
+        known = " and ".join(f"{major}.{minor}" for major, minor in MECHANISMS)
+        raise EngineError(
+            f"manifest.format is {parts[0]!r:.20}.{parts[1]!r:.20}; this library reads engines of "
+            f"format {known}"
+        )
+    return MECHANISMS[tuple(parts)]
 
 
 def _plain(value: object) -> dict[Any, Any]:

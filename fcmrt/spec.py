@@ -17,10 +17,14 @@ from .errors import ConfigError, ShapeError
 
 Size = tuple[int, int]
 DType = Literal["float32", "int32"]
+Mechanism = Literal["step", "gain"]
 Parity = Literal["even", "odd"]
 
 UNIT_STEP = 1 << 16
 """The step of latents that take none: 1.0 in units of 2^-16."""
+
+GAIN_STEPS = 16
+"""Step numbers from one trained gain to the next."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -174,15 +178,35 @@ class StepTable:
         return self.values[d - self.first]
 
 
+ONE_STEP = StepTable(0, (UNIT_STEP,))
+"""Steps of engines whose latents take none."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Quality:
-    """The quality levels that a user chooses from, by steps."""
+    """The quality levels that a user chooses from, by steps, and what follows them.
+
+    One of two mechanisms, never both: "step", where `d` chooses the quantiser's step, or "gain",
+    where the step is 1 and graphs off the exact path scale the latents, told by one more input.
+    """
 
     levels: tuple[int, ...]
     """The step number `d` of each level, strictly decreasing; level 1, the first, has the fewest
     bytes."""
     default: int
     """1 to the number of levels."""
+    input: str | None = None
+    """Name of the tensor, float32 `[1, 1, 1, 1]`, that tells graphs the `position`; None: the
+    mechanism is "step"."""
+
+    @property
+    def mechanism(self) -> Mechanism:
+        """What follows the step number."""
+        return "step" if self.input is None else "gain"
+
+    def position(self, d: int) -> float:
+        """Place of a step number among trained gains that are 16 apart: -d / 16, exact."""
+        return -d / GAIN_STEPS
 
     def shift(self, quality: float) -> int:
         """The step number `d` of a quality level.

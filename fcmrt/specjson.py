@@ -84,13 +84,27 @@ def parse_steps_table(value: Any, place: str) -> StepTable:
     return StepTable(first, tuple(values))
 
 
-def parse_quality(value: Any, place: str) -> Quality:
-    """Reads `manifest.quality`; EngineError where it does not hold."""
-    found = sj.fields(value, place, ("mechanism", "levels", "default"))
-    sj.choice(found["mechanism"], f"{place}.mechanism", ("step",))
+def parse_quality(value: Any, place: str, mechanisms: tuple[str, ...]) -> Quality:
+    """Reads `manifest.quality`, by one of some mechanisms; EngineError where it does not hold."""
+    found = sj.mapping(value, place)
+    mechanism = sj.choice(found.get("mechanism"), f"{place}.mechanism", mechanisms)
+    keys = ("mechanism", "input") if mechanism == "gain" else ("mechanism",)
+    found = sj.fields(value, place, (*keys, "levels", "default"))
     levels = sj.array(found["levels"], f"{place}.levels", 1, _MAX_QUALITY_STEP)
     last = _MAX_QUALITY_STEP * 2 + 1
     for i, d in enumerate(levels):
         last = sj.integer(d, f"{place}.levels[{i}]", -_MAX_QUALITY_STEP, last - 1)
     default = sj.integer(found["default"], f"{place}.default", 1, len(levels))
-    return Quality(tuple(levels), default)
+    position = sj.name(found["input"], f"{place}.input") if mechanism == "gain" else None
+    return Quality(tuple(levels), default, position)
+
+
+def quality_value(quality: Quality) -> dict[str, Any]:
+    """The JSON value of a quality, as `parse_quality` reads it."""
+    told = {} if quality.input is None else {"input": quality.input}
+    return {
+        "mechanism": quality.mechanism,
+        **told,
+        "levels": list(quality.levels),
+        "default": quality.default,
+    }

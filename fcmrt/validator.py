@@ -29,6 +29,7 @@ def validate(
     encode: Sequence[Step],
     decode: Sequence[Step],
     outputs: Mapping[str, str],
+    position: str | None = None,
 ) -> None:
     """Proves that a schedule is complete and that both sides see the same integers.
 
@@ -36,7 +37,8 @@ def validate(
     encoder has; a tensor that both sides write is computed alike on both; every latent is
     quantised once, coded once per side in the same order, and dequantised by the decoder; the
     latents of one source take each of its elements exactly once; channels, strides and element
-    types fit; everything declared is used.
+    types fit; the position of the quality is read by both sides, and by no graph of the exact path;
+    everything declared is used.
 
     Args:
         features: The levels, at least one.
@@ -47,27 +49,31 @@ def validate(
         encode: The encoder's steps.
         decode: The decoder's steps.
         outputs: Name of the tensor that holds each feature's reconstruction, by feature.
+        position: Name of the tensor that tells graphs the quality, given on both sides; None: there
+            is none.
 
     Raises:
         EngineError: What is not so, and where, as in `manifest.decode[2]: ...`.
     """
-    declared = declare(features, tensors)
+    declared = declare(features, tensors, position)
     for name, latent in latents.items():
         check_latent(f"manifest.latents.{name}", latent, tensors, tables)
     check_cover(latents, tensors)
 
     origins: dict[object, int] = {}
-    encoder = _Walk("encode", declared, latents, graphs, origins)
+    encoder = _Walk("encode", declared, latents, graphs, origins, position)
     for feature in features:
         encoder.write(feature.name, "manifest.features", ("feature", feature.name))
     encoder.walk(encode)
-    decoder = _Walk("decode", declared, latents, graphs, origins, other=encoder)
+    decoder = _Walk("decode", declared, latents, graphs, origins, position, other=encoder)
     decoder.walk(decode)
 
     _check_latents_done(encoder, decoder, latents)
     _check_same_origins(encoder, decoder)
     _check_outputs(features, outputs, declared, decoder)
     _check_used(encoder, decoder, tensors, latents, graphs, tables)
+    if position is not None:
+        _check_position(position, encoder, decoder, exact_path(latents, decode), decode)
 
 
 def exact_path(latents: Mapping[str, LatentSpec], decode: Sequence[Step]) -> tuple[str, ...]:
@@ -132,6 +138,7 @@ class _Walk:
     latents: Mapping[str, LatentSpec]
     graphs: Collection[str]
     origins: dict[object, int]  # of both sides: how a tensor is computed, and the number for it
+    position: str | None  # the tensor that tells the quality; only graphs may read it
     other: _Walk | None = None  # the encoder's, when the decoder is walked
     origin: dict[str, int] = dataclasses.field(default_factory=dict)
     writers: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -161,7 +168,7 @@ class _Walk:
         if step.graph not in self.graphs:
             raise EngineError(f"{place}.run: graph {step.graph!r} is not declared")
         self.ran.add(step.graph)
-        inputs = frozenset((name, self._read(name, place)) for name in step.inputs)
+        inputs = frozenset((name, self._read_input(name, place)) for name in step.inputs)
         for name in step.outputs:
             self.write(name, place, ("run", step.graph, name, inputs))
 
@@ -207,6 +214,12 @@ class _Walk:
             self._read(latent.means, place)
         if latent.indexes is not None:
             self._read(latent.indexes, place)
+
+    def _read_input(self, name: str, place: str) -> int:
+        if name == self.position:
+            self.read.add(name)
+            return self.number(("position",))
+        return self._read(name, place)
 
     def _read(self, name: str, place: str) -> int:
         find_spec(name, place, self.declared)
@@ -266,6 +279,26 @@ def _check_outputs(
         if name not in decoder.origin:
             raise EngineError(f"{place}: no step of manifest.decode writes {name!r}")
         decoder.read.add(name)
+
+
+def _check_position(
+    position: str,
+    encoder: _Walk,
+    decoder: _Walk,
+    path: Collection[str],
+    decode: Sequence[Step],
+) -> None:
+    for walk in encoder, decoder:
+        if position not in walk.read:
+            raise EngineError(
+                f"manifest.quality.input: nothing in manifest.{walk.side} reads {position!r}"
+            )
+    for i, step in enumerate(decode):
+        if isinstance(step, Run) and step.graph in path and position in step.inputs:
+            raise EngineError(
+                f"manifest.decode[{i}] reads {position!r}, but the integers of {step.graph!r} "
+                "become means or table indexes; only graphs off the exact path follow the quality"
+            )
 
 
 def _check_used(

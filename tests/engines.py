@@ -1,24 +1,34 @@
 """Small engines with seeded weights, for tests; they run in ONNX Runtime at any height and width.
 
 Everything between a dequantised latent and the next means and indexes computes on small integers
-carried in floats, so three of the engines are of the profile `exact`; the fourth makes nothing of
-it.
+carried in floats, so all engines but one are of the profile `exact`; that one makes nothing of it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from fcmrt.engine import Engine
 from fcmrt.engine_writer import pack_engine, with_proofs
 from fcmrt.manifest import Manifest
 from fcmrt.schedule import Code, Dequantize, Quantize, Run
-from fcmrt.spec import FeatureSpec, LatentSpec, Padding, Quality, StepTable, TensorSpec
+from fcmrt.spec import (
+    ONE_STEP,
+    FeatureSpec,
+    LatentSpec,
+    Padding,
+    Quality,
+    StepTable,
+    TensorSpec,
+)
 
 from .graph_maker import GraphMaker, gaussian_tables
 
@@ -45,6 +55,7 @@ class EngineParts:
             "encode": list(manifest.encode),
             "decode": list(manifest.decode),
             "outputs": dict(manifest.outputs),
+            "position": manifest.quality.input,
         }
 
     def same_engine(self) -> EngineParts:
@@ -72,6 +83,12 @@ def tiny_context() -> Engine:
 def tiny_factorized() -> Engine:
     """One level, one code step, a table per channel, no quality steps."""
     return Engine.load(factorized_parts().pack())
+
+
+@functools.cache
+def tiny_gain() -> Engine:
+    """The hyperprior codec with gains around it in place of quantiser steps."""
+    return Engine.load(gain_parts().pack())
 
 
 @functools.cache
@@ -159,6 +176,65 @@ def hyperprior_parts() -> EngineParts:
 
     tables = {"hyper": gaussian_tables([1.5, 2, 3, 4]), "gaussian": scale_tables()}
     return EngineParts(with_proofs(manifest, graphs), graphs, tables)
+
+
+@functools.cache
+def gain_parts() -> EngineParts:
+    parts = hyperprior_parts()
+    manifest = parts.manifest
+    quality = Quality((0, -16, -32), 2, "position")
+    analysis, synthesis = manifest.encode[0], manifest.decode[-1]
+    assert isinstance(analysis, Run)
+    assert isinstance(synthesis, Run)
+    latents = dict(manifest.latents)
+    latents["y"] = dataclasses.replace(latents["y"], step=False)
+    manifest = dataclasses.replace(
+        manifest,
+        name="tiny-gain",
+        latents=latents,
+        steps=ONE_STEP,
+        quality=quality,
+        encode=(
+            dataclasses.replace(analysis, inputs=(*analysis.inputs, "position")),
+            *manifest.encode[1:],
+        ),
+        decode=(
+            *manifest.decode[:-1],
+            dataclasses.replace(synthesis, inputs=(*synthesis.inputs, "position")),
+        ),
+    )
+    graphs = dict(parts.graphs)
+    graphs["analysis"] = _scaled(graphs["analysis"], "y", 1.0)
+    graphs["synthesis"] = _scaled(graphs["synthesis"], "y_hat", -1.0)
+    return EngineParts(with_proofs(manifest, graphs), graphs, parts.tables)
+
+
+def _scaled(graph: bytes, tensor: str, octaves: float) -> bytes:
+    """The graph with one of its inputs or outputs times 2^(octaves * position)."""
+    model = onnx.load_model_from_string(graph)
+    inside = f"{tensor}_unscaled"
+    incoming = tensor in [port.name for port in model.graph.input]
+    for node in model.graph.node:
+        for wires in node.input, node.output:
+            for i, wire in enumerate(wires):
+                if wire == tensor:
+                    wires[i] = inside
+    ends = [tensor, inside] if incoming else [inside, tensor]
+    rate = numpy_helper.from_array(np.array(octaves * math.log(2), np.float32), "gain_rate")
+    model.graph.initializer.append(rate)
+    nodes = [
+        helper.make_node("Mul", ["position", "gain_rate"], ["gain_log"]),
+        helper.make_node("Exp", ["gain_log"], ["gain"]),
+        helper.make_node("Mul", [ends[0], "gain"], [ends[1]]),
+    ]
+    others = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, *others] if incoming else [*others, *nodes])
+    port = helper.make_tensor_value_info("position", TensorProto.FLOAT, [1, 1, 1, 1])
+    model.graph.input.append(port)
+    onnx.checker.check_model(model)
+    scaled: bytes = model.SerializeToString()
+    return scaled
 
 
 def _parameters(

@@ -7,5 +7,6 @@ proves of the graph that it writes that no sum reaches 2^24.
 from .convert import convert
 from .network import IntegerNetwork
 from .precision import ExactInput, Precision
+from .scale_index import ScaleIndex
 
-__all__ = ["ExactInput", "IntegerNetwork", "Precision", "convert"]
+__all__ = ["ExactInput", "IntegerNetwork", "Precision", "ScaleIndex", "convert"]

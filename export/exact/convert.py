@@ -11,9 +11,9 @@ from fcmrt.errors import EngineError
 
 from .converter import Converter
 from .floatlayers import Input, evaluate
-from .fold import fold_outputs
+from .fold import fold
 from .network import IntegerNetwork
-from .precision import ExactInput, Precision
+from .precision import ExactInput, Precision, grid_for
 from .trace import trace
 
 
@@ -21,7 +21,7 @@ from .trace import trace
 def convert(
     module: nn.Module,
     inputs: Mapping[str, ExactInput],
-    outputs: Mapping[str, int],
+    outputs: Mapping[str, int | None],
     calibration: Sequence[Tensor],
     *,
     name: str = "network",
@@ -35,7 +35,9 @@ def convert(
     Args:
         module: The float network; returns one tensor or a tuple of them.
         inputs: Names of its inputs in order, and how they become integers.
-        outputs: Names of its outputs in order, and the fractional bits of their grids.
+        outputs: Names of its outputs in order, and the fractional bits of their grids; None: the
+            output is float32, for another exact network, on a grid that calibration chooses
+            (`IntegerNetwork.grids`).
         calibration: One tensor `[N, C, ...]` for each input: values as they occur in real use.
         name: Of the graph.
         precision: None: the default.
@@ -44,28 +46,33 @@ def convert(
         EngineError: A layer has no exact form, or cannot keep its sums below 2^24; the text names
             it.
     """
-    layers, returned = trace(module, [part[:1] for part in calibration], list(inputs))
+    layers, returned = trace(module, [part[:1] for part in calibration], list(inputs), outputs)
     if len(returned) != len(outputs):
         raise EngineError(f"{name} returns {len(returned)} tensors, {len(outputs)} were named")
     given = dict(zip(inputs, (part.float() for part in calibration), strict=True))
-    channels = {k: v.shape[1] for k, v in evaluate(layers, _first(given)).items()}
-    tensors = dict(zip(outputs, returned, strict=True))
-    grids = {output: 2.0**-bits for output, bits in outputs.items()}
-    folded = fold_outputs(layers, tensors, grids, channels)
-    converter = Converter(folded.layers, folded.units, given, inputs, precision or Precision())
+    precision = precision or Precision()
+    floats = evaluate(layers, given)
+    grids = {
+        output: grid_for(floats[tensor], precision)
+        for (output, bits), tensor in zip(outputs.items(), returned, strict=True)
+        if bits is None
+    }
+    channels = {tensor: values.shape[1] for tensor, values in floats.items()}
+    units = [
+        (grids.get(output) or ExactInput(bits or 0)).units(channels[tensor])
+        for (output, bits), tensor in zip(outputs.items(), returned, strict=True)
+    ]
+    folded = fold(layers, list(zip(returned, units, strict=True)), channels)
+    converter = Converter(folded.layers, folded.units, given, inputs, precision)
     for layer in folded.layers:
         converter.convert(layer)
-    for output, tensor in zip(outputs, folded.outputs, strict=True):
-        converter.output(output, tensor)
+    for output, tensor, unit in zip(outputs, folded.outputs, units, strict=True):
+        converter.output(output, tensor, unit, on_grid=output in grids)
     return IntegerNetwork(
         name,
         {layer.name: layer.channels for layer in layers if isinstance(layer, Input)},
-        list(outputs),
+        {output: grids.get(output) for output in outputs},
         converter.steps,
         converter.operations,
         converter.limits,
     )
-
-
-def _first(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor[:1] for name, tensor in tensors.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,62 +17,43 @@ from fcmrt.errors import EngineError
 
 from .floatlayers import (
     Add,
+    Affine,
     Channels,
     Concat,
     Input,
     Layer,
     Leaky,
     Limit,
+    Lookup,
     Shuffle,
     Sum,
     evaluate,
     per_channel,
 )
+from .lookup import LookUp
 from .network import Step
 from .operations import (
     LARGEST_FACTOR,
     CastOutput,
     Combine,
     Move,
-    Operation,
     Positive,
     Quantiser,
     Rounding,
     RoundOnly,
+    Scale,
     WeightedSum,
 )
 from .precision import ExactInput, Precision
 from .scales import FINEST, dyadic, exponents
+from .signals import Signal, in_units, part_of, use_of
+from .writer import Operation
 
 PART_BITS = 4
 """Fractional bits to which the parts of a split layer are rounded."""
 
-
-@dataclass(frozen=True)
-class _Signal:
-    """A tensor of the integer network and what its integers mean."""
-
-    name: str
-    unit: Tensor
-    """The value of 1, float64 `[C]`."""
-    limit: Tensor
-    """Largest magnitude, float64 `[C]`: what it is clipped to, or is to be."""
-    narrow: bool
-    """Rounded and clipped, as the input of a weighted sum must be."""
-
-
-@dataclass(frozen=True)
-class _Use:
-    """What becomes of a layer's output before the next layer that chooses a scale."""
-
-    ties: int = 1
-    """So many neighbouring channels must have one scale, since they become one channel."""
-    low: float = -math.inf
-    high: float = math.inf
-
-    def joined(self, other: _Use) -> _Use:
-        ties = math.lcm(self.ties, other.ties)
-        return _Use(ties, min(self.low, other.low), max(self.high, other.high))
+_OFFSET_BITS = 5  # fractional bits of a constant that is added to integers
+_LARGEST_OUTPUT = 2.0**23  # in units of its grid; a sum reaches no further than twice that
 
 
 class Converter:
@@ -96,8 +77,8 @@ class Converter:
         self._top = float(2**precision.activation_bits - 1)
         self._float = evaluate(layers, dict(given))
         self._actual = dict(given)
-        self._signals: dict[str, _Signal] = {}
-        self._narrowed: dict[str, _Signal] = {}
+        self._signals: dict[str, Signal] = {}
+        self._narrowed: dict[str, Signal] = {}
 
     def convert(self, layer: Layer) -> None:
         """Adds the operations of one layer."""
@@ -111,15 +92,35 @@ class Converter:
             signal = self._leaky(layer)
         elif isinstance(layer, Add):
             signal = self._add(layer)
+        elif isinstance(layer, Affine):
+            signal = self._affine(layer)
+        elif isinstance(layer, Lookup):
+            signal = self._lookup(layer)
         else:
             signal = self._move(layer)
         self._signals[layer.name] = signal
 
-    def output(self, name: str, tensor: str) -> None:
-        """Adds the rounding and the cast of an output."""
+    def output(self, name: str, tensor: str, unit: Tensor, *, on_grid: bool) -> None:
+        """Adds the last steps of an output.
+
+        Args:
+            name: Of the output.
+            tensor: What it is of the layers' tensors.
+            unit: The value of 1 in its channels, float64 `[C]`.
+            on_grid: It is float32, its integers times their unit; else it is the integers.
+        """
+        source = self._in_unit(name, tensor, unit)
+        rounded = self._append(f"{name}/integers", (source,), RoundOnly())
+        self._append(name, (rounded,), Scale(unit) if on_grid else CastOutput())
+
+    def _in_unit(self, name: str, tensor: str, unit: Tensor) -> str:
+        """The name of a tensor's values in another unit, not rounded."""
         signal = self._signals[tensor]
-        rounded = self._append(f"{name}/integers", (signal.name,), RoundOnly())
-        self._append(name, (rounded,), CastOutput())
+        if torch.equal(signal.unit, unit):
+            return signal.name
+        signal = self._narrow(tensor)
+        factors = dyadic([signal.unit / unit], [signal.limit])
+        return self._append(f"{name}/scaled", (signal.name,), Combine(factors))
 
     def _append(self, name: str, sources: Sequence[str], operation: Operation) -> str:
         made = operation(*(self._actual[source] for source in sources))
@@ -128,15 +129,13 @@ class Converter:
         self.operations.append(operation)
         return name
 
-    def _input(self, layer: Input) -> _Signal:
+    def _input(self, layer: Input) -> Signal:
         told = self._inputs[layer.name]
-        name = self._append(
-            f"{layer.name}/integers", (layer.name,), Quantiser(told.bits, told.limit)
-        )
-        ones = torch.ones(layer.channels, dtype=torch.float64)
-        return _Signal(name, ones * 2.0**-told.bits, ones * told.limit, narrow=True)
+        unit = told.units(layer.channels)
+        name = self._append(f"{layer.name}/integers", (layer.name,), Quantiser(unit, told.limit))
+        return Signal(name, unit, torch.full_like(unit, told.limit), narrow=True)
 
-    def _narrow(self, tensor: str) -> _Signal:
+    def _narrow(self, tensor: str) -> Signal:
         """The signal of a tensor, rounded and clipped."""
         signal = self._signals[tensor]
         if signal.narrow:
@@ -147,28 +146,10 @@ class Converter:
             self._narrowed[tensor] = replace(signal, name=name, narrow=True)
         return self._narrowed[tensor]
 
-    def _use(self, name: str) -> _Use:
-        """What becomes of a tensor, over all layers that read it."""
-        found: _Use | None = None
-        for layer in self._layers:
-            if name not in layer.sources:
-                continue
-            use = _Use()
-            if isinstance(layer, Limit):
-                use = replace(self._use(layer.name), low=layer.low, high=layer.high)
-            elif isinstance(layer, Shuffle):
-                within = self._use(layer.name)
-                use = replace(within, ties=within.ties * layer.factor**2)
-            elif not isinstance(layer, (Sum, Add)):
-                use = replace(self._use(layer.name), low=-math.inf, high=math.inf)
-            found = use if found is None else found.joined(use)
-        return found or _Use()
-
     def _unit(self, layer: Layer) -> tuple[Tensor, Tensor]:
         """The value of 1 that a layer's output takes, and what it is to be clipped to."""
-        values = self._float[layer.name].transpose(0, 1).flatten(1).double()
-        use = self._use(layer.name)
-        reach = values.amax(1) if use.low >= 0 else values.abs().amax(1)
+        use = use_of(self._layers, layer.name)
+        reach = self._reach(layer, negative=use.low < 0)
         reach = torch.maximum(reach, reach.max() / 256).clamp(min=1e-12)  # of silent channels
         reach = (reach * self._precision.margin).clamp(max=max(abs(use.low), use.high))
         if len(reach) % use.ties == 0:  # else the tie is with another layer, and refused there
@@ -180,7 +161,12 @@ class Converter:
             limit = torch.where(told.isnan(), limit, float(LARGEST_FACTOR - 1))
         return unit, limit
 
-    def _sum(self, layer: Sum) -> _Signal:
+    def _reach(self, layer: Layer, *, negative: bool = True) -> Tensor:
+        """The largest value of each channel over the calibration inputs, float64 `[C]`."""
+        values = self._float[layer.name].transpose(0, 1).flatten(1).double()
+        return values.abs().amax(1) if negative else values.amax(1)
+
+    def _sum(self, layer: Sum) -> Signal:
         source = self._narrow(layer.sources[0])
         unit, limit = self._unit(layer)
         floats = self._float[layer.sources[0]]
@@ -198,14 +184,14 @@ class Converter:
             name = self._weighted(layer, source, floats, unit)
         else:
             name = self._split(layer, source, floats, unit, parts)
-        return _Signal(name, unit, limit, narrow=False)
+        return Signal(name, unit, limit, narrow=False, ends=layer.name in self._units)
 
-    def _coarse(self, layer: Sum, source: _Signal, unit: Tensor, parts: int) -> float | None:
+    def _coarse(self, layer: Sum, source: Signal, unit: Tensor, parts: int) -> float | None:
         """The largest weight of the coarsest channel, if the layer is to be split further."""
         size = -(-len(source.limit) // parts)
         for start in range(0, len(source.limit), size):
-            cut, signal = _part(layer, source, start, start + size)
-            weight, bias = _in_units(cut, signal, unit)
+            cut, signal = part_of(layer, source, start, start + size)
+            weight, bias = in_units(cut, signal, unit)
             exponent = exponents(layer.form, weight, bias, signal.limit)
             rows, phases = layer.form.rows(weight), layer.form.phases(weight)
             largest = (rows.abs().amax((2, 3)).reshape(-1) * torch.exp2(exponent)).round()
@@ -217,9 +203,9 @@ class Converter:
                 return least
         return None
 
-    def _weighted(self, layer: Sum, source: _Signal, floats: Tensor, unit: Tensor) -> str:
+    def _weighted(self, layer: Sum, source: Signal, floats: Tensor, unit: Tensor) -> str:
         """Adds a weighted sum whose mean over the calibration inputs is that of the float layer."""
-        weight, bias = _in_units(layer, source, unit)
+        weight, bias = in_units(layer, source, unit)
         exponent = exponents(layer.form, weight, bias, source.limit)
         power = torch.exp2(exponent)
         operation = WeightedSum(
@@ -231,7 +217,7 @@ class Converter:
         self.limits[layer.name] = source.limit
         return self._append(layer.name, (source.name,), operation)
 
-    def _split(self, layer: Sum, source: _Signal, floats: Tensor, unit: Tensor, parts: int) -> str:
+    def _split(self, layer: Sum, source: Signal, floats: Tensor, unit: Tensor, parts: int) -> str:
         """Adds the sums of groups of inputs, each rounded to a finer grid, and their sum."""
         size = -(-len(source.limit) // parts)
         finer = 2.0**-PART_BITS
@@ -239,7 +225,7 @@ class Converter:
         names = []
         for start in range(0, len(source.limit), size):
             stop = min(start + size, len(source.limit))
-            cut, signal = _part(layer, source, start, stop)
+            cut, signal = part_of(layer, source, start, stop)
             channels = Channels(f"{cut.name}/inputs", (source.name,), start, stop)
             name = self._append(channels.name, (source.name,), Move(channels))
             made = self._weighted(
@@ -249,15 +235,17 @@ class Converter:
         factor = torch.full_like(unit, finer)
         return self._append(layer.name, names, Combine([factor] * len(names)))
 
-    def _limit(self, layer: Limit) -> _Signal:
+    def _limit(self, layer: Limit) -> Signal:
         signal = self._signals[layer.sources[0]]
-        low = torch.maximum((layer.low / signal.unit).round(), -signal.limit)
-        high = torch.minimum((layer.high / signal.unit).round(), signal.limit)
+        most = torch.full_like(signal.limit, _LARGEST_OUTPUT) if signal.ends else signal.limit
+        low = torch.maximum((layer.low / signal.unit).round(), -most)
+        high = torch.minimum((layer.high / signal.unit).round(), most)
         name = self._append(layer.name, (signal.name,), Rounding(low, high))
         limit = torch.maximum(low.abs(), high.abs())
-        return replace(signal, name=name, limit=limit, narrow=True)
+        narrow = bool((limit < LARGEST_FACTOR).all())
+        return replace(signal, name=name, limit=limit.clamp(max=LARGEST_FACTOR - 1), narrow=narrow)
 
-    def _leaky(self, layer: Leaky) -> _Signal:
+    def _leaky(self, layer: Leaky) -> Signal:
         signal = self._narrow(layer.sources[0])
         positive = self._append(f"{layer.name}/positive", (signal.name,), Positive())
         slopes, _ = dyadic([layer.slope, 1 - layer.slope], [signal.limit] * 2)
@@ -265,14 +253,54 @@ class Converter:
         name = self._append(layer.name, (signal.name, positive), operation)
         return replace(signal, name=name, narrow=False)
 
-    def _add(self, layer: Add) -> _Signal:
+    def _add(self, layer: Add) -> Signal:
         terms = [self._narrow(source) for source in layer.sources]
         unit, limit = self._unit(layer)
+        own = terms[0].unit
+        reach = self._reach(layer) * self._precision.margin
+        if all(torch.equal(term.unit, own) for term in terms[1:]) and (
+            (reach <= terms[0].limit * own).all()
+        ):
+            # Parts of one tensor, such as the halves of a checkerboard: nothing is to be rounded.
+            unit, limit = own, terms[0].limit
         factors = dyadic([term.unit / unit for term in terms], [term.limit for term in terms])
         name = self._append(layer.name, [term.name for term in terms], Combine(factors))
-        return _Signal(name, unit, limit, narrow=False)
+        return Signal(name, unit, limit, narrow=False)
 
-    def _move(self, layer: Layer) -> _Signal:
+    def _affine(self, layer: Affine) -> Signal:
+        source = self._narrow(layer.sources[0])
+        factor = layer.factor.sign()
+        unit = source.unit * torch.where(factor == 0, 1.0, layer.factor.abs())
+        # The factor only changes what an integer means. The offset wants a unit so fine that little
+        # is lost by rounding it, and so coarse that the integers are still factors of products.
+        reach = source.limit + (layer.offset / unit).abs()
+        bits = torch.log2(2 * self._top / reach).floor().clamp(0, _OFFSET_BITS)
+        finer = torch.where((layer.offset / unit).frac() == 0, 1.0, torch.exp2(bits))
+        limit = (reach * finer).ceil()
+        if (limit < LARGEST_FACTOR).all():
+            offset = (layer.offset / unit * finer).round()
+            operation = Combine([factor * finer], offset if offset.any() else None)
+            name = self._append(layer.name, (source.name,), operation)
+            return Signal(name, unit / finer, limit, narrow=True)
+        coarse, limit = self._unit(layer)
+        terms = [layer.factor * source.unit / coarse, layer.offset / coarse]
+        factor, offset = dyadic(terms, [source.limit, torch.ones_like(source.limit)])
+        name = self._append(layer.name, (source.name,), Combine([factor], offset))
+        return Signal(name, coarse, limit, narrow=False)
+
+    def _lookup(self, layer: Lookup) -> Signal:
+        units = torch.full_like(self._signals[layer.sources[0]].unit, layer.scale.unit)
+        source = self._in_unit(layer.name, layer.sources[0], units)
+        operation = LookUp(layer.scale)
+        last = torch.full_like(units, len(operation.table) - 1)
+        number = self._append(
+            f"{layer.name}/units", (source,), Rounding(torch.zeros_like(last), last)
+        )
+        name = self._append(layer.name, (number,), operation)
+        limit = torch.full_like(units, float(operation.table.abs().max()))
+        return Signal(name, torch.ones_like(units), limit, narrow=True)
+
+    def _move(self, layer: Layer) -> Signal:
         """Adds a layer that moves values; per channel, what is known of them moves along."""
         sources = [self._signals[source] for source in layer.sources]
         if isinstance(layer, Concat):
@@ -291,21 +319,4 @@ class Converter:
                     "scale; shuffle before the concatenation"
                 )
             unit, limit = unit[:, 0], limit.amax(1)
-        return _Signal(name, unit, limit, narrow=first.narrow)
-
-
-def _part(layer: Sum, source: _Signal, start: int, stop: int) -> tuple[Sum, _Signal]:
-    """A weighted sum of some input channels only; the first has the bias."""
-    if start == 0 and stop >= len(source.limit):
-        return layer, source
-    axis = 0 if layer.form.kind == "transposed" else 1
-    stop = min(stop, len(source.limit))
-    weight = layer.weight.narrow(axis, start, stop - start).contiguous()
-    bias = layer.bias if start == 0 else torch.zeros_like(layer.bias)
-    cut = replace(layer, name=f"{layer.name}/{start}-{stop - 1}", weight=weight, bias=bias)
-    return cut, replace(source, unit=source.unit[start:stop], limit=source.limit[start:stop])
-
-
-def _in_units(layer: Sum, source: _Signal, unit: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights and biases in units of the output per unit of the input."""
-    return layer.form.scaled(layer.weight, 1 / unit, source.unit), layer.bias / unit
+        return Signal(name, unit, limit, narrow=first.narrow, ends=first.ends)

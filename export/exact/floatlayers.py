@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from .scale_index import ScaleIndex
 
 
 def per_channel(values: Tensor, like: Tensor) -> Tensor:
@@ -197,13 +199,26 @@ class Add(Layer):
 
 @dataclass(frozen=True)
 class Affine(Layer):
-    """`factor * x + offset`, the same for all channels."""
+    """`factor * x + offset`, channel by channel."""
 
-    factor: float
-    offset: float
+    factor: Tensor
+    """float64 `[C]`."""
+    offset: Tensor
+    """Likewise."""
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        return inputs[0] * self.factor + self.offset
+        (x,) = inputs
+        return x * per_channel(self.factor, x) + per_channel(self.offset, x)
+
+
+@dataclass(frozen=True)
+class Lookup(Layer):
+    """Deviations to table indexes."""
+
+    scale: ScaleIndex
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        return cast("Tensor", self.scale(inputs[0]))
 
 
 def evaluate(layers: Sequence[Layer], inputs: dict[str, Any]) -> dict[str, Tensor]:

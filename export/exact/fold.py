@@ -1,22 +1,19 @@
-"""Constants between the last weighted sums and the outputs, folded into the sums' weights."""
+"""Constants between weighted sums and what has a grid of its own, folded into the sums' weights."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from fcmrt.errors import EngineError
-
-from .floatlayers import Affine, Channels, Crop, Layer, Shuffle, Sum
+from .floatlayers import Affine, Channels, Crop, Layer, Limit, Lookup, Shuffle, Sum
 
 
 @dataclass(frozen=True)
 class Folded:
-    """Layers without constants before the outputs, and the grids of the sums that end there."""
+    """Layers without constants before the ends, and the grids of the sums that end there."""
 
     layers: list[Layer]
     outputs: list[str]
@@ -25,78 +22,107 @@ class Folded:
     """float64 `[C]`: the value of 1 that a sum must have, by layer; NaN: it is free to choose."""
 
 
-def fold_outputs(
+def fold(
     layers: Sequence[Layer],
-    outputs: Mapping[str, str],
-    grids: Mapping[str, float],
+    outputs: Sequence[tuple[str, Tensor]],
     channels: Mapping[str, int],
 ) -> Folded:
-    """Walks from every output back to the weighted sum that it comes from.
+    """Walks from every output and every lookup back to the weighted sum that it comes from.
+
+    What comes from none, by constants, moves and limits alone, stays as it is.
 
     Args:
         layers: Of the network.
-        outputs: The tensor that each output is, by name of the output.
-        grids: The value of 1 of each output.
+        outputs: The tensor that each output is, and the value of 1 in its channels, float64 `[C]`.
         channels: Of every tensor.
-
-    Raises:
-        EngineError: An output does not come from a weighted sum by constants and moves alone, or
-            the same sum's channels must be on two grids.
     """
-    by_name = {layer.name: layer for layer in layers}
-    readers = Counter(source for layer in layers for source in layer.sources)
-    readers.update(outputs.values())
-    units: dict[str, Tensor] = {}
-    aliases: dict[str, str] = {}
-    for output, tensor in outputs.items():
-        layer = by_name[tensor]
-        # What the output is of the layer's tensor; NaN in channels that it is not of.
-        factor = torch.ones(channels[tensor], dtype=torch.float64)
-        offset = torch.zeros_like(factor)
+    folding = _Folding(layers, [tensor for tensor, _ in outputs], channels)
+    for tensor, unit in outputs:
+        folding.walk(tensor, unit, "")
+    for layer in layers:
+        if isinstance(layer, Lookup):
+            source = layer.sources[0]
+            unit = torch.full([channels[source]], layer.scale.unit, dtype=torch.float64)
+            folding.walk(source, unit, layer.name)
+    return folding.done()
+
+
+class _Folding:
+    def __init__(
+        self, layers: Sequence[Layer], outputs: Sequence[str], channels: Mapping[str, int]
+    ) -> None:
+        self._layers = {layer.name: layer for layer in layers}
+        self._outputs = outputs
+        self._channels = channels
+        self._units: dict[str, Tensor] = {}
+        self._aliases: dict[str, str] = {}
+
+    def walk(self, tensor: str, unit: Tensor, reader: str) -> None:
+        """Folds what lies between a tensor and its weighted sum, if there is one.
+
+        Args:
+            tensor: The one with a grid of its own.
+            unit: Its value of 1, float64 `[C]`.
+            reader: The layer that wants it so; "": an output.
+        """
+        layer = self._layers[tensor]
+        # What the tensor is of the layer's, factor and offset, and its unit; NaN in channels that
+        # it is not of.
+        state = torch.stack([torch.ones_like(unit), torch.zeros_like(unit), unit])
+        aliases: dict[str, str] = {}
         while not isinstance(layer, Sum):
-            if isinstance(layer, Affine) and readers[layer.name] == 1:
-                offset, factor = offset + factor * layer.offset, factor * layer.factor
+            if (aliases or isinstance(layer, Affine)) and not self._alone(layer, reader, state):
+                return
+            if isinstance(layer, Affine):
+                state[1] = state[1] + state[0] * layer.offset
+                state[0] = state[0] * layer.factor
                 aliases[layer.name] = layer.sources[0]
             elif isinstance(layer, Shuffle):
-                factor, offset = (
-                    part.repeat_interleave(layer.factor**2) for part in (factor, offset)
-                )
+                state = state.repeat_interleave(layer.factor**2, 1)
             elif isinstance(layer, Channels):
-                whole = torch.full((2, channels[layer.sources[0]]), torch.nan, dtype=torch.float64)
-                whole[:, layer.start : layer.stop] = torch.stack([factor, offset])
-                factor, offset = whole
-            elif not isinstance(layer, Crop):
-                raise EngineError(
-                    f"output {output!r} comes from {layer.name!r} ({type(layer).__name__}); the "
-                    "exact form wants a convolution or linear layer there, then at most constants, "
-                    "channels, pixel shuffle and cropping"
-                )
-            layer = by_name[layer.sources[0]]
-        by_name[layer.name] = _scaled(layer, factor, offset)
-        known = units.setdefault(layer.name, torch.full_like(factor, torch.nan))
-        told = ~factor.isnan()
-        if (~known.isnan() & told).any():
-            raise EngineError(f"two outputs are of the same channels of {layer.name!r}")
-        known[told] = grids[output]
-    kept = [by_name[layer.name] for layer in layers if layer.name not in aliases]
-    for place, layer in enumerate(kept):
-        if isinstance(layer, Affine):
-            raise EngineError(
-                f"layer {layer.name!r} multiplies by or adds a constant within the network: fold "
-                "it into the weights of the layer before or after it"
-            )
-        sources = tuple(_resolved(name, aliases) for name in layer.sources)
-        kept[place] = replace(layer, sources=sources)
-    return Folded(kept, [_resolved(name, aliases) for name in outputs.values()], units)
+                whole = torch.full((3, self._channels[layer.sources[0]]), torch.nan).double()
+                whole[:, layer.start : layer.stop] = state
+                state = whole
+            elif not isinstance(layer, Crop) and (aliases or not isinstance(layer, Limit)):
+                return
+            reader = layer.name
+            layer = self._layers[layer.sources[0]]
+        if not aliases or self._alone(layer, reader, state):
+            self._settle(layer, state, aliases)
 
+    def _alone(self, layer: Layer, reader: str, state: Tensor) -> bool:
+        """Whether nobody else reads the channels that the walk is about."""
+        if self._outputs.count(layer.name) > (reader == ""):
+            return False
+        told = ~state[0].isnan()
+        for other in self._layers.values():
+            if other.name != reader and layer.name in other.sources:
+                apart = isinstance(other, Channels) and not told[other.start : other.stop].any()
+                if not apart:
+                    return False
+        return True
 
-def _resolved(name: str, aliases: Mapping[str, str]) -> str:
-    while name in aliases:
-        name = aliases[name]
-    return name
+    def _settle(self, layer: Sum, state: Tensor, aliases: Mapping[str, str]) -> None:
+        factor, offset, unit = state
+        known = self._units.get(layer.name, torch.full_like(unit, torch.nan))
+        if (~known.isnan() & ~unit.isnan()).any():
+            return  # another end has told the unit
+        self._units[layer.name] = torch.where(unit.isnan(), known, unit)
+        self._aliases.update(aliases)
+        factor, offset = factor.nan_to_num(1.0), offset.nan_to_num(0.0)
+        weight = layer.form.scaled(layer.weight, factor)
+        bias = layer.bias * factor + offset
+        self._layers[layer.name] = replace(layer, weight=weight, bias=bias)
 
+    def done(self) -> Folded:
+        kept = [
+            replace(layer, sources=tuple(self._resolved(name) for name in layer.sources))
+            for layer in self._layers.values()
+            if layer.name not in self._aliases
+        ]
+        return Folded(kept, [self._resolved(name) for name in self._outputs], self._units)
 
-def _scaled(layer: Sum, factor: Tensor, offset: Tensor) -> Sum:
-    factor, offset = factor.nan_to_num(1.0), offset.nan_to_num(0.0)
-    weight = layer.form.scaled(layer.weight, factor)
-    return replace(layer, weight=weight, bias=layer.bias * factor + offset)
+    def _resolved(self, name: str) -> str:
+        while name in self._aliases:
+            name = self._aliases[name]
+        return name

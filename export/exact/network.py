@@ -16,7 +16,9 @@ from fcmrt.onnxgraph import read_graph
 
 from ..fp16 import store_weights_fp16
 from ..onnx import OPSET
-from .operations import GraphWriter, Operation, WeightedSum
+from .operations import WeightedSum
+from .precision import ExactInput
+from .writer import GraphWriter, Operation
 
 IR_VERSION = 8
 """Version of ONNX's file format: the one that the tracing exporter writes."""
@@ -34,16 +36,17 @@ class Step:
 
 
 class IntegerNetwork(nn.Module):
-    """The exact form of a network: float tensors in, int32 tensors out.
+    """The exact form of a network: float tensors in, int32 tensors and floats on grids out.
 
-    In float32 and in float64 its outputs are the same integers, by the bounds of its layers. Its
+    In float32 and in float64 its outputs are the same, by the bounds of its layers. Its
     weights are parameters, rounded where they are used, so that it can be trained further; `settle`
     afterwards.
 
     Args:
         name: Of the ONNX graph.
         inputs: Channels of each input, by name.
-        outputs: Names of the outputs.
+        outputs: Names of the outputs; None: it is int32, else float32, and this is how a network
+            reads it and gets the integers that it is made of.
         steps: What is computed, in order.
         operations: By whom, one each.
         limits: Largest magnitude of each input channel of the weighted sums, by step.
@@ -53,7 +56,7 @@ class IntegerNetwork(nn.Module):
         self,
         name: str,
         inputs: Mapping[str, int],
-        outputs: Sequence[str],
+        outputs: Mapping[str, ExactInput | None],
         steps: Sequence[Step],
         operations: Sequence[Operation],
         limits: Mapping[str, Tensor],
@@ -62,12 +65,13 @@ class IntegerNetwork(nn.Module):
         self.name = name
         self.inputs = dict(inputs)
         self.outputs = tuple(outputs)
+        self.grids = {name: grid for name, grid in outputs.items() if grid is not None}
         self.steps = tuple(steps)
         self.operations = nn.ModuleList(operations)
         self.limits = dict(limits)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Computes the outputs, integers carried in the inputs' float type."""
+        """Computes the outputs, all in the inputs' float type."""
         tensors = dict(zip(self.inputs, inputs, strict=True))
         for step, operation in zip(self.steps, self.operations, strict=True):
             tensors[step.name] = operation(*(tensors[name] for name in step.sources))
@@ -105,7 +109,10 @@ class IntegerNetwork(nn.Module):
             _port(name, TensorProto.FLOAT, channels, self._axes_of(name))
             for name, channels in self.inputs.items()
         ]
-        outputs = [_port(name, TensorProto.INT32, *axes[name]) for name in self.outputs]
+        kinds = dict.fromkeys(self.grids, TensorProto.FLOAT)
+        outputs = [
+            _port(name, kinds.get(name, TensorProto.INT32), *axes[name]) for name in self.outputs
+        ]
         made = helper.make_graph(graph.nodes, self.name, inputs, outputs, graph.constants)
         model = helper.make_model(
             made,

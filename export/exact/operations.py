@@ -11,70 +11,40 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
-import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from torch import Tensor, nn
 
 from ..entropy import round_through
 from .floatlayers import Channels, Concat, Crop, Form, Layer, Shuffle, per_channel
+from .writer import GraphWriter, Operation
 
 LARGEST_FACTOR = 2**11
 """Of activations and of weights: TF32 multiplies factors of up to 11 bits exactly."""
 
 
-class GraphWriter:
-    """Collects the nodes and constants of an ONNX graph."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def add(
-        self, operator: str, name: str, inputs: Sequence[str], output: str, **attributes: Any
-    ) -> str:
-        """Adds a node with one output; returns the output's name."""
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], name, **attributes))
-        return output
-
-    def constant(self, name: str, values: npt.NDArray[Any] | float | Sequence[int]) -> str:
-        """Adds a constant: integers as int64, all else as float32; returns its name."""
-        array = np.asarray(values)
-        array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
-        self.constants.append(numpy_helper.from_array(array, name))
-        return name
-
-    def channels(self, name: str, values: Tensor, axes: int) -> str:
-        """Adds one float32 per channel, shaped to go with axis 1; a scalar if all are equal."""
-        array = values.detach().cpu().numpy().astype(np.float32)
-        if (array == array[0]).all():
-            return self.constant(name, float(array[0]))
-        return self.constant(name, array.reshape(1, -1, *[1] * (axes - 2)))
-
-
-class Operation(nn.Module):
-    """One operation: computes a tensor from others, and writes itself as ONNX nodes."""
-
-    def emit(self, graph: GraphWriter, name: str, inputs: Sequence[str], axes: int) -> None:
-        """Adds the nodes that compute the tensor `name` of so many axes."""
-        raise NotImplementedError
-
-
 class Quantiser(Operation):
-    """An input's floats to integers: `clip(round(x * 2^shift), -limit, limit)`."""
+    """An input's floats to integers: `clip(round(x / unit), -limit, limit)`.
 
-    def __init__(self, shift: int, limit: int) -> None:
+    Args:
+        unit: Powers of two, float64 `[C]`.
+        limit: The largest integer.
+    """
+
+    power: Tensor
+
+    def __init__(self, unit: Tensor, limit: int) -> None:
         super().__init__()
-        self.shift, self.limit = shift, limit
+        self.register_buffer("power", 1 / unit)
+        self.limit = limit
 
     def forward(self, x: Tensor) -> Tensor:
-        return round_through(x * 2.0**self.shift).clamp(-self.limit, self.limit)
+        return round_through(x * per_channel(self.power, x)).clamp(-self.limit, self.limit)
 
     def emit(self, graph: GraphWriter, name: str, inputs: Sequence[str], axes: int) -> None:
         (x,) = inputs
-        if self.shift:
-            power = graph.constant(f"{name}/power", 2.0**self.shift)
+        if (self.power != 1).any():
+            power = graph.channels(f"{name}/power", self.power, axes)
             x = graph.add("Mul", f"{name}/scale", [x, power], f"{name}/scaled")
         x = graph.add("Round", f"{name}/round", [x], f"{name}/rounded")
         low = graph.constant(f"{name}/low", float(-self.limit))
@@ -216,14 +186,18 @@ class RoundOnly(Operation):
 
 
 class Combine(Operation):
-    """`sum_i x_i * factor_i` with factors `p * 2^-e` per channel: sums, leaky slopes, parts.
+    """`sum_i x_i * factor_i + offset`, all `p * 2^-e` per channel: sums, leaky slopes, parts.
 
     Args:
         factors: float64 `[C]` for each input.
+        offset: Likewise; None: 0.
     """
 
-    def __init__(self, factors: Sequence[Tensor]) -> None:
+    offset: Tensor | None
+
+    def __init__(self, factors: Sequence[Tensor], offset: Tensor | None = None) -> None:
         super().__init__()
+        self.register_buffer("offset", offset)
         for i, factor in enumerate(factors):
             self.register_buffer(f"factor{i}", factor)
         self._count = len(factors)
@@ -236,21 +210,27 @@ class Combine(Operation):
         total = torch.zeros_like(inputs[0])
         for x, factor in zip(inputs, self.factors(), strict=True):
             total = total + x * per_channel(factor, x)
-        return total
+        return total if self.offset is None else total + per_channel(self.offset, x)
 
     def emit(self, graph: GraphWriter, name: str, inputs: Sequence[str], axes: int) -> None:
-        total = ""
+        nodes, terms = [], []
         for i, (x, factor) in enumerate(zip(inputs, self.factors(), strict=True)):
             term = x
             if not bool((factor == 1).all()):
                 constant = graph.channels(f"{name}/factor{i}", factor, axes)
-                term = graph.add("Mul", f"{name}/mul{i}", [x, constant], f"{name}/term{i}")
-            last = i == len(inputs) - 1
-            if i:
-                target = name if last else f"{name}/sum{i}"
-                total = graph.add("Add", f"{name}/add{i}", [total, term], target)
-            else:
-                total = term
+                term = f"{name}/term{i}"
+                nodes.append(("Mul", f"{name}/mul{i}", [x, constant], term))
+            terms.append(term)
+        if self.offset is not None:
+            terms.append(graph.channels(f"{name}/offset", self.offset, axes))
+        total = terms[0]
+        for i, term in enumerate(terms[1:], start=1):
+            nodes.append(("Add", f"{name}/add{i}", [total, term], f"{name}/sum{i}"))
+            total = f"{name}/sum{i}"
+        *before, last = nodes or [("Identity", name, [total], name)]
+        for node in before:
+            graph.add(*node)
+        graph.add(*last[:3], name)
 
 
 class Move(Operation):
@@ -288,8 +268,29 @@ class Move(Operation):
         graph.add("Slice", name, [*inputs, *constants], name)
 
 
+class Scale(Operation):
+    """The last step of a float output: integers times a power of two.
+
+    Args:
+        unit: Powers of two, float64 `[C]`.
+    """
+
+    unit: Tensor
+
+    def __init__(self, unit: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("unit", unit)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * per_channel(self.unit, x)
+
+    def emit(self, graph: GraphWriter, name: str, inputs: Sequence[str], axes: int) -> None:
+        power = graph.channels(f"{name}/power", self.unit, axes)
+        graph.add("Mul", f"{name}/scale", [*inputs, power], name)
+
+
 class CastOutput(Operation):
-    """The last step of an output: floats that hold integers to int32."""
+    """The last step of an integer output: floats that hold integers to int32."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -11,6 +13,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from fcmrt.errors import EngineError
 
+from ..layers import GDN
 from .floatlayers import (
     Add,
     Affine,
@@ -22,25 +25,45 @@ from .floatlayers import (
     Layer,
     Leaky,
     Limit,
+    Lookup,
     Shuffle,
     Sum,
 )
+from .scale_index import ScaleIndex
 
 _SUMS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _LEAVES = (*_SUMS, nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.LeakyReLU, nn.PReLU, nn.PixelShuffle)
+_WHOLE = (*_LEAVES, ScaleIndex, GDN)
 _NOTHING = (nn.Identity, nn.Dropout)
 _INFINITE = float("inf")
 
 
 class _Tracer(fx.Tracer):
-    """Keeps layers whole, also those of classes derived from PyTorch's, and opens all else."""
+    """Keeps layers whole, also those of classes derived from PyTorch's, and opens all else.
+
+    Args:
+        inputs: How many the network takes; its `forward` may have `*inputs`.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self._inputs = inputs
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        names = [f"input{k}" for k in range(self._inputs)]
+        return root_fn, [self.root, *(self.create_proxy("placeholder", n, (), {}) for n in names)]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, _LEAVES) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, _WHOLE) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(
-    module: nn.Module, examples: Sequence[Tensor], names: Sequence[str]
+    module: nn.Module,
+    examples: Sequence[Tensor],
+    names: Sequence[str],
+    outputs: Collection[str] = (),
 ) -> tuple[list[Layer], list[str]]:
     """Lists the layers of a module in an order in which they can run.
 
@@ -48,6 +71,7 @@ def trace(
         module: The float network; what it computes may not depend on the values of its inputs.
         examples: One tensor for each input; only shapes matter.
         names: Names of the inputs.
+        outputs: Names that no layer may have.
 
     Returns:
         The layers, inputs first, and the names of the tensors that the module returns.
@@ -56,15 +80,15 @@ def trace(
         EngineError: A layer or function that the exact form does not know; the text names it.
     """
     module = module.eval()
-    if isinstance(module, _LEAVES):
+    if isinstance(module, _WHOLE):
         module = nn.Sequential(module)  # the tracer always opens the outermost module
     try:
-        graph = fx.GraphModule(module, _Tracer().trace(module))
+        graph = fx.GraphModule(module, _Tracer(len(names)).trace(module))
     except (fx.proxy.TraceError, TypeError) as error:
         raise EngineError(f"{type(module).__name__} cannot be traced: {error}") from error
     with torch.no_grad():
         ShapeProp(graph).propagate(*examples)
-    reader = _Reader(graph, list(names))
+    reader = _Reader(graph, list(names), {*names, *outputs})
     for node in graph.graph.nodes:
         reader.read(node)
     return reader.layers, reader.outputs
@@ -73,12 +97,14 @@ def trace(
 class _Reader:
     """Turns the nodes of an fx graph to layers, one by one."""
 
-    def __init__(self, graph: fx.GraphModule, inputs: list[str]) -> None:
+    def __init__(self, graph: fx.GraphModule, inputs: list[str], taken: set[str]) -> None:
         self.layers: list[Layer] = []
         self.outputs: list[str] = []
         self._graph = graph
         self._inputs = inputs
+        self._taken = taken
         self._names: dict[fx.Node, str] = {}  # the tensor that holds a node's value
+        self._constants: dict[fx.Node, Tensor] = {}
 
     def read(self, node: fx.Node) -> None:
         if node.op == "placeholder":
@@ -90,14 +116,25 @@ class _Reader:
             self.outputs = [self._names[cast("fx.Node", part)] for part in nodes]
         elif node.op == "call_module":
             self._module(node)
-        elif node.op in ("call_function", "call_method"):
-            self._function(node)
+        elif node.op == "get_attr":
+            self._constants[node] = operator.attrgetter(str(node.target))(self._graph)
+        elif node.all_input_nodes and all(n in self._constants for n in node.all_input_nodes):
+            self._constants[node] = self._computed(node)
         else:
-            raise EngineError(f"{node.name}: a parameter outside of a layer has no exact form")
+            self._function(node)
 
     def _put(self, node: fx.Node, layer: Layer) -> None:
+        if layer.name in self._taken and not isinstance(layer, Input):
+            layer = replace(layer, name=f"{layer.name}/layer")
         self.layers.append(layer)
         self._names[node] = layer.name
+
+    def _computed(self, node: fx.Node) -> Tensor:
+        """Computes what is made of constants alone."""
+        args, options = fx.node.map_arg((node.args, node.kwargs), self._constants.__getitem__)
+        if callable(node.target):
+            return cast("Tensor", node.target(*args, **options))
+        return cast("Tensor", getattr(args[0], node.target)(*args[1:], **options))
 
     def _module(self, node: fx.Node) -> None:
         name = cast("str", node.target)
@@ -122,6 +159,8 @@ class _Reader:
             self._put(node, Leaky(name, sources, slope.expand(_shape(node)[1]).clone()))
         elif isinstance(module, nn.PixelShuffle):
             self._put(node, Shuffle(name, sources, module.upscale_factor))
+        elif isinstance(module, ScaleIndex):
+            self._put(node, Lookup(name, sources, module))
         else:
             raise _refused(name, type(module).__name__)
 
@@ -182,13 +221,13 @@ class _Reader:
 
     def arithmetic(self, node: fx.Node) -> Layer:
         key = getattr(node.target, "__name__", str(node.target))
-        first, second = node.args[:2]
+        first, second = (self._constants.get(part, part) for part in node.args[:2])
         if isinstance(first, fx.Node) and isinstance(second, fx.Node):
             if key == "add" and _shape(first) == _shape(second):
                 return Add(node.name, self.sources((first, second)))
             raise _refused(node.name, f"{key} of two tensors, unless they are of one shape, added")
         if isinstance(first, fx.Node):
-            number, sources = float(cast("float", second)), self.sources((first,))
+            number, sources = _per_channel(node, second), self.sources((first,))
             factor, offset = {
                 "add": (1.0, number),
                 "sub": (1.0, -number),
@@ -196,7 +235,7 @@ class _Reader:
                 "truediv": (1.0 / number, 0.0),
             }[key]
         else:
-            number, sources = float(cast("float", first)), self.sources((second,))
+            number, sources = _per_channel(node, first), self.sources((second,))
             if key == "truediv":
                 raise _refused(node.name, "a division by a tensor")
             factor, offset = {
@@ -204,7 +243,8 @@ class _Reader:
                 "sub": (-1.0, number),
                 "mul": (number, 0.0),
             }[key]
-        return Affine(node.name, sources, factor, offset)
+        zeros = torch.zeros(_shape(node)[1], dtype=torch.float64)
+        return Affine(node.name, sources, zeros + factor, zeros + offset)
 
 
 _FAR = 2**31 - 1  # an end beyond any row
@@ -263,6 +303,15 @@ _FUNCTIONS: dict[str, Callable[[_Reader, fx.Node], Layer]] = {
 
 def _shape(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta["tensor_meta"].shape)
+
+
+def _per_channel(node: fx.Node, value: Any) -> Tensor:
+    """A number, or a constant that is the same in all of a channel: float64 `[1]` or `[C]`."""
+    constant = torch.as_tensor(value, dtype=torch.float64).detach()
+    shape = (1,) * (len(_shape(node)) - constant.ndim) + tuple(constant.shape)
+    if len(shape) != len(_shape(node)) or any(side != 1 for side in (*shape[:1], *shape[2:])):
+        raise _refused(node.name, f"a constant of shape {list(constant.shape)}, not per channel")
+    return constant.reshape(-1)
 
 
 def _constant(key: Any) -> bool:

@@ -116,9 +116,10 @@ class Trainer:
         self.average.load_state_dict(self.model.state_dict())
         self.average.eval()
         networks = [p for name, p in self.model.named_parameters() if "prior." not in name]
+        priors = [p for name, p in self.model.named_parameters() if "prior." in name]
         groups = [
             {"params": networks, "factor": 1.0},
-            {"params": list(self.model.prior.parameters()), "factor": options.prior_lr_factor},
+            {"params": priors, "factor": options.prior_lr_factor},
         ]
         self.optimiser = torch.optim.Adam(groups, lr=options.lr, foreach=True)
         self.step = 0
@@ -157,8 +158,8 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         if self.step >= polish_step(options):
             with torch.no_grad():
-                y = self.model.analysis(*features).float()
-            rate_bits = self.model.entropy_forward(y, d)
+                latents = self.model.latents(features)
+            rate_bits = self.model.entropy_forward(latents, d)
             loss = total_loss(rate_bits, torch.zeros_like(rate_bits), d, 0.0).mean()
             parts = {}
         else:
@@ -193,27 +194,24 @@ class Trainer:
         self._freeze()
 
     def _freeze(self) -> None:
-        self.model.analysis.requires_grad_(False)
-        self.model.synthesis.requires_grad_(False)
+        for transform in self.model.transforms():
+            transform.requires_grad_(False)
 
     @torch.no_grad()
     def validate(self) -> list[dict[str, float]]:
         """Real rounding and ideal bytes of the averaged weights, on fixed training crops."""
         options = self.options
         features = self._tensors(self.source.features(VALIDATION_STEP, options.validation_crops))
-        y = torch.cat([self.average.analysis(*rows) for rows in _chunks(features)])
         result = []
         for d in VALIDATION_QUALITIES:
-            y_hat, y_bits, z_bits = self.average.quantise(y, torch.full((len(y),), d))
-            lost = [
-                distortion(self.average.synthesis(part), rows, self.head, self.energies)
-                for part, rows in zip(y_hat.split(4), _chunks(features), strict=True)
-            ]
-            parts = [_means(one) for one in lost]
-            row = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
-            row |= {"d": d, "bytes": (y_bits + z_bits).mean().item() / 8}
-            row |= {"z_bytes": z_bits.mean().item() / 8}
-            result.append(row)
+            parts = []
+            for rows in _chunks(features):
+                real = self.average.round_trip(rows, torch.full((len(rows[0]),), d))
+                lost = _means(distortion(real.features, rows, self.head, self.energies))
+                sizes = {"bytes": real.bits, "z_bytes": real.z_bits}
+                parts.append(lost | {name: bits.mean().item() / 8 for name, bits in sizes.items()})
+            means = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
+            result.append({"d": d, **means})
         return result
 
     def stop(self) -> None:

@@ -19,6 +19,8 @@ COMMANDS = {
     "encode": "code features or pictures into an .fcm file",
     "decode": "get the features back out of an .fcm file",
     "inspect": "show what is in an engine, an .fcm file, a header or a packet",
+    "export": "make an engine file of a trained codec's checkpoint",
+    "build": "build TensorRT plans of an engine's graphs, for GPUs that need not be here",
     "verify": "compare every way to run an engine here with the reference, stage by stage",
     "doctor": "tell what works on this machine, and why the rest does not",
     "demo": "a photo through a split detector, with and without the codec",

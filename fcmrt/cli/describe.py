@@ -75,6 +75,7 @@ def describe(path: Path, load: Callable[[], Engine]) -> Description:
 def describe_engine(path: Path) -> Description:
     """Describes an engine file; all of it is verified on the way."""
     from ..schedule import step_value
+    from ..specjson import quality_value
 
     engine = load_engine(path)
     manifest = engine.manifest
@@ -91,8 +92,8 @@ def describe_engine(path: Path) -> Description:
         "tensors": {n: dataclasses.asdict(tensor) for n, tensor in manifest.tensors.items()},
         "latents": {n: dataclasses.asdict(latent) for n, latent in manifest.latents.items()},
         "mean_bits": manifest.mean_bits,
-        "steps": {"first": manifest.steps.first, "last": manifest.steps.last},
-        "quality": dataclasses.asdict(manifest.quality),
+        "steps": {"first": manifest.step_numbers[0], "last": manifest.step_numbers[-1]},
+        "quality": quality_value(manifest.quality),
         "encode": [step_value(step) for step in manifest.encode],
         "decode": [step_value(step) for step in manifest.decode],
         "outputs": dict(manifest.outputs),

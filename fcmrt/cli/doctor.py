@@ -25,7 +25,16 @@ LIBRARIES = {
     "torch": (("torch",), "torch", "runs the networks; exports codecs"),
     "onnx": (("onnx",), "export", "exports codecs"),
     "cupy": (("cupy-cuda13x", "cupy-cuda12x", "cupy"), "cuda", "runs CUDA kernels"),
-    "tensorrt": (("tensorrt-cu13", "tensorrt-cu12", "tensorrt"), "tensorrt", "runs plans"),
+    "tensorrt": (
+        ("tensorrt-cu13", "tensorrt-cu12", "tensorrt"),
+        "tensorrt",
+        "builds plans, on the GPU they are for",
+    ),
+    "tensorrt_rtx": (
+        ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx"),
+        "tensorrt-rtx",
+        "builds plans, with or without a GPU",
+    ),
 }
 """Libraries that fcmrt can use; none of them is imported to look for it."""
 

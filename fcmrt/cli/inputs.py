@@ -24,6 +24,16 @@ def add_engine_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_engine_operand(parser: argparse.ArgumentParser) -> None:
+    """Adds `ENGINE`, which may be left out."""
+    parser.add_argument(
+        "engine",
+        metavar="ENGINE",
+        nargs="?",
+        help="engine file; without it, the one that comes with fcmrt",
+    )
+
+
 def load_engine(path: str | Path | None) -> Engine:
     """Loads an engine file, or the built-in engine for None.
 

@@ -32,7 +32,7 @@ def _engine(engine: Description) -> list[str]:
         ("family", engine["family"]),
         ("profile", engine["profile"]),
         ("digest", engine["digest"]),
-        ("quality", f"1 to {len(levels)}, default {quality['default']}"),
+        ("quality", f"1 to {len(levels)}, default {quality['default']}, by {_mechanism(quality)}"),
         (
             "steps d",
             f"{steps['first']} to {steps['last']}; by level: {', '.join(map(str, levels))}",
@@ -69,6 +69,12 @@ def _engine(engine: Description) -> list[str]:
     )
     card = [(key, _short(value)) for key, value in engine["card"].items()]
     return lines + _section("card", card)
+
+
+def _mechanism(quality: Description) -> str:
+    if quality["mechanism"] == "gain":
+        return f"gain (graphs read {quality['input']})"
+    return "quantiser step"
 
 
 def _latent(name: str, engine: Description) -> str:

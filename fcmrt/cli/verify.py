@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..spec import level_sizes
-from .inputs import load_engine, read_features
+from .inputs import add_engine_operand, load_engine, read_features
 from .task import TASKS, Detector
 from .text import count, table
 
@@ -24,24 +24,22 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..engine import Engine
-    from ..verify import Stage, Verification
+    from ..verify import Reference, Stage, Verification
 
     Features = dict[str, npt.NDArray[Any]]
 
 RANDOM_SIZES = ((32, 32), (24, 40))
 SEED = 0
 
-_HEAD = ("stage", "configuration", "integers", "differ", "largest", "relative", "ms", "verdict")
+_HEAD = (
+    *("stage", "configuration", "integers", "differ", "ties"),
+    *("largest", "relative", "ms", "verdict"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument(
-        "engine",
-        metavar="ENGINE",
-        nargs="?",
-        help="engine file; without it, the one that comes with fcmrt",
-    )
+    add_engine_operand(parser)
     inputs = parser.add_mutually_exclusive_group()
     inputs.add_argument(
         "--features",
@@ -56,6 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="pictures, for engines of the task network that comes with fcmrt",
     )
+    origin = parser.add_argument_group("against the networks that the engine was made of")
+    origin.add_argument("--checkpoint", metavar="FILE", help="what it was exported from")
+    origin.add_argument("--codec", metavar="NAME", default="trained", help="as for `fcmrt export`")
+    origin.add_argument("--float32-weights", action="store_true", help="if it was exported so")
     parser.add_argument("--quality", metavar="Q", type=float, help="quality level")
     parser.add_argument(
         "--repeats", metavar="N", type=int, default=3, help="runs of each stage, for its time"
@@ -76,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         pictures,
         quality=args.quality,
         repeats=args.repeats,
+        reference=_reference(args, engine),
         progress=lambda text: print(text, file=sys.stderr) if sys.stderr.isatty() else None,
     )
     value = {
@@ -94,6 +97,16 @@ def run(args: argparse.Namespace) -> int:
         else:
             Path(args.json).write_text(text, encoding="utf-8")
     return 0 if found.exact else 1
+
+
+def _reference(args: argparse.Namespace, engine: Engine) -> Reference | None:
+    """The networks of a checkpoint; None: the engine's own graphs."""
+    if args.checkpoint is None:
+        return None
+    from .export import deployment_of, reference_of
+
+    deployment = deployment_of(args.checkpoint, args.codec, {})
+    return reference_of(engine, deployment, half_weights=not args.float32_weights)
 
 
 def _inputs(args: argparse.Namespace, engine: Engine) -> tuple[str, Iterator[Features]]:
@@ -161,6 +174,7 @@ def _stage_value(stage: Stage) -> dict[str, Any]:
         "exact": stage.exact,
         "integers": stage.integers,
         "differing": stage.differing,
+        "ties": stage.ties,
         "floats": stage.floats,
         "absolute": _finite(stage.absolute),
         "relative": _finite(stage.relative),
@@ -179,7 +193,7 @@ def _verdict(stage: Stage) -> str:
     if stage.error is not None:
         return "failed"
     if not stage.exact:
-        return "" if stage.differing == 0 else "differs"
+        return "" if stage.differing == stage.ties else "differs"
     if stage.brought_up is False:
         return "refused by the bring-up"
     return "NOT EXACT" if stage.fails else "exact"
@@ -198,6 +212,7 @@ def _listing(value: dict[str, Any], found: Verification) -> str:
                 stage.configuration,
                 count(stage.integers) if stage.integers else "",
                 count(stage.differing) if stage.integers or stage.exact else "",
+                count(stage.ties) if stage.step.startswith("symbols ") else "",
                 f"{stage.absolute:.1e}" if stage.floats else "",
                 f"{stage.relative:.1e}" if stage.floats else "",
                 f"{stage.ms:.2f}",
@@ -209,7 +224,7 @@ def _listing(value: dict[str, Any], found: Verification) -> str:
         f"inputs: {value['inputs']}",
         f"reference: {found.reference}",
         "",
-        table(rows, right=(2, 3, 4, 5, 6)),
+        table(rows, right=(2, 3, 4, 5, 6, 7)),
         "",
         *(f"{name}: {identity}" for name, identity in found.identities.items()),
         *(f"{s.configuration}, {s.step}: {s.error}" for s in ordered if s.error is not None),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -24,8 +25,10 @@ PROBES = 1
 """Changes whenever other probes are made, so that verdicts on the old ones do not count."""
 
 # Sums that are wrong by little show where they are rounded half-way; so probes are run until every
-# rounding has met enough of those cases, within what a check may cost.
+# layer has met enough of those cases, within what a check may cost. Where the sums of a layer are
+# so fine that a quarter of enough is not met half-way, the other half would not be enough either.
 _PROBES = range(4, 33)
+_HALF_WAY = 16
 _ENOUGH_TIES = 64
 _MOST_PRODUCTS = 5_000_000_000
 
@@ -89,11 +92,15 @@ def bring_up(
         wanted = reference.run(probe, outputs, statistics)
         values += sum(array.size for array in wanted)
         differing += sum(_differing(*pair) for pair in zip(wanted, found, strict=True))
-        ties = [statistics.ties[name] for name in proof.roundings]
-        enough = n >= _PROBES[0] and min(ties, default=_ENOUGH_TIES) >= _ENOUGH_TIES
+        ties: Counter[str] = Counter()
+        for name, layer in proof.roundings.items():
+            ties[layer] += statistics.ties[name]
+        fewest = min(ties.values(), default=_ENOUGH_TIES)
+        enough = n >= _PROBES[0] and fewest >= _ENOUGH_TIES
+        hopeless = n >= _HALF_WAY and fewest < _ENOUGH_TIES // 4
         # The next probe would cost as much as each so far.
         costly = statistics.products * (n + 1) > _MOST_PRODUCTS * n
-        if differing or enough or costly or n == _PROBES[-1]:
+        if differing or enough or hopeless or costly or n == _PROBES[-1]:
             break
     reach = {
         name: float(np.ldexp(largest, proof.units[name]).max()) / LIMIT

@@ -42,7 +42,7 @@ class Operands:
             raise refusal(node, f"input {k} is missing")
         values = self.values[name]
         if floats and values.dtype != "float32":
-            raise refusal(node, "reads int32 values; those are for outputs only")
+            raise refusal(node, "reads int32 values; those are for outputs and lookups only")
         return values
 
     def stored(self, node: Node, k: int) -> npt.NDArray[np.float32]:

@@ -5,7 +5,8 @@ follows the bounds of these integers, channel by channel, from the clips of the 
 whose terms' magnitudes add up to less than 2^24 units of its grid, every product and every partial
 sum is an integer of less than 25 bits, so float32 rounds none of them, in whatever order, blocking
 or number of threads, with fused multiply-add or without. Multiplying by a power of two, rounding
-to even and clipping are exact in IEEE 754 as such. Nothing else is allowed.
+to even and clipping are exact in IEEE 754 as such, and so is a table looked up at integers that are
+known to lie within it. Nothing else is allowed.
 
 What makes it sound: padding is 0, which every interval of a sum includes. A transposed convolution
 is bounded phase by phase, and its phases are all the ways in which taps can meet. Channels of
@@ -69,8 +70,9 @@ class Proof:
     """Of the layers with weights: the largest factors of their products."""
     units: Mapping[str, I64]
     """The grid of each summing layer's output: channel `c` is in units of 2^-units[c]; `[C]`."""
-    roundings: tuple[str, ...]
-    """The Rounds that drop bits of sums; the others turn inputs into integers, or do nothing."""
+    roundings: Mapping[str, str]
+    """The Rounds that drop bits, and for each the summing layer whose they are, or the node that
+    joined those of several; the other Rounds turn inputs into integers, or do nothing."""
     inputs: Mapping[str, InputRange]
     """Of the inputs that are rounded and clipped before anything else happens to them."""
 
@@ -104,7 +106,10 @@ class _Prover:
         self._layers: dict[str, int] = {}
         self._factors: dict[str, Factors] = {}
         self._units: dict[str, I64] = {}
-        self._roundings: list[str] = []
+        self._roundings: dict[str, str] = {}
+        self._origins: dict[
+            str, str
+        ] = {}  # the summing layer, or other node, that a value comes from
         self._inputs: dict[str, InputRange] = {}
 
     def prove(self) -> Proof:
@@ -125,7 +130,7 @@ class _Prover:
             MappingProxyType(self._layers),
             MappingProxyType(self._factors),
             MappingProxyType(self._units),
-            tuple(self._roundings),
+            MappingProxyType(self._roundings),
             MappingProxyType(self._inputs),
         )
 
@@ -137,11 +142,14 @@ class _Prover:
             )
         if self._folds(node):
             return
+        origins = {self._origins[name] for name in node.inputs if name in self._origins}
+        origin = origins.pop() if len(origins) == 1 else node.name
         if node.op == "Round" and _has_fractions(self._given.tensor(node)):
-            self._roundings.append(node.name)
+            self._roundings[node.name] = origin
         found = rule(self._given, node)
         if isinstance(found, Sum):
             found = self._layer(node, found)
+            origin = node.name
         outputs = found if isinstance(found, list) else [found]
         if len(outputs) != len(node.outputs) or not all(node.outputs):
             raise refusal(node, f"has {len(node.outputs)} outputs")
@@ -155,6 +163,7 @@ class _Prover:
                     node, f"values on a grid finer than 2^-{MAX_EXPONENT}, or as much coarser"
                 )
             self._given.values[name] = self._settled(values)
+            self._origins[name] = origin
 
     def _layer(self, node: Node, found: Sum) -> Values:
         """Takes note of a summing layer."""
@@ -198,7 +207,9 @@ class _Prover:
         if port.dtype != {"float32": FLOAT32, "int32": INT32}[values.dtype]:
             raise EngineError(f"{who} is {values.dtype}, but declared as ONNX type {port.dtype}")
         if values.free.any() or not (values.largest <= LIMIT).all():
-            raise EngineError(f"{who} is not of integers up to 2^24: Round and Clip it")
+            raise EngineError(
+                f"{who} is not of integers up to 2^24, times a power of two: Round and Clip it"
+            )
 
 
 def _input_values(port: Port) -> Values:

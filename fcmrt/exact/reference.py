@@ -89,10 +89,11 @@ class Reference:
             return
         found = _OPERATORS[node.op](self, node, values)
         if node.op == "Round":
-            ties = _ties(values[node.inputs[0]])
+            ties = _ties(values[node.inputs[0]], found)
             statistics.ties[node.name] = statistics.ties.get(node.name, 0) + ties
         elif node.op in _SUMS:
-            largest = np.abs(found).max((0, *range(2, found.ndim)))
+            cells = (0, *range(2, found.ndim))
+            largest = np.maximum(found.max(cells), -found.min(cells))
             known = statistics.largest.get(node.name, largest)
             statistics.largest[node.name] = np.maximum(known, largest)
             statistics.products += self._products(node, values, found)
@@ -132,6 +133,9 @@ class Reference:
         x, form = self._input(node, 0, values), attributes.convolution(node)
         matrices = self._matrices(node, form.group)
         kernel = self._constants[node.inputs[1]].shape[2:]
+        if (kernel, form.strides, form.pads) == ((1, 1), (1, 1), (0, 0, 0, 0)):
+            product = matrices @ x.reshape(form.group, matrices.shape[2], -1)
+            return self._biased(node, product.reshape(1, -1, *x.shape[2:]))
         top, left, bottom, right = form.pads
         x = np.pad(x[0], ((0, 0), (top, bottom), (left, right)))
         spans = [d * (k - 1) + 1 for d, k in zip(form.dilations, kernel, strict=True)]
@@ -221,6 +225,9 @@ class Reference:
         tiles: F64 = x[0, blocks.reshape(-1)].reshape(channels, block, block, rows, columns)
         return tiles.transpose(0, 3, 1, 4, 2).reshape(1, channels, rows * block, columns * block)
 
+    def _gather(self, node: Node, values: Mapping[str, _Array]) -> F64:
+        return self._input(node, 0, values)[values[node.inputs[1]]]
+
     def _slice(self, node: Node, values: Mapping[str, _Array]) -> F64:
         x = values[node.inputs[0]]
         taken: F64 = x[attributes.slices(node, self._constants, x.ndim)]
@@ -242,6 +249,7 @@ _OPERATORS: dict[str, Callable[[Reference, Node, Mapping[str, _Array]], _Array]]
     "Conv": Reference._conv,
     "ConvTranspose": Reference._conv_transpose,
     "DepthToSpace": Reference._depth_to_space,
+    "Gather": Reference._gather,
     "Gemm": Reference._matmul,
     "Identity": Reference._identity,
     "MatMul": Reference._matmul,
@@ -255,5 +263,6 @@ _OPERATORS: dict[str, Callable[[Reference, Node, Mapping[str, _Array]], _Array]]
 }
 
 
-def _ties(values: _Array) -> int:
-    return int(np.count_nonzero(np.abs(values - np.trunc(values)) == 0.5))
+def _ties(values: _Array, rounded: _Array) -> int:
+    away = values - rounded
+    return int(np.count_nonzero(np.abs(away, out=away) == 0.5))

@@ -27,7 +27,9 @@ def _cast(given: Operands, node: Node) -> Values:
     if to == FLOAT32:
         return x
     if to != INT32:
-        raise refusal(node, f"casts to ONNX type {to}; values are float32, and int32 at outputs")
+        raise refusal(
+            node, f"casts to ONNX type {to}; values are float32, and int32 at outputs and lookups"
+        )
     whole = (x.exponent <= 0) | (x.largest == 0)
     reach = np.ldexp(x.largest, -x.exponent)
     if x.free.any() or not whole.all() or not (reach < 2.0**31).all():
@@ -200,6 +202,39 @@ def _slice(given: Operands, node: Node) -> Values:
     return x.take(channels)
 
 
+def _gather(given: Operands, node: Node) -> Values:
+    """Looks values up in a table; every index that can come up must be within it."""
+    if len(node.inputs) != 2:
+        raise refusal(node, f"{len(node.inputs)} inputs; it takes 2")
+    attributes.number(node, "axis", 0, 0, 0)
+    table, x = given.stored(node, 0), given.tensor(node, 1, floats=False)
+    if table.ndim != 1:
+        raise refusal(node, "the table is no list of numbers")
+    if x.dtype != "int32":
+        raise refusal(node, "looks up with float32 indexes: Cast them to int32")
+    x = x.on_grid(np.zeros_like(x.exponent))
+    outside = (x.low < 0) | (x.high >= table.size)
+    if outside.any():
+        channel = int(outside.argmax())
+        raise refusal(
+            node,
+            f"the indexes of channel {channel} go from {x.low[channel]:.0f} to "
+            f"{x.high[channel]:.0f}; the table has 0 to {table.size - 1}. Clip them before",
+        )
+    spans, which = np.unique(
+        np.stack([x.low, x.high]).astype(np.int64), axis=1, return_inverse=True
+    )
+    exponent, low, high = (np.empty(spans.shape[1], kind) for kind in (np.int64, float, float))
+    for k, (first, last) in enumerate(spans.T):
+        given.spend(node, int(last - first) + 1)
+        met = table[first : last + 1].astype(np.float64)
+        exponent[k] = (-lowest_bits(met)).max() if met.any() else 0
+        low[k], high[k] = np.ldexp([met.min(), met.max()], exponent[k])
+    which = which.reshape(-1)
+    found = dataclasses.replace(x, dtype="float32", source="", scale=None)
+    return found.bounded(low[which], high[which], exponent[which])
+
+
 def _split(given: Operands, node: Node) -> list[Values]:
     x = given.tensor(node)
     sizes = attributes.split_sizes(node, given.constants, x.channels, x.rank)
@@ -228,6 +263,7 @@ RULES: dict[str, Callable[[Operands, Node], Values | list[Values] | Sum]] = {
     "Conv": _convolution,
     "ConvTranspose": _convolution,
     "DepthToSpace": _depth_to_space,
+    "Gather": _gather,
     "Gemm": _gemm,
     "Identity": _identity,
     "MatMul": _gemm,

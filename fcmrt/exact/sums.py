@@ -216,7 +216,7 @@ def added(node: Node, x: Values, y: Values) -> Sum:
 def check_integers(node: Node, x: Values) -> None:
     """Refuses values that are not known to be bounded integers on grids."""
     if x.dtype != "float32":
-        raise refusal(node, "reads int32 values; those are for outputs only")
+        raise refusal(node, "reads int32 values; those are for outputs and lookups only")
     if x.free.any():
         raise refusal(node, "reads values that are on no grid: Round and Clip them before")
     if not np.isfinite(x.peak).all():

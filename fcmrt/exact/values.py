@@ -32,7 +32,7 @@ class Values:
     rank: int
     """4, or 2 for vectors."""
     dtype: str
-    """"float32", or "int32" after the cast at the end."""
+    """"float32", or "int32" after the cast at the end or before a lookup."""
     exponent: I64
     low: F64
     """-infinity: not bounded."""

@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..atomicfile import replace_file
 from .bringup import PROBES, Verdict
 from .probes import Shape
 
@@ -107,14 +107,7 @@ class VerdictCache:
         record = {"question": question.value(), "verdict": dataclasses.asdict(verdict)}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".json")
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    json.dump(record, file, indent=1)
-                os.replace(name, self._path(self._folder, question))
-            except BaseException:
-                os.unlink(name)
-                raise
+            replace_file(self._path(self._folder, question), json.dumps(record, indent=1).encode())
         except OSError:
             return
 

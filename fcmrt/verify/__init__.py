@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from .. import kernels
+from ..arrays import FloatArray
 from ..encoder import Encoder
 from ..engine import Engine
+from ..errors import ShapeError
 from ..executor import Walk, executor_for
 from ..observe import StageClock
-from ..runner import make_runner
 from .coder import CoderStages
 from .configurations import REFERENCE, Configuration, runner_configurations
 from .networks import NetworkStages
@@ -26,12 +27,55 @@ __all__ = [
 ]
 
 
+class Reference(Protocol):
+    """What everything is compared with."""
+
+    @property
+    def identity(self) -> str:
+        """What it is, in words."""
+
+    def encode(self, levels: Sequence[FloatArray], d: int) -> Walk:
+        """Takes one picture, `[1, C, H, W]` by level, through the encoder's schedule."""
+
+    def decode(self, encoding: Walk) -> Walk:
+        """Takes the integers of a picture through the decoder's schedule."""
+
+
+class EngineReference:
+    """The engine's own graphs, with the slow and simple implementations of everything.
+
+    Raises:
+        BackendUnavailableError: There is no library for graphs that are not exact.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._machine = executor_for(engine, REFERENCE)
+        self._encoder = Encoder(engine, options=REFERENCE)
+
+    @property
+    def identity(self) -> str:
+        """The library that computes it."""
+        return self._machine.identity
+
+    def encode(self, levels: Sequence[FloatArray], d: int) -> Walk:
+        """See `Reference.encode`."""
+        return self._encoder.walk([level[0] for level in levels], step=d)
+
+    def decode(self, encoding: Walk) -> Walk:
+        """See `Reference.decode`."""
+        walk = Walk(self._machine, encoding.padded, encoding.d, StageClock(None))
+        walk.integers = dict(encoding.integers)
+        walk.follow(self._machine.manifest.decode)
+        return walk
+
+
 def verify(
     engine: Engine,
     pictures: Iterable[Any],
     *,
     quality: float | None = None,
     repeats: int = 3,
+    reference: Reference | None = None,
     configurations: Sequence[Configuration] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verification:
@@ -45,6 +89,8 @@ def verify(
         pictures: Features of one picture each, as `Encoder.encode` takes them.
         quality: Quality level; None: the engine's default.
         repeats: How often each stage runs, for its time; at least 1.
+        reference: What to compare with, such as the PyTorch modules that the engine was made of
+            (`fcmrt.export.reference`); None: an `EngineReference`.
         configurations: Ways to run the networks; None: all of `runner_configurations`.
         progress: Is told what is going on.
 
@@ -54,29 +100,27 @@ def verify(
     """
     if configurations is None:
         configurations = runner_configurations()
-    encoder = Encoder(engine, quality=quality, options=REFERENCE)
+    reference = reference or EngineReference(engine)
+    encoder = Encoder(engine, options=REFERENCE)
+    chosen = engine.manifest.quality
+    d = chosen.shift(chosen.default if quality is None else quality)
     stages = Stages(repeats)
-    networks = [NetworkStages(engine, chosen, stages) for chosen in configurations]
+    networks = [NetworkStages(engine, one, stages) for one in configurations]
     names = [name for name in kernels.available() if name != REFERENCE.kernels]
     coders = [CoderStages(engine, name, stages) for name in names]
     compared: list[NetworkStages | CoderStages] = [*networks, *coders]
     for number, features in enumerate(pictures, 1):
         progress(f"picture {number}: reference")
-        encoding = encoder.walk(features)
-        decoding = _decode(engine, encoding)
+        levels = encoder.take(features)
+        if levels[0].ndim != 3:
+            raise ShapeError("got a batch; pictures are compared one at a time, [C, H, W]")
+        encoding = reference.encode([level[None] for level in levels], d)
+        decoding = reference.decode(encoding)
         for one in compared:
             progress(f"picture {number}: {one.name}")
             one.compare(encoding, decoding)
     return Verification(
-        reference=make_runner(REFERENCE).identity,
+        reference=reference.identity,
         identities={one.name: one.identity for one in networks},
         stages=tuple(stages),
     )
-
-
-def _decode(engine: Engine, encoding: Walk) -> Walk:
-    """Takes the reference through the decoder's schedule, given the encoder's integers."""
-    walk = Walk(executor_for(engine, REFERENCE), encoding.padded, encoding.d, StageClock(None))
-    walk.integers = dict(encoding.integers)
-    walk.follow(engine.manifest.decode)
-    return walk

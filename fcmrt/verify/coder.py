@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..config import CodingParams
 from ..engine import Engine
 from ..errors import FcmrtError
-from ..executor import Walk, executor_for
+from ..executor import Executor, Walk, executor_for
 from ..kernels.api import CodedPayload, Kernels
 from ..observe import StageClock
 from ..schedule import Code, Dequantize, Quantize, Side
@@ -68,7 +68,7 @@ class CoderStages:
         """Codes with both; returns the reference's number of lanes and what it coded."""
         stage = self._stages.of(self.name, "encode", "code", exact=True)
         probe = self._probe(walk)
-        lanes, coded = self._coded(self._reference.kernels, walk)
+        lanes, coded = self._coded(self._reference.kernels, self._probe(walk, self._reference))
         _, found = self._stages.timed(stage, lambda: self._coded(self._executor.kernels, probe))
         stage.compare(_numbers(coded), _numbers(found))
         return lanes, coded
@@ -107,9 +107,9 @@ class CoderStages:
         except FcmrtError as error:
             stage.error = str(error)
 
-    def _probe(self, walk: Walk) -> Walk:
-        """A walk with this implementation's kernels that holds what the reference's holds."""
-        probe = Walk(self._executor, walk.padded, walk.d, StageClock(None))
+    def _probe(self, walk: Walk, machine: Executor | None = None) -> Walk:
+        """A walk that holds what the reference's holds; with this implementation's kernels."""
+        probe = Walk(machine or self._executor, walk.padded, walk.d, StageClock(None))
         probe.tensors, probe.integers = dict(walk.tensors), dict(walk.integers)
         return probe
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..engine import Engine
 from ..errors import FcmrtError
 from ..exact import Verdict, bring_up
 from ..executor import Walk
 from ..runner import Network, make_runner
-from ..schedule import Run, Side
+from ..schedule import Quantize, Run, Side, Step
+from ..spec import UNIT_STEP
 from .configurations import Configuration
 from .stage import Stage, Stages
 
@@ -45,25 +51,52 @@ class NetworkStages:
         self._compare("encode", manifest.encode, encoding)
         self._compare("decode", manifest.decode, decoding)
 
-    def _compare(self, side: Side, schedule: tuple[Any, ...], walk: Walk) -> None:
+    def _compare(self, side: Side, schedule: Sequence[Step], walk: Walk) -> None:
+        made: dict[str, npt.NDArray[Any]] = {}
         for step in schedule:
             if isinstance(step, Run):
                 exact = step.graph in self._engine.manifest.exact
                 stage = self._stages.of(self.name, side, f"run {step.graph}", exact=exact)
                 try:
-                    self._run(stage, step, walk)
+                    made |= self._run(stage, step, walk)
                 except FcmrtError as error:
                     stage.error = str(error)
+            elif isinstance(step, Quantize):
+                self._symbols(step.latent, walk, made)
 
-    def _run(self, stage: Stage, step: Run, walk: Walk) -> None:
+    def _symbols(self, name: str, walk: Walk, made: dict[str, npt.NDArray[Any]]) -> None:
+        """Compares the symbols that follow from what the networks gave here."""
+        latent = self._engine.manifest.latents[name]
+        if not {latent.source, latent.means, latent.indexes} & set(made):
+            return
+        stage = self._stages.of(self.name, "encode", f"symbols {name}", exact=False)
+        mine = copy.copy(walk)
+        mine.tensors, mine.integers = {**walk.tensors, **made}, {}
+        self._stages.timed(stage, lambda: mine.quantize(name))
+        wanted = walk.integers[name]
+        values = walk.elements(name).take(walk.tensors[latent.source]).astype(np.float64)
+        if wanted.means is not None:
+            values -= wanted.means * 2.0**-self._engine.manifest.mean_bits
+        width = self._engine.manifest.steps.width(walk.d) if latent.step else UNIT_STEP
+        values *= UNIT_STEP / width
+        stage.compare_symbols(wanted.symbols, mine.integers[name].symbols, values)
+
+    def _run(self, stage: Stage, step: Run, walk: Walk) -> dict[str, npt.NDArray[Any]]:
         network = self._network(step.graph, stage.exact)
         inputs = {name: walk.tensors[name] for name in step.inputs}
         outputs = self._stages.timed(stage, lambda: network.run(inputs, step.outputs))
+        made = {}
         for name, output in zip(step.outputs, outputs, strict=True):
             wanted = walk.tensors[name]
-            stage.compare(wanted, output[:, :, : wanted.shape[2], : wanted.shape[3]])
+            made[name] = output[:, :, : wanted.shape[2], : wanted.shape[3]]
+            stage.compare(wanted, made[name])
         if stage.exact:
             self._bring_up(stage, step, network, walk)
+        return {
+            name: output
+            for name, output in made.items()
+            if output.shape == walk.tensors[name].shape
+        }
 
     def _network(self, graph: str, exact: bool) -> Network:
         if graph not in self._networks:

@@ -19,6 +19,10 @@ Array = npt.NDArray[Any]
 
 _Result = TypeVar("_Result")
 
+TIE = 1e-4
+"""Distance from the middle between two integers, in quantiser steps, below which a float's last
+bits decide how it is rounded."""
+
 
 @dataclasses.dataclass(slots=True)
 class Stage:
@@ -34,6 +38,9 @@ class Stage:
     """Integers compared; bytes, where the coder wrote."""
     differing: int = 0
     """How many of them differ; in an exact stage also floats that do."""
+    ties: int = 0
+    """How many of the differing symbols come of a value within `TIE` of the middle between two
+    integers, which may round either way."""
     floats: int = 0
     """Floats compared."""
     absolute: float = 0.0
@@ -77,6 +84,20 @@ class Stage:
             self.integers += reference.size
         if self.exact or reference.dtype.kind != "f":
             self.differing += int(np.count_nonzero(reference != found))
+
+    def compare_symbols(self, reference: Array, found: Array, values: Array) -> None:
+        """Counts symbols that differ, and those of them that are ties.
+
+        Args:
+            reference: int32 `[n]`.
+            found: int32 `[n]`.
+            values: What the reference's were rounded from, float64 `[n]`, in quantiser steps.
+        """
+        self.integers += reference.size
+        differ = reference != found
+        self.differing += int(np.count_nonzero(differ))
+        middle = np.abs(np.abs(values[differ] - np.trunc(values[differ])) - 0.5)
+        self.ties += int(np.count_nonzero(middle < TIE))
 
     def _compare_floats(self, reference: Array, found: Array) -> None:
         with np.errstate(invalid="ignore"):

@@ -57,7 +57,7 @@ def test_report_names_the_extra_for_what_is_missing(run, monkeypatch, no_round_t
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _: None)
     code, out, _ = run("doctor")
     assert code == 0
-    for extra in ("cpu", "torch", "demo", "export", "cuda", "tensorrt"):
+    for extra in ("cpu", "torch", "demo", "export", "cuda", "tensorrt", "tensorrt-rtx"):
         assert f"pip install 'fcmrt[{extra}]'" in out
 
 

@@ -41,7 +41,7 @@ def test_engine(run, engine_file):
     }
     assert found["graphs"]["synthesis"]["bytes"] == len(engine.graph("synthesis"))
     assert found["tables"]["gaussian"]["count"] == 64
-    assert found["quality"] == {"levels": [16, 8, 0, -8], "default": 3}
+    assert found["quality"] == {"mechanism": "step", "levels": [16, 8, 0, -8], "default": 3}
     assert found["card"]["purpose"] == "tests"
 
 

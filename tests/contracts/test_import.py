@@ -7,7 +7,18 @@ import sys
 
 import fcmrt
 
-HEAVY = ["torch", "tensorrt", "cupy", "onnxruntime", "onnx", "ray", "av", "PIL", "matplotlib"]
+HEAVY = [
+    "torch",
+    "tensorrt",
+    "tensorrt_rtx",
+    "cupy",
+    "onnxruntime",
+    "onnx",
+    "ray",
+    "av",
+    "PIL",
+    "matplotlib",
+]
 
 
 def run(code: str) -> str:

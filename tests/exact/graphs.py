@@ -159,7 +159,12 @@ def _random_layer(g: Maker, x: str, channels: int) -> tuple[str, int]:
         x = g.op("Relu", x)
     if rng.random() < 0.3:  # each channel on its own grid
         x = g.op("Mul", x, g.constant(2.0 ** rng.integers(-3, 4, (1, channels, 1, 1))))
-    match int(rng.integers(0, 10)):
+    match int(rng.integers(0, 11)):
+        case 10:
+            entries = int(rng.integers(1, 300))
+            index = g.op("Cast", g.whole(x, 0, entries - 1), to=TensorProto.INT32)
+            table = rng.integers(-2000, 2000, entries) * 2.0 ** rng.integers(-6, 3)
+            return g.op("Gather", g.constant(table), index, axis=0), channels
         case 0 | 1 | 2 as kind:
             transposed = kind == 2
             group = (1, channels, 2 if channels % 2 == 0 else 1)[int(rng.integers(0, 3))]

@@ -120,7 +120,20 @@ def test_a_limit_beyond_all_values_becomes_the_value(g: Maker) -> None:
     assert proof.layers[total] == 4 * (4.25 + 9.5)
     assert proof.units[total].tolist() == [2, 2]
     assert proof.layers[rounded] == 4 + 10
-    assert proof.roundings[:2] == (g.nodes[5].name, g.nodes[6].name)
+    assert list(proof.roundings)[:2] == [g.nodes[5].name, g.nodes[6].name]
+
+
+def test_roundings_of_one_layer_are_told_from_those_of_another(g: Maker) -> None:
+    x = g.whole("x", -9, 9)
+    half = np.full((4, 2, 1, 1), 0.5)
+    first, second = g.conv(x, half), g.conv(x, half[:1])
+    names = ["left", "right"]
+    sizes = g.constant([1, 3], np.int64)
+    g.nodes.append(helper.make_node("Split", [first, sizes], names, name="split", axis=1))
+    parts = [g.op("Round", g.clip(part, -3, 3)) for part in (*names, second)]
+    both = g.op("Round", g.op("Concat", second, first, output="both", axis=1))
+    proof = proof_of(g, g.op("Concat", *parts, both, axis=1))
+    assert list(proof.roundings.values()) == [first, first, second, "both"]
 
 
 def test_ranges_of_inputs(g: Maker) -> None:
@@ -147,6 +160,19 @@ def test_vectors() -> None:
     ones = np.full((1, 3), 9, np.float32)
     (found,) = Reference(graph).run({"x": ones}, [f"{z}_out"])
     assert found.tolist() == [[27]]
+
+
+def test_a_lookup_is_bounded_by_the_entries_that_can_come_up(g: Maker) -> None:
+    x = g.op("Mul", g.whole("x", -2, 3), g.constant(np.array([1, 2]).reshape(1, 2, 1, 1)))
+    x = g.op("Add", x, g.constant(np.array([2, 4]).reshape(1, 2, 1, 1)))  # 0 to 5, and 0 to 10
+    table = g.constant([7, -3, 0.5, 1, 2, 4, 0, 0, 0, 0, 100.25])
+    y = g.op("Gather", table, g.op("Cast", x, to=TensorProto.INT32))
+    first, second = (g.conv(y, np.array([[[[a]], [[1 - a]]]])) for a in (1, 0))
+    proof = proof_of(g, output(g, g.op("Concat", first, second, axis=1)))
+    # In units of 1/2, and of 1/4.
+    assert proof.layers[first] == 14
+    assert proof.layers[second] == 401
+    assert [int(proof.units[name][0]) for name in (first, second)] == [1, 2]
 
 
 # The edge: 2^24 - 1 passes, 2^24 does not.
@@ -191,6 +217,12 @@ def test_one_unit_over_the_bound_is_refused(data: st.DataObject) -> None:
 # What is refused, each by name.
 
 X = "x_whole"
+
+
+def _lookup(g: Maker, low: float, high: float, entries: int, **attributes: int) -> str:
+    """A table of so many entries, looked up at integers between the bounds."""
+    index = g.op("Cast", g.whole("x", low, high), to=TensorProto.INT32)
+    return g.op("Gather", g.constant(np.arange(entries) / 4), index, **attributes)
 
 
 def _whole(g: Maker) -> str:
@@ -243,6 +275,28 @@ REFUSED: dict[str, tuple[Callable[[Maker], str], str]] = {
         lambda g: g.conv(_whole(g), np.ones((1, 2, 1, 1)), auto_pad="SAME_UPPER"),
         "auto_pad is not taken",
     ),
+    "index over the table": (
+        lambda g: _lookup(g, 0, 9, 9),
+        "the indexes of channel 0 go from 0 to 9; the table has 0 to 8",
+    ),
+    "index below the table": (
+        lambda g: _lookup(g, -1, 8, 9),
+        "the indexes of channel 0 go from -1 to 8; the table has 0 to 8",
+    ),
+    "index not cast": (
+        lambda g: g.op("Gather", g.constant(np.arange(19.0)), g.whole("x", 0, 9)),
+        "float32 indexes: Cast them",
+    ),
+    "lookup along another axis": (lambda g: _lookup(g, 0, 8, 9, axis=-1), "axis is -1"),
+    "lookup of rows": (
+        lambda g: g.op(
+            "Gather",
+            g.constant(np.ones((9, 2))),
+            g.op("Cast", g.whole("x", 0, 8), to=TensorProto.INT32),
+        ),
+        "the table is no list of numbers",
+    ),
+    "computed table": (lambda g: g.op("Gather", _whole(g), X), "input 0 must be a float32 const"),
     "limits": (lambda g: g.clip(_whole(g), 3, 2), "lower limit is above"),
     "spatial concat": (lambda g: g.op("Concat", _whole(g), X, axis=2), "axis 2 is not taken"),
     "backwards": (
@@ -274,6 +328,14 @@ def test_outputs_must_be_integers(g: Maker) -> None:
     refuse(g, "x", "output 'x_out' is not of integers up to 2.24")
     g.nodes.clear()
     refuse(g, g.op("Round", "x"), "is not of integers up to 2.24")
+
+
+@pytest.mark.parametrize("shift", [-5, 0, 6])
+def test_outputs_may_be_floats_on_a_grid(g: Maker, shift: int) -> None:
+    power = g.constant(2.0**shift)
+    proof_of(g, g.op("Mul", g.whole("x", -2000, 2000), power))
+    refuse(g, g.op("Mul", g.clip("x", -2000, 2000), power), "Round and Clip it")
+    refuse(g, g.op("Mul", g.whole("x", -(2.0**25), 0), power), "Round and Clip it")
 
 
 def test_inputs_tell_their_channels() -> None:

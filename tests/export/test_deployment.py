@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fcmrt import Decoder, Encoder, Engine
+from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
 from fcmrt.errors import EngineError
 from fcmrt.export.coding import gaussians, hyper_latent, quality_of, step_table
 from fcmrt.export.deployment import Deployment, DeploymentBuilder
@@ -20,6 +21,7 @@ from fcmrt.export.reference import TorchReference
 from fcmrt.export.tables import channel_tables
 from fcmrt.schedule import Code, Dequantize, Quantize, Run
 from fcmrt.spec import FeatureSpec, LatentSpec, Padding
+from fcmrt.verify import Configuration, verify
 
 
 class Split(nn.Module):
@@ -151,3 +153,40 @@ def test_a_network_that_does_not_fit_the_schedule_is_no_engine(tmp_path: Path) -
     with pytest.raises((EngineError, TypeError)):
         write(tmp_path / "bad.fcmrt", deployment, name="bad")
     assert not (tmp_path / "bad.fcmrt").exists()
+
+
+def test_verify_compares_with_the_networks_that_the_engine_was_made_of(
+    written: tuple[Deployment, Engine],
+) -> None:
+    deployment, engine = written
+    one = Configuration("one", RuntimeOptions(threads=1))
+    found = verify(
+        engine,
+        [picture(9, 7)[0], picture(16, 16)[0]],
+        reference=TorchReference(deployment),
+        configurations=[one],
+        repeats=1,
+    )
+    stages = {(stage.side, stage.step): stage for stage in found.stages}
+    for name in ("z", "a", "b"):
+        stage = stages["encode", f"symbols {name}"]
+        assert stage.integers > 0
+        assert stage.differing <= stage.ties + 0.01 * stage.integers
+    assert stages["decode", "run synthesis"].relative < 1e-5
+    assert "torch" in found.reference
+
+
+def test_a_network_with_other_weights_shows_in_its_symbols(
+    written: tuple[Deployment, Engine],
+) -> None:
+    deployment, engine = written
+    other = copy.deepcopy(deployment.networks["analysis"])
+    with torch.no_grad():
+        other.conv.weight.mul_(1.1)  # type: ignore[union-attr, operator]
+    reference = TorchReference(deployment.with_networks({"analysis": other}))
+    one = Configuration("one", RuntimeOptions(threads=1))
+    found = verify(
+        engine, [picture(16, 16)[0]], reference=reference, configurations=[one], repeats=1
+    )
+    stage = next(s for s in found.stages if (s.configuration, s.step) == ("one", "symbols a"))
+    assert stage.differing > stage.ties + 0.01 * stage.integers

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fcmrt.errors import EngineError
-from fcmrt.export.exact import ExactInput, IntegerNetwork, Precision, convert
+from fcmrt.export.exact import ExactInput, IntegerNetwork, Precision, ScaleIndex, convert
 from tests.exactness import assert_one_result, full_range, seeded
 
 GRID_BITS = 6
@@ -61,6 +61,44 @@ class Residual(nn.Module):
         return self.last(x + self.second(torch.relu(x)))
 
 
+class Constants(nn.Module):
+    """Constants of channels at every place: a median, gains of either sign, an offset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(5, 6, 3, padding=1), nn.Conv2d(6, 4, 3, padding=1)
+        self.register_buffer("medians", torch.tensor([0.3, -1.7, 0, 2, 90.25]).reshape(5, 1, 1))
+        self.register_buffer("gains", torch.tensor([0.3, -0.2, 1, 0, 5, 2.5]).reshape(1, 6, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x + self.medians)) * self.gains - 0.37
+        return self.last(x) / 3 + 1
+
+
+class Halves(nn.Module):
+    """The two halves of a checkerboard, added and side by side, some channels of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(6, 8, 3, padding=1), nn.Conv2d(15, 4, 1)
+
+    def forward(self, even: Tensor, odd: Tensor) -> Tensor:
+        whole = even + odd
+        return self.last(torch.cat([torch.relu(self.first(whole[:, :6])), odd], 1))
+
+
+class Deviations(nn.Module):
+    """Means, and table indexes of predicted deviations, as third-party codecs have them."""
+
+    def __init__(self, headroom: int = 0) -> None:
+        super().__init__()
+        self.conv, self.index = nn.Conv2d(5, 8, 3, padding=1), ScaleIndex(headroom=headroom)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, sigma = self.conv(x).chunk(2, 1)
+        return mean, self.index(sigma.clamp(min=0.15))
+
+
 class Parts(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -93,6 +131,9 @@ NETWORKS = {
     ),
     "shuffled head": lambda: nn.Sequential(nn.Conv2d(5, 36, 1), nn.PixelShuffle(3)),
     "linear": lambda: nn.Sequential(nn.Linear(5, 12), nn.ReLU(), nn.Linear(12, 4)),
+    "relu output": lambda: nn.Sequential(nn.Conv2d(5, 9, 3, padding=1), nn.ReLU()),
+    "leaky output": lambda: nn.Sequential(nn.Conv2d(5, 9, 3, padding=1), nn.LeakyReLU(0.25)),
+    "constants": Constants,
     "residual": Residual,
     "parts": Parts,
 }
@@ -188,6 +229,108 @@ def test_an_output_that_is_also_read_within_is_not_clipped() -> None:
         assert wanted.abs().max() > 2**11
         assert (network(x)[0] - wanted).abs().max() < 32
     assert_one_result(network, full_range(network, (5, 4), 0))
+
+
+def test_an_output_with_constants_that_is_also_read_within() -> None:
+    """The constants are the output's alone."""
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 2, 1)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            y = self.first(x)
+            return y * 8 + 24, self.second(y), y[:, 1:]
+
+    torch.manual_seed(0)
+    module = Both().eval()
+    (x,) = seeded([(2, 3, 6, 6)], 1.0)
+    network = convert(module, {"x": ExactInput()}, {"a": 2, "b": 4, "c": 6}, [x])
+    with torch.no_grad():
+        for found, wanted, bits in zip(network(x), module(x), (2, 4, 6), strict=True):
+            assert (found / 2**bits - wanted).abs().max() < 0.02 * wanted.abs().max()
+    assert_one_result(network, full_range(network, (5, 4), 0))
+
+
+def test_an_offset_far_beyond_the_values_needs_no_weighted_sum() -> None:
+    class Far(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("gain", torch.tensor([1.5, -0.25, 1, 3, 0.7]).reshape(5, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.leaky_relu(x * self.gain - 4000, 0.5)
+
+    (x,) = seeded([(2, 5, 6, 6)], 1.0)
+    network = convert(Far(), {"x": ExactInput()}, {"out": 4}, [x])
+    with torch.no_grad():
+        error = (network(x)[0] / 16 - Far()(x)).abs().max()
+    assert 0 < error < 2 * 4100 / 511
+    assert_one_result(network, full_range(network, (6, 5), 1))
+
+
+@pytest.mark.parametrize("headroom", [0, 12])
+def test_deviations_become_indexes_by_a_table(headroom: int) -> None:
+    torch.manual_seed(2)
+    module = Deviations(headroom).eval()
+    (x,) = seeded([(4, 5, 12, 12)], 1.0)
+    network = convert(module, {"x": ExactInput()}, {"mean": 6, "index": 0}, [x])
+    network.proof()
+    with torch.no_grad():
+        index = module(x)[1]
+        wrong = (network(x)[1] - index).abs()
+    assert index.max() - index.min() > 20
+    assert wrong.max() < 1.5
+    assert wrong[index > index.min()].mean() < 0.3  # rounding alone makes 0.25
+    _, found = assert_one_result(network, full_range(network, (6, 5), 1))
+    assert found.min() >= -headroom
+    assert found.max() <= 63
+    assert len(np.unique(found)) > 20
+
+
+def test_floats_on_a_grid_go_from_network_to_network() -> None:
+    """The second network's rounding takes nothing from what the first gives."""
+    torch.manual_seed(4)
+    first, second = NETWORKS["leaky"]().eval(), nn.Conv2d(4, 3, 3, padding=1).eval()
+    with torch.no_grad():
+        first[2].weight[1] *= 40  # channels of different range have different grids
+    (x,) = seeded([(4, 5, 12, 12)], 1.0)
+    one = convert(first, {"x": ExactInput()}, {"said": None}, [x], name="first")
+    (said,) = one(x)
+    grid = one.grids["said"]
+    assert len(set(grid.bits)) > 1
+    two = convert(second, {"said": grid}, {"out": 6}, [said], name="second")
+    tensors = {"said": said}
+    step, quantiser = two.steps[0], two.operations[0]
+    assert step.name == "said/integers"
+    integers = quantiser(tensors["said"])
+    restored = integers * grid.units(4).reshape(1, 4, 1, 1).to(said)
+    assert torch.equal(restored, said)  # on the grid, and within the limit
+    with torch.no_grad():
+        wanted = second(first(x))
+        error = (two(said)[0] / 64 - wanted).square().mean().sqrt()
+    assert error < 0.4 / 64 + 0.01 * wanted.std()
+    (given,) = assert_one_result(one, full_range(one, (9, 7), 0))
+    assert given.dtype == np.float32
+    assert_one_result(two, {"said": given})
+
+
+def test_halves_of_a_checkerboard_are_added_as_they_are() -> None:
+    torch.manual_seed(1)
+    module = Halves().eval()
+    even, odd = seeded([(3, 7, 8, 8), (3, 7, 8, 8)], 0.25)
+    places = (torch.arange(8)[:, None] + torch.arange(8)) % 2
+    even, odd = even * (1 - places), odd * places
+    grid = ExactInput((4, 4, 4, 3, 4, 4, 5), 1023)
+    network = convert(module, {"even": grid, "odd": grid}, {"out": 6}, [even, odd])
+    added = dict(zip((s.name for s in network.steps), network.operations, strict=True))["add"]
+    assert all(bool((factor == 1).all()) for factor in added.factors())
+    with torch.no_grad():
+        wanted = module(even, odd)
+        error = (network(even, odd)[0] / 64 - wanted).square().mean().sqrt()
+    assert error < 0.4 / 64 + 0.01 * wanted.std()
+    assert_one_result(network, full_range(network, (5, 6), 0))
 
 
 def test_batches_and_neighbours_do_not_matter() -> None:

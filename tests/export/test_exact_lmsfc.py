@@ -114,7 +114,7 @@ def test_tuning_lowers_the_rate_and_keeps_the_proof(made: Made) -> None:
 
     def bits(network: IntegerNetwork) -> float:
         with torch.no_grad():
-            return float(with_exact(codec, network).entropy_forward(latents.y, d).sum())
+            return float(with_exact(codec, network).entropy_forward([latents.y], d).sum())
 
     network = exact_hyper_synthesis(codec, latents)
     before = bits(network)

@@ -43,6 +43,22 @@ def test_gdn_is_the_published_equation() -> None:
     torch.testing.assert_close(block(x), x * norm)
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_folded_gdn_computes_the_same(inverse: bool) -> None:
+    torch.manual_seed(0)
+    gdn = layers.GDN(3, inverse)
+    with torch.no_grad():
+        gdn.gamma.copy_(torch.randn(3, 3) * 0.3)  # some below the bound
+        gdn.beta.copy_(torch.tensor([1.5, -0.5, 0.7]))
+    module = torch.nn.Sequential(layers.conv(3, 3), torch.nn.Sequential(gdn)).eval()
+    folded = layers.fold_gdn(module)
+    x = torch.randn(2, 3, 5, 4)
+    torch.testing.assert_close(folded(x), module(x))
+    torch.testing.assert_close(layers.fold_gdn(gdn.eval())(x), gdn(x))
+    assert module[1][0] is gdn
+    assert not any(isinstance(part, layers.GDN) for part in folded.modules())
+
+
 def test_lower_bound_lets_values_come_back() -> None:
     x = torch.tensor([-1.0, 2.0], requires_grad=True)
     (-layers.lower_bound(x, 0.0)).sum().backward()

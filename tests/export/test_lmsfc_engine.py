@@ -12,6 +12,7 @@ from fcmrt import Decoder, Encoder, Engine
 from fcmrt.errors import ConfigError
 from fcmrt.export.engine import write
 from fcmrt.export.entropy import MEAN_GRID
+from fcmrt.export.layers import GDN
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 from fcmrt.export.lmsfc_engine import deploy_lmsfc
 
@@ -40,6 +41,11 @@ def codec_of(config: LmsfcConfig, seed: int) -> Lmsfc:
     with torch.no_grad():
         for parameter in codec.parameters():
             parameter.copy_(parameter.half().float())
+        for part in codec.modules():
+            if isinstance(part, GDN):  # stored are the squares
+                for parameter, folded in zip((part.gamma, part.beta), part.weights(), strict=True):
+                    stored = folded.half().float().reshape(parameter.shape)
+                    parameter.copy_((stored + part.pedestal).sqrt())
     return codec
 
 

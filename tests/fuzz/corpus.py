@@ -38,6 +38,7 @@ _PARTS: dict[str, Callable[[], engines.EngineParts]] = {
     "hyperprior": engines.hyperprior_parts,
     "context": engines.context_parts,
     "factorized": engines.factorized_parts,
+    "gain": engines.gain_parts,
     "same-engine": lambda: engines.hyperprior_parts().same_engine(),
 }
 SUBJECTS = tuple(_PARTS)
@@ -125,7 +126,7 @@ def forged(subject: str, rng: random.Random) -> bytes:
     return forge(
         codec,
         level_sizes(manifest.features, *size),
-        rng.randint(manifest.steps.first, manifest.steps.last),
+        rng.choice(manifest.step_numbers),
         max(least, rng.choice(LANES)),
         rng.choice((1, 1, 2, 5, 256)),
         np.random.default_rng(rng.getrandbits(64)),

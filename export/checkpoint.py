@@ -1,0 +1,70 @@
+"""Reading checkpoints: weights only, whatever they are wrapped in."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fcmrt.errors import ExportError
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_PREFIX = "module."  # what torch.nn.DataParallel puts in front of every key
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a checkpoint without running anything that is in it.
+
+    Args:
+        path: What `torch.save` wrote: a dict of tensors, numbers, strings and containers of those.
+
+    Returns:
+        The dict, tensors on the CPU.
+
+    Raises:
+        ExportError: Not such a file, or one that holds other objects, which only code in it could
+            make.
+        OSError: It cannot be read.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError, KeyError) as error:
+        raise ExportError(
+            f"{os.fspath(path)} is not a checkpoint of weights alone: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}; save "
+            "model.state_dict() with torch.save and export that"
+        ) from error
+    if not isinstance(found, dict):
+        raise ExportError(
+            f"{os.fspath(path)} holds a {type(found).__name__}; a checkpoint is a dict"
+        )
+    return found
+
+
+def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Returns the weights of a checkpoint, by the names that the model has for them.
+
+    Takes the state dict out of the wrappers that training scripts put around it, and the prefix of
+    parallel training off its keys.
+
+    Raises:
+        ExportError: There is no state dict in it.
+    """
+    state: Mapping[str, Any] = checkpoint
+    for wrapper in _WRAPPERS:
+        if isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        keys = ", ".join(map(str, list(state)[:5]))
+        raise ExportError(
+            f"the checkpoint has no state dict: its keys are {keys or 'none'}; wanted are tensors "
+            f"by name, bare or under {' or '.join(map(repr, _WRAPPERS))}"
+        )
+    if all(key.startswith(_PREFIX) for key in state):
+        return {key.removeprefix(_PREFIX): value for key, value in state.items()}
+    return dict(state)

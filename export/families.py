@@ -1,0 +1,85 @@
+"""The codec families that export knows, by name; and everybody else's, by the name of a function.
+
+A family is a function from a checkpoint to a `Deployment` (`docs/adding-a-codec.md`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from fcmrt.errors import ExportError
+
+if TYPE_CHECKING:
+    from .deployment import Deployment
+
+
+class Deploy(Protocol):
+    """What makes a family."""
+
+    def __call__(self, checkpoint: Mapping[str, Any], /, **options: Any) -> Deployment:
+        """Returns how the codec of a checkpoint is run.
+
+        Args:
+            checkpoint: As `read_checkpoint` gives it; untrusted.
+            **options: What the family lets its users choose, such as `level_names`.
+
+        Raises:
+            ExportError: It is not a codec of this family, or cannot be run packet by packet; the
+                text says why, and what to export instead.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """An entry of the list."""
+
+    summary: str
+    """One line, for people."""
+    function: str
+    """Where it is: `module:function`, imported when used."""
+
+
+TRAINED = "fcmrt.export.trained:deploy"
+
+FAMILIES: dict[str, Family] = {
+    "trained": Family("whatever fcmrt.export.train has trained; the checkpoint tells", TRAINED),
+    "lmsfc-v1": Family(
+        "L-MSFC without context model, checkpoints of its authors",
+        "fcmrt.export.lmsfc_published_engine:deploy",
+    ),
+    "lmsfc-v2": Family(
+        "L-MSFC v2 with gains, of three or four levels, checkpoints of its authors",
+        "fcmrt.export.lmsfc_v2_engine:deploy",
+    ),
+}
+
+
+def find_family(name: str) -> Deploy:
+    """Finds a family's function.
+
+    Args:
+        name: One of `FAMILIES`, or `module:function` of somebody else's, which is imported.
+
+    Raises:
+        ExportError: There is none of that name, or no such function.
+        ImportError: A package that it needs is not installed.
+    """
+    where = FAMILIES[name].function if name in FAMILIES else name
+    module, colon, function = where.partition(":")
+    if not colon:
+        raise ExportError(
+            f"codec {name!r} is not known; there are {', '.join(FAMILIES)}, or the name of a "
+            "function, as in my_package.my_codec:deploy"
+        )
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ExportError(f"codec {name!r}: {error}") from error
+    except AttributeError as error:
+        raise ExportError(f"codec {name!r}: {module} has no {function!r}") from error
+    return cast("Deploy", found)

@@ -1,0 +1,132 @@
+"""An engine's plans: each taken from the cache, or built and kept there."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+from ..engine import Engine
+from ..errors import ConfigError
+from ..validator import exact_path
+from .cache import PlanCache, PlanRecord
+from .library import PlanLibrary
+from .profiles import SizeRange, canonical_sizes, graph_profiles
+from .recipe import BuildOptions, Recipe
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """A graph's plan for one GPU, in the cache."""
+
+    graph: str
+    """Name of the graph in the engine."""
+    target: str
+    """Compute capability, such as "sm_89"."""
+    sizes: tuple[SizeRange, ...]
+    """Canonical sizes of the finest level; profile `i` of the plan is for `sizes[i]`."""
+    record: PlanRecord
+    built: bool
+    """False: it was in the cache."""
+
+
+def build_plans(
+    engine: Engine,
+    library: PlanLibrary,
+    targets: Sequence[str],
+    sizes: Iterable[SizeRange],
+    *,
+    cache: PlanCache | None = None,
+    options: BuildOptions | None = None,
+    graphs: Collection[str] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Plan]:
+    """Builds the plans of an engine's graphs that the cache does not have.
+
+    Plans take pictures one by one (batch 1), at sizes that are told now.
+
+    Args:
+        engine: The codec.
+        library: Builds; `find_library`.
+        targets: GPUs, such as "sm_89"; one plan for each.
+        sizes: Of the finest feature level, before padding; each becomes a profile.
+        cache: Where plans are kept; None: the user's.
+        options: How to build; None: the defaults. Graphs on the path to means and table indexes
+            never get TF32.
+        graphs: Names of those to build; None: all.
+        progress: Is told what is going on.
+
+    Returns:
+        The plans, by target and then in the order in which the graphs first run.
+
+    Raises:
+        ConfigError: An unknown target or graph, no size, or one out of range.
+        DeviceError: The library builds on the GPU, and there is none.
+        PlanError: The library refuses a graph; plans built before are in the cache.
+        OSError: The cache cannot be written.
+    """
+    manifest = engine.manifest
+    cache = cache or PlanCache()
+    options = options or BuildOptions()
+    for target in targets:
+        library.check_target(target)
+    canonical = canonical_sizes(manifest, sizes)
+    profiles = graph_profiles(manifest, canonical)
+    wanted = _choose(tuple(profiles), graphs)
+    careful = exact_path(manifest.latents, manifest.decode)
+    plans = []
+    for target in dict.fromkeys(targets):
+        for graph in wanted:
+            recipe = Recipe(
+                engine=manifest.name,
+                graph=graph,
+                model=engine.graph(graph),
+                profiles=profiles[graph],
+                target=target,
+                options=dataclasses.replace(options, tf32=options.tf32 and graph not in careful),
+            )
+            ingredients = recipe.ingredients(library.facts())
+            record = cache.find(ingredients)
+            built = record is None
+            if record is None:
+                progress(f"{graph} for {target}")
+                record = _build(library, recipe, ingredients, cache)
+            plans.append(Plan(graph, target, canonical, record, built))
+    return plans
+
+
+def _build(
+    library: PlanLibrary, recipe: Recipe, ingredients: dict[str, Any], cache: PlanCache
+) -> PlanRecord:
+    timed = {"library": library.facts(), "target": recipe.target}
+    known = cache.timings(timed) if library.keeps_timings else b""
+    start = time.perf_counter()
+    plan, timings = library.build(recipe, known)
+    milliseconds = round((time.perf_counter() - start) * 1000)
+    if timings:
+        cache.keep_timings(timed, timings)
+    return cache.keep(ingredients, plan, milliseconds)
+
+
+def _choose(known: tuple[str, ...], names: Collection[str] | None) -> tuple[str, ...]:
+    for name in names or ():
+        if name not in known:
+            raise ConfigError(f"the engine has no graph {name!r}; it has {', '.join(known)}")
+    return known if names is None else tuple(name for name in known if name in names)
+
+
+def engine_plans(engine: Engine, cache: PlanCache) -> list[tuple[str, PlanRecord]]:
+    """Lists the plans of an engine's graphs in the cache, by whatever library, for any GPU.
+
+    Returns:
+        Name of the graph, and what is known of the plan.
+    """
+    graphs = {member.sha256: name for name, member in engine.manifest.graphs.items()}
+    found = [
+        (graphs[record.ingredients["graph"]], record)
+        for record in cache.records()
+        if record.ingredients["graph"] in graphs
+    ]
+    order = list(engine.manifest.graphs)
+    return sorted(found, key=lambda item: order.index(item[0]))

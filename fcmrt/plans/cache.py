@@ -1,0 +1,174 @@
+"""Plans kept on disk, each with a small JSON file that tells what it was made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import strictjson
+from ..atomicfile import replace_file
+from ..errors import ConfigError, EngineError
+from ..exact import cache_folder
+from .recipe import plan_key
+
+_FORMAT = 1
+_MAX_RECORD_BYTES = 1 << 20
+_MAX_PLAN_BYTES = 1 << 33
+_MAX_TIMING_BYTES = 1 << 28
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """What is known of a plan in the cache."""
+
+    path: Path
+    """The plan's file."""
+    ingredients: Mapping[str, Any]
+    """All that changes the plan, as `Recipe.ingredients` gives it."""
+    sha256: str
+    """Of the file, hexadecimal; tells whether it is whole, not whether two plans are alike."""
+    bytes: int
+    """Its size."""
+    milliseconds: int
+    """What building it took."""
+
+    @property
+    def key(self) -> str:
+        """The key that it is kept under, hexadecimal."""
+        return self.path.stem
+
+
+class PlanCache:
+    """Plans in a folder; what is damaged is not there.
+
+    A plan is a program for the GPU. The folder is trusted as much as the program itself; digests
+    find damage, not malice.
+
+    Args:
+        folder: `RuntimeOptions.cache_dir`; None: `$FCMRT_CACHE_DIR`, or else the user's cache
+            folder. Plans lie in `plans` within it.
+
+    Raises:
+        ConfigError: None was told, and the user has no cache folder.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
+        base = cache_folder(folder)
+        if base is None:
+            raise ConfigError(
+                "there is no cache folder to keep plans in; name one, or set FCMRT_CACHE_DIR"
+            )
+        self.folder = base / "plans"
+
+    def find(self, ingredients: Mapping[str, Any]) -> PlanRecord | None:
+        """Returns the plan of these ingredients; None if there is none, or it is damaged.
+
+        Cost: reads the plan once, for its digest.
+        """
+        record = self._record(self.folder / f"{plan_key(ingredients)}.json")
+        if record is None or record.ingredients != ingredients:
+            return None
+        try:
+            with record.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return None
+        return record if digest == record.sha256 else None
+
+    def keep(self, ingredients: Mapping[str, Any], plan: bytes, milliseconds: int) -> PlanRecord:
+        """Keeps a plan in place of what was there.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        path = self.folder / f"{plan_key(ingredients)}.plan"
+        record = PlanRecord(
+            path, ingredients, hashlib.sha256(plan).hexdigest(), len(plan), milliseconds
+        )
+        value = {
+            "format": _FORMAT,
+            "ingredients": ingredients,
+            "sha256": record.sha256,
+            "bytes": record.bytes,
+            "milliseconds": milliseconds,
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # In between, the old record does not fit the new plan: readers see no entry.
+        replace_file(path, plan)
+        replace_file(path.with_suffix(".json"), json.dumps(value).encode("ascii"))
+        return record
+
+    def records(self) -> Iterator[PlanRecord]:
+        """Lists the plans that are there with the size their records tell, in no useful order."""
+        for path in sorted(self.folder.glob("*.json")):
+            record = self._record(path)
+            if record is not None:
+                yield record
+
+    def timings(self, facts: Mapping[str, Any]) -> bytes:
+        """Returns what a library timed in earlier builds; b"" if there is nothing.
+
+        Args:
+            facts: What the timings depend on, in JSON's plain types.
+        """
+        try:
+            with self._timing_path(facts).open("rb") as file:
+                data = file.read(_MAX_TIMING_BYTES + 1)
+        except OSError:
+            return b""
+        return data if len(data) <= _MAX_TIMING_BYTES else b""
+
+    def keep_timings(self, facts: Mapping[str, Any], timings: bytes) -> None:
+        """Keeps timings for the next build; OSError if the folder cannot be written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace_file(self._timing_path(facts), timings)
+
+    def _timing_path(self, facts: Mapping[str, Any]) -> Path:
+        return self.folder / f"{plan_key(facts)}.timings"
+
+    def _record(self, path: Path) -> PlanRecord | None:
+        """Reads a record; None if it is not whole, not of its name, or has no plan of its size."""
+        plan = path.with_suffix(".plan")
+        try:
+            with path.open("rb") as file:
+                data = file.read(_MAX_RECORD_BYTES + 1)
+            record = _parse(data, plan)
+            whole = plan.stat().st_size == record.bytes and record.key == plan_key(
+                record.ingredients
+            )
+        except (OSError, EngineError):
+            return None
+        return record if whole else None
+
+
+def _parse(data: bytes, plan: Path) -> PlanRecord:
+    place = "record"
+    keys = ("format", "ingredients", "sha256", "bytes", "milliseconds")
+    found = strictjson.fields(strictjson.loads(data, place, _MAX_RECORD_BYTES), place, keys)
+    strictjson.integer(found["format"], f"{place}.format", _FORMAT, _FORMAT)
+    sha256 = strictjson.text(found["sha256"], f"{place}.sha256")
+    if not _DIGEST.fullmatch(sha256):
+        raise EngineError(f"{place}.sha256 is not 64 hexadecimal digits in lower case")
+    ingredients = strictjson.mapping(found["ingredients"], f"{place}.ingredients")
+    library = strictjson.mapping(ingredients.get("library"), f"{place}.ingredients.library")
+    strictjson.array(ingredients.get("profiles"), f"{place}.ingredients.profiles", 1, 1 << 16)
+    for told, key in (
+        (ingredients, "graph"),
+        (ingredients, "target"),
+        (library, "name"),
+        (library, "version"),
+    ):
+        strictjson.text(told.get(key), f"{place}.ingredients: {key}")
+    return PlanRecord(
+        plan,
+        ingredients,
+        sha256,
+        strictjson.integer(found["bytes"], f"{place}.bytes", 1, _MAX_PLAN_BYTES),
+        strictjson.integer(found["milliseconds"], f"{place}.milliseconds", 0, 1 << 40),
+    )

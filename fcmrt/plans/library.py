@@ -1,0 +1,311 @@
+"""The one seam to the libraries that build plans: TensorRT and TensorRT-RTX.
+
+Both come as a module with nearly the same classes. Networks are strongly typed in both (the graph
+alone says in which precision a layer computes), and what follows keeps to what both have.
+"""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import importlib.util
+import re
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from ..errors import BackendUnavailableError, ConfigError, PlanError
+from .device import Device, first_device
+from .recipe import Recipe
+
+_MAX_WORDS = 600  # of a library's own, in an error
+
+# A process has one TensorRT logger, the first that it is given, and so one build at a time.
+_turn = threading.Lock()
+_loggers: dict[Any, Any] = {}  # by module
+
+
+class PlanLibrary(abc.ABC):
+    """Builds plans with one of the two libraries; may be shared by threads.
+
+    Args:
+        module: The library's module.
+    """
+
+    name: ClassVar[str]
+    module_name: ClassVar[str]
+    extra: ClassVar[str]
+    """Of fcmrt; brings the library."""
+    keeps_timings: ClassVar[bool]
+    """Whether the library times kernels when it builds, and profits from earlier timings."""
+
+    def __init__(self, module: Any) -> None:
+        self._trt = module
+
+    @property
+    def version(self) -> str:
+        """The library's."""
+        return str(self._trt.__version__)
+
+    @property
+    @abc.abstractmethod
+    def targets(self) -> tuple[str, ...]:
+        """GPUs that plans can be built for here, such as "sm_89".
+
+        Raises:
+            DeviceError: The library builds on the GPU, and there is none.
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """What of the library, and of the machine it builds on, changes a plan; plain JSON."""
+        return {"name": self.name, "version": self.version}
+
+    def check_target(self, target: str) -> None:
+        """Refuses what the library cannot build for here.
+
+        Raises:
+            ConfigError: Not one of `targets`; the text lists them.
+            DeviceError: As `targets`.
+        """
+        if target not in self.targets:
+            raise ConfigError(
+                f"{self.name} {self.version} builds no plans for {target!r} here; it does for "
+                f"{', '.join(self.targets)}"
+            )
+
+    def build(self, recipe: Recipe, timings: bytes = b"") -> tuple[bytes, bytes]:
+        """Builds one plan.
+
+        Args:
+            recipe: Its target has passed `check_target`.
+            timings: What an earlier build for this target gave back; b"": none.
+
+        Returns:
+            The plan, and the timings with those of this build; b"" if the library keeps none.
+
+        Raises:
+            PlanError: The library does not take the graph, or fails on it; the text names the
+                engine, the graph, the node if it is known, and has the library's own words.
+
+        Not deterministic: two builds of one recipe serve alike, but differ in their bytes, and
+        where the library chooses by timing, in last bits of what they compute.
+        """
+        trt = self._trt
+        with _turn:
+            logger = self._logger()
+            # All of these must live until the plan is there: the network refers to weights that
+            # the parser holds.
+            builder = trt.Builder(logger)
+            typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+            network = builder.create_network(typed)
+            parser = trt.OnnxParser(network, logger)
+            if not parser.parse(recipe.model):
+                raise self._refusal(recipe, parser)
+            config = builder.create_builder_config()
+            self._configure(config, recipe)
+            self._add_profiles(builder, config, recipe)
+            timing_cache = self._give_timings(config, timings)
+            plan = builder.build_serialized_network(network, config)
+            if plan is None:
+                raise self._failure(recipe, "does not build it")
+            found = b"" if timing_cache is None else bytes(timing_cache.serialize())
+            return bytes(plan), found
+
+    def _configure(self, config: Any, recipe: Recipe) -> None:
+        options = recipe.options
+        tf32 = self._trt.BuilderFlag.TF32
+        if options.tf32:
+            config.set_flag(tf32)
+        else:
+            config.clear_flag(tf32)  # it is set by default
+        if options.optimization_level is not None:
+            config.builder_optimization_level = options.optimization_level
+        if options.workspace_bytes is not None:
+            pool = self._trt.MemoryPoolType.WORKSPACE
+            config.set_memory_pool_limit(pool, options.workspace_bytes)
+
+    def _add_profiles(self, builder: Any, config: Any, recipe: Recipe) -> None:
+        for number, profile in enumerate(recipe.profiles):
+            made = builder.create_optimization_profile()
+            try:
+                for name, least in profile.least.items():
+                    made.set_shape(name, least, profile.best[name], profile.most[name])
+            except ValueError as error:
+                raise self._failure(recipe, f"refuses profile {number} ({error})") from error
+            if config.add_optimization_profile(made) != number:
+                raise self._failure(recipe, f"refuses profile {number}: {profile.value()}")
+
+    def _give_timings(self, config: Any, timings: bytes) -> Any:
+        """Gives the configuration a timing cache, if the library has them, and returns it."""
+        return None
+
+    def _logger(self) -> Any:
+        """Returns the logger of the process, emptied; it keeps what errors say."""
+        if self._trt not in _loggers:
+            _loggers[self._trt] = _make_logger(self._trt)
+        logger = _loggers[self._trt]
+        logger.errors.clear()
+        return logger
+
+    def _refusal(self, recipe: Recipe, parser: Any) -> PlanError:
+        errors = [parser.get_error(i) for i in range(parser.num_errors)]
+        words = "; ".join(dict.fromkeys(str(error.desc()) for error in errors))
+        node, place = None, ""
+        if errors and errors[0].node_operator():
+            node = errors[0].node_name() or None
+            told = f"{errors[0].node()}, which has no name" if node is None else repr(node)
+            place = f", at node {told} ({errors[0].node_operator()})"
+        return self._failure(recipe, f"cannot parse it{place}", words, node)
+
+    def _failure(
+        self, recipe: Recipe, what: str, words: str = "", node: str | None = None
+    ) -> PlanError:
+        told = words or "; ".join(_loggers[self._trt].errors) or "it does not say why"
+        return PlanError(
+            f"engine {recipe.engine!r}, graph {recipe.graph!r}, for {recipe.target}: {self.name} "
+            f"{self.version} {what}: {' '.join(told.split())[:_MAX_WORDS]}",
+            engine=recipe.engine,
+            graph=recipe.graph,
+            node=node,
+        )
+
+
+class TensorRT(PlanLibrary):
+    """TensorRT 10 or 11; it builds on the GPU that a plan is for, and for no other.
+
+    Args:
+        module: The module `tensorrt`.
+        device: Tells the GPU; asked once.
+    """
+
+    name = "tensorrt"
+    module_name = "tensorrt"
+    extra = "tensorrt"
+    keeps_timings = True
+
+    def __init__(self, module: Any, device: Callable[[], Device] = first_device) -> None:
+        super().__init__(module)
+        self._ask = device
+        self._known: Device | None = None
+
+    @property
+    def _device(self) -> Device:
+        if self._known is None:
+            self._known = self._ask()
+        return self._known
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The GPU at hand."""
+        return (self._device.target,)
+
+    def facts(self) -> dict[str, Any]:
+        """See `PlanLibrary.facts`; a plan is for one model of GPU."""
+        device = self._device
+        return {
+            **super().facts(),
+            "device": device.name,
+            "multiprocessors": device.multiprocessors,
+            "driver": device.driver,
+        }
+
+    def _give_timings(self, config: Any, timings: bytes) -> Any:
+        # Timings of another version or GPU are refused, and those of a damaged file are not read.
+        for content in dict.fromkeys((timings, b"")):
+            cache = config.create_timing_cache(content)
+            if cache is not None and config.set_timing_cache(cache, False):
+                return cache
+        return None
+
+
+class TensorRTForRTX(PlanLibrary):
+    """TensorRT-RTX; it builds for any GPU that it knows, with or without one.
+
+    Kernels are chosen on the GPU that runs the plan, so there are no timings here. The library
+    still has the functions; they do nothing and want a GPU.
+    """
+
+    name = "tensorrt-rtx"
+    module_name = "tensorrt_rtx"
+    extra = "tensorrt-rtx"
+    keeps_timings = False
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All that the library lists."""
+        members = self._trt.ComputeCapability.__members__
+        numbers = [int(name[2:]) for name in members if re.fullmatch(r"SM\d+", name)]
+        return tuple(f"sm_{number}" for number in sorted(numbers))
+
+    def _configure(self, config: Any, recipe: Recipe) -> None:
+        super()._configure(config, recipe)
+        known = self._trt.ComputeCapability
+        config.num_compute_capabilities = 1
+        if not config.set_compute_capability(getattr(known, f"SM{recipe.target[3:]}"), 0):
+            raise self._failure(recipe, "does not take the target")
+
+
+LIBRARIES: dict[str, type[PlanLibrary]] = {
+    library.name: library for library in (TensorRT, TensorRTForRTX)
+}
+"""By name."""
+
+
+def find_library(name: str | None = None) -> PlanLibrary:
+    """Imports a library that builds plans.
+
+    Args:
+        name: One of `LIBRARIES`; None: the one that is installed.
+
+    Raises:
+        ConfigError: Not known, or None and both are installed.
+        BackendUnavailableError: Not installed, or installed without what it needs.
+    """
+    if name is None:
+        name = _installed()
+    elif name not in LIBRARIES:
+        raise ConfigError(f"there is no library {name!r}; plans are built by {_names()}")
+    library = LIBRARIES[name]
+    try:
+        module = importlib.import_module(library.module_name)
+    except (ImportError, OSError) as error:
+        raise BackendUnavailableError(
+            f"building plans with {name} needs its module {library.module_name}: pip install "
+            f"'fcmrt[{library.extra}]' ({error})"
+        ) from error
+    return library(module)
+
+
+def _installed() -> str:
+    found = [name for name, one in LIBRARIES.items() if importlib.util.find_spec(one.module_name)]
+    if not found:
+        raise BackendUnavailableError(
+            "building plans needs TensorRT-RTX, for GPUs of the RTX kind: pip install "
+            "'fcmrt[tensorrt-rtx]'; or TensorRT, on the GPU itself: pip install 'fcmrt[tensorrt]'"
+        )
+    if len(found) > 1:
+        raise ConfigError(
+            f"{_names()} are both installed, and the one does not run the other's plans: say which "
+            "one is to build"
+        )
+    return found[0]
+
+
+def _names(names: Iterable[str] = LIBRARIES) -> str:
+    return " and ".join(names)
+
+
+def _make_logger(trt: Any) -> Any:
+    """Makes a logger that keeps what the library says of errors, in `errors`."""
+    severity = trt.ILogger.Severity
+    grave = (severity.INTERNAL_ERROR, severity.ERROR)
+
+    def start(self: Any) -> None:
+        trt.ILogger.__init__(self)
+        self.errors = []
+
+    def log(self: Any, level: Any, message: str) -> None:
+        if level in grave:
+            self.errors.append(message)
+
+    return type("ErrorLogger", (trt.ILogger,), {"__init__": start, "log": log})()

@@ -1,0 +1,82 @@
+"""One small codec of every family, with seeded weights: what is tested of all of them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from fcmrt.export.deployment import Deployment
+from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
+from fcmrt.export.lmsfc_engine import deploy_lmsfc
+from fcmrt.export.lmsfc_published_engine import deploy as deploy_v1
+from fcmrt.export.lmsfc_v2_engine import deploy as deploy_v2
+from fcmrt.spec import level_sizes
+
+from .foreign import GoldenCheckpoint
+
+Features = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A codec to test with."""
+
+    name: str
+    make: Callable[[], Deployment]
+    scale: float = 2.0
+    """Standard deviation of its features."""
+
+
+def louder(modules: Iterable[nn.Module], factor: float) -> None:
+    """Makes the last convolution of networks louder, so that not all symbols are 0."""
+    with torch.no_grad():
+        for module in modules:
+            convs = (nn.Conv2d, nn.ConvTranspose2d)
+            last = [m for m in module.modules() if isinstance(m, convs)][-1]
+            last.weight.mul_(factor)
+
+
+def _lmsfc_v1() -> Deployment:
+    torch.manual_seed(0)
+    codec = Lmsfc(
+        LmsfcConfig(
+            feature_channels=(6, 8, 10),
+            width=8,
+            latent_channels=12,
+            latent_stride=2,
+            hyper_channels=6,
+            hyper_stride=4,
+            gdn=True,
+            hyper_relu=False,
+        )
+    )
+    louder([codec.hyper_analysis], 8)
+    return deploy_lmsfc(codec, ["p3", "p4", "p5"])
+
+
+SAMPLES = [
+    Sample("lmsfc-v1", _lmsfc_v1),
+    Sample("lmsfc-v1-authors", lambda: deploy_v1(GoldenCheckpoint("lmsfc_v1").state)),
+    Sample("lmsfc-v2-authors", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_fpn").state), 3.0),
+    Sample("lmsfc-v2-authors-3", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_dkn").state), 3.0),
+]
+
+
+def features_of(sample: Sample, deployment: Deployment, rows: int, columns: int) -> Features:
+    """Draws features of one picture whose finest level has so many cells: `[C, H, W]` each.
+
+    Neighbours are alike, as in features of pictures.
+    """
+    rng = np.random.default_rng(rows * 1000 + columns)
+    specs = deployment.features
+    maps = {}
+    for spec, (height, width) in zip(specs, level_sizes(specs, rows, columns), strict=True):
+        coarse = rng.standard_normal((spec.channels, height // 4 + 1, width // 4 + 1))
+        smooth = coarse.repeat(4, 1).repeat(4, 2)[:, :height, :width]
+        fine = rng.standard_normal((spec.channels, height, width))
+        maps[spec.name] = (sample.scale * (0.9 * smooth + 0.4 * fine)).astype(np.float32)
+    return maps

@@ -1,0 +1,128 @@
+"""What holds of every family: any size, batches, half floats, nothing that is not a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
+from fcmrt.errors import DTypeError
+from fcmrt.export.deployment import Deployment
+from fcmrt.export.engine import with_half_weights, write
+from fcmrt.export.reference import TorchReference
+from fcmrt.verify import Configuration, verify
+
+from .samples import SAMPLES, Sample, features_of
+
+ONE = Configuration("one", RuntimeOptions(threads=1))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A sample, exported."""
+
+    sample: Sample
+    deployment: Deployment
+    engine: Engine
+
+    def features(self, rows: int, columns: int) -> dict[str, np.ndarray]:
+        return features_of(self.sample, self.deployment, rows, columns)
+
+    @property
+    def side(self) -> int:
+        """A whole number of cells in all networks."""
+        return 2 * self.deployment.padding.multiple
+
+
+@pytest.fixture(scope="module", params=SAMPLES, ids=lambda sample: sample.name)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    deployment = with_half_weights(request.param.make())
+    path = tmp_path_factory.mktemp("family") / "small.fcmrt"
+    return Case(request.param, deployment, write(path, deployment, name="small"))
+
+
+def test_symbols_are_those_of_the_torch_networks(case: Case) -> None:
+    """Step by step, each given what the reference had before it."""
+    sizes = [(case.side, case.side), (case.side - 3, case.side // 2 + 1)]
+    found = verify(
+        case.engine,
+        [case.features(*size) for size in sizes],
+        reference=TorchReference(case.deployment),
+        configurations=[ONE],
+        repeats=1,
+    )
+    of_networks = [stage for stage in found.stages if stage.configuration == "one"]
+    assert not [stage.error for stage in of_networks if stage.error]
+    symbols = [stage for stage in of_networks if stage.step.startswith("symbols ")]
+    assert len(symbols) == len(case.engine.manifest.latents)
+    integers = sum(stage.integers for stage in symbols)
+    # A mean at a tie of its grid moves the symbol's own tie by half a unit of that grid.
+    assert sum(stage.differing - stage.ties for stage in symbols) <= 1e-3 * integers
+    for stage in of_networks:
+        if stage.side == "decode" and stage.floats:
+            assert stage.relative < 1e-4
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 37), (33, 1), (13, 9)], ids=lambda size: f"{size[0]}x{size[1]}"
+)
+def test_any_size(case: Case, size: tuple[int, int]) -> None:
+    """Maps of one row are padded by repeating, where they cannot be mirrored."""
+    features = case.features(*size)
+    walk = Encoder(case.engine).walk(features)
+    decoded = Decoder(case.engine).decode(Encoder(case.engine).code(walk))
+    wanted = TorchReference(case.deployment).decode(walk)
+    assert list(decoded) == list(features)
+    top = left = 0
+    padding = case.engine.manifest.padding
+    for name, spec in zip(features, case.engine.manifest.features, strict=True):
+        rows, columns = features[name].shape[1:]
+        whole = wanted.tensors[case.engine.manifest.outputs[name]][0]
+        if padding.align == "center":
+            top, left = (whole.shape[1] - rows) // 2, (whole.shape[2] - columns) // 2
+        part = whole[:, top : top + rows, left : left + columns]
+        assert decoded[name].shape == (spec.channels, rows, columns)
+        assert np.abs(decoded[name] - part).max() <= 1e-4 * np.abs(whole).max()
+
+
+def test_symbols_are_not_all_alike(case: Case) -> None:
+    """The samples are loud enough for the other tests to mean something."""
+    walk = Encoder(case.engine).walk(case.features(case.side, case.side))
+    for name, integers in walk.integers.items():
+        assert np.unique(integers.symbols).size > 1, name
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4])
+def test_a_batch_is_its_pictures(case: Case, batch: int) -> None:
+    pictures = [case.features(case.side, 11 + n) for n in range(batch)]
+    sizes = {name: [p[name].shape for p in pictures] for name in pictures[0]}
+    for name, shapes in sizes.items():  # all of one size, but different
+        columns = max(shape[2] for shape in shapes)
+        for picture in pictures:
+            missing = columns - picture[name].shape[2]
+            picture[name] = np.pad(picture[name], ((0, 0), (0, 0), (0, missing)), mode="wrap")
+    stacked = {name: np.stack([p[name] for p in pictures]) for name in pictures[0]}
+    encoder = Encoder(case.engine)
+    packets = encoder.encode(stacked)
+    assert [bytes(packet) for packet in packets] == [bytes(encoder.encode(p)) for p in pictures]
+    assert len({bytes(packet) for packet in packets}) == batch
+    for picture, decoded in zip(pictures, Decoder(case.engine).decode(packets), strict=True):
+        assert {k: v.shape for k, v in decoded.items()} == {k: v.shape for k, v in picture.items()}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_refused(case: Case, value: float) -> None:
+    features = case.features(case.side, case.side)
+    name = list(features)[-1]
+    features[name][0, -1, -1] = value
+    with pytest.raises(DTypeError, match=name):
+        Encoder(case.engine).encode(features)
+
+
+def test_half_floats_are_taken(case: Case) -> None:
+    halves = {k: v.astype(np.float16) for k, v in case.features(case.side, case.side).items()}
+    encoder = Encoder(case.engine)
+    wide = encoder.encode({k: v.astype(np.float32) for k, v in halves.items()})
+    assert bytes(encoder.encode(halves)) == bytes(wide)
