@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from ..coding import hyper_latent
 from ..deployment import Deployment
+from ..medians import LessMedians, PlusMedians
 from .folding import folded
-from .networks import Shift, Synthesis
+from .networks import Synthesis
 from .picture import (
     DECODED,
     LATENT_STRIDE,
@@ -33,10 +32,10 @@ def deploy_factorized(model: Any) -> Deployment:
     prior = prior_of(model.entropy_bottleneck)
     build = picture_builder(LATENT_STRIDE)
     build.tensor("y", model.M, LATENT_STRIDE)
-    analysis = nn.Sequential(folded(model.g_a), Shift(-prior.medians))
+    analysis = LessMedians(folded(model.g_a), prior.medians)
     build.encoder("analysis", analysis, [PICTURE], ["y"])
     build.coded("y", hyper_latent("y", "prior"), "y_hat")
-    synthesis = nn.Sequential(Shift(prior.medians), Synthesis(model.g_s))
+    synthesis = PlusMedians(Synthesis(model.g_s), prior.medians)
     build.decoder("synthesis", synthesis, ["y_hat"], [DECODED])
     return build.finish(
         family="compressai-factorized",

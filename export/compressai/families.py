@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from fcmrt.errors import BackendUnavailableError, ConfigError
+from fcmrt.errors import ExportError
 
+from ..checkpoint import state_of
 from ..deployment import Deployment
+from ..scale_index import check_scale_table
 from .factorized import deploy_factorized
 from .hyperprior import deploy_hyperprior
 from .spacechannel import deploy_spacechannel
@@ -22,10 +24,10 @@ State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class Model:
     """One of CompressAI's models."""
 
-    model: str
+    kind: str
     """Class in `compressai.models`."""
     sizes: Callable[[State], dict[str, Any]]
     """Tells the arguments of the class from a checkpoint's weights."""
@@ -53,18 +55,18 @@ def _elic_sizes(state: State) -> dict[str, Any]:
     return {"N": len(state["g_a.0.weight"]), "M": sum(groups), "groups": groups}
 
 
-FAMILIES: Mapping[str, Family] = {
-    "bmshj2018-factorized": Family("FactorizedPrior", _two_widths, deploy_factorized),
-    "bmshj2018-factorized-relu": Family("FactorizedPriorReLU", _two_widths, deploy_factorized),
-    "bmshj2018-hyperprior": Family("ScaleHyperprior", _two_widths, deploy_hyperprior),
-    "mbt2018-mean": Family("MeanScaleHyperprior", _two_widths, deploy_hyperprior),
-    "cheng2020-anchor-checkerboard": Family(
+MODELS: Mapping[str, Model] = {
+    "bmshj2018-factorized": Model("FactorizedPrior", _two_widths, deploy_factorized),
+    "bmshj2018-factorized-relu": Model("FactorizedPriorReLU", _two_widths, deploy_factorized),
+    "bmshj2018-hyperprior": Model("ScaleHyperprior", _two_widths, deploy_hyperprior),
+    "mbt2018-mean": Model("MeanScaleHyperprior", _two_widths, deploy_hyperprior),
+    "cheng2020-anchor-checkerboard": Model(
         "Cheng2020AnchorCheckerboard", _one_width, deploy_spacechannel
     ),
-    "elic2022-official": Family("Elic2022Official", _elic_sizes, deploy_spacechannel),
-    "elic2022-chandelier": Family("Elic2022Chandelier", _elic_sizes, deploy_spacechannel),
-    "bmshj2018-hyperprior-vbr": Family("ScaleHyperpriorVbr", _vbr_sizes, deploy_vbr),
-    "mbt2018-mean-vbr": Family("MeanScaleHyperpriorVbr", _vbr_sizes, deploy_vbr),
+    "elic2022-official": Model("Elic2022Official", _elic_sizes, deploy_spacechannel),
+    "elic2022-chandelier": Model("Elic2022Chandelier", _elic_sizes, deploy_spacechannel),
+    "bmshj2018-hyperprior-vbr": Model("ScaleHyperpriorVbr", _vbr_sizes, deploy_vbr),
+    "mbt2018-mean-vbr": Model("MeanScaleHyperpriorVbr", _vbr_sizes, deploy_vbr),
 }
 
 SIBLINGS: Mapping[str, str] = {
@@ -73,96 +75,89 @@ SIBLINGS: Mapping[str, str] = {
     "cheng2020-attn": "cheng2020-anchor-checkerboard",
     "mbt2018-vbr": "mbt2018-mean-vbr",
 }
-"""Models that decode cell after cell, and the model without that which is nearest to each."""
+"""Models that decode cell after cell, and for each the nearest that does not."""
 
 
-def load(
-    codec: str,
-    checkpoint: str | os.PathLike[str] | Mapping[str, Any],
-    *,
-    no_quantoffset: bool = False,
-) -> nn.Module:
+def load(name: str, checkpoint: Mapping[str, Any]) -> nn.Module:
     """Makes the model of a checkpoint, with CompressAI's own class.
 
     Args:
-        codec: CompressAI's name for the model, as in `compressai.zoo`.
-        checkpoint: A file, of which only weights are read and no code is run, or what it holds:
-            the weights, or a mapping with them under "state_dict". Names of older versions of
-            CompressAI and of parallel models ("module.") are understood.
-        no_quantoffset: Of the `-vbr` models: do without quantisation offsets. No checkpoint tells.
+        name: CompressAI's, as in `compressai.zoo`.
+        checkpoint: As `read_checkpoint` gives it: the weights, or what wraps them. Names of older
+            versions of CompressAI are understood.
 
     Returns:
-        The model in evaluation mode, float32, on the CPU.
+        The model in evaluation mode, float32, on the CPU; its parameters do not train.
 
     Raises:
-        BackendUnavailableError: CompressAI is not installed.
-        ConfigError: There is no such model, or it decodes cell after cell, or the checkpoint is of
-            another.
+        ImportError: CompressAI is not installed.
+        ExportError: There is no such model, or it decodes cell after cell, or the checkpoint is of
+            another, or of other deviations than CompressAI's.
     """
-    family = _family(codec)
-    if isinstance(checkpoint, str | os.PathLike):
-        checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    models, zoo = _compressai()
-    state = zoo.load_state_dict(_weights(checkpoint))
+    made = _model(name)
+    from compressai import models, zoo
+
+    state = zoo.load_state_dict(state_of(checkpoint))
     if "context_prediction.weight" in state:
-        raise ConfigError(f"the checkpoint is not of {codec}: {_refusal('a model of this kind')}")
+        raise ExportError(f"the checkpoint is not of {name}: {_refusal('what it is of')}")
+    for key, value in state.items():
+        if key.endswith("gaussian_conditional.scale_table"):
+            check_scale_table(value)
     try:
-        model: nn.Module = getattr(models, family.model)(**family.sizes(state))
+        model: nn.Module = getattr(models, made.kind)(**made.sizes(state))
         model.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
-        lacks = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ConfigError(f"the checkpoint is not of {codec}: {lacks}") from error
-    if hasattr(model, "no_quantoffset"):
-        model.no_quantoffset = no_quantoffset
-    return model.float().eval()
+        why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ExportError(f"the checkpoint is not of {name}: {why}") from error
+    return model.float().requires_grad_(False).eval()
 
 
-def deploy(codec: str, model: nn.Module, **options: Any) -> Deployment:
-    """Returns how a model is run.
+def deploy(name: str, checkpoint: Mapping[str, Any], /, **options: Any) -> Deployment:
+    """Returns how the model of a checkpoint is run; see `fcmrt.export.families.Deploy`.
 
     Args:
-        codec: CompressAI's name for the model.
-        model: As `load` makes it, in float32, on the CPU; borrowed.
-        options: For the family's own function.
+        name: CompressAI's.
+        checkpoint: As for `load`.
+        **options: For the function that deploys such models.
 
     Raises:
-        ConfigError: As `load`, or as the family's own function.
+        ImportError, ExportError: As `load`, or as that function.
     """
-    return _family(codec).deploy(model, **options)
+    made = _model(name)
+    for option in options:
+        if option not in signature(made.deploy).parameters:
+            raise ExportError(f"{name} has no option {option!r}")
+    return made.deploy(load(name, checkpoint), **options)
 
 
-def _family(codec: str) -> Family:
-    if codec in SIBLINGS:
-        raise ConfigError(f"{codec} is not exported: {_refusal('it', SIBLINGS[codec])}")
-    if codec not in FAMILIES:
-        raise ConfigError(f"CompressAI model {codec!r} is not known; there are {', '.join(FAMILIES)}")
-    return FAMILIES[codec]
+bmshj2018_factorized = partial(deploy, "bmshj2018-factorized")
+bmshj2018_factorized_relu = partial(deploy, "bmshj2018-factorized-relu")
+bmshj2018_hyperprior = partial(deploy, "bmshj2018-hyperprior")
+mbt2018_mean = partial(deploy, "mbt2018-mean")
+cheng2020_anchor_checkerboard = partial(deploy, "cheng2020-anchor-checkerboard")
+elic2022_official = partial(deploy, "elic2022-official")
+elic2022_chandelier = partial(deploy, "elic2022-chandelier")
+bmshj2018_hyperprior_vbr = partial(deploy, "bmshj2018-hyperprior-vbr")
+mbt2018_mean_vbr = partial(deploy, "mbt2018-mean-vbr")
+
+# So that whoever asks for them is told why there are none.
+mbt2018 = partial(deploy, "mbt2018")
+cheng2020_anchor = partial(deploy, "cheng2020-anchor")
+cheng2020_attn = partial(deploy, "cheng2020-attn")
+mbt2018_vbr = partial(deploy, "mbt2018-vbr")
+
+
+def _model(name: str) -> Model:
+    if name in SIBLINGS:
+        raise ExportError(f"{name} is not exported: {_refusal('it', SIBLINGS[name])}")
+    if name not in MODELS:
+        raise ExportError(f"CompressAI model {name!r} is not known; there are {', '.join(MODELS)}")
+    return MODELS[name]
 
 
 def _refusal(subject: str, sibling: str = "") -> str:
     named = sibling or " or ".join(dict.fromkeys(SIBLINGS.values()))
     return (
-        f"{subject} decodes cell after cell of the latent in raster order, with a network run for "
-        f"each, which no runtime makes fast; train {named} instead, whose cells are decoded together"
+        f"{subject} decodes the latent cell after cell in raster order, and each cell takes a run "
+        f"of a network, which no runtime makes fast; use {named}, whose cells are decoded together"
     )
-
-
-def _weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    state = checkpoint.get("state_dict", checkpoint)
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ConfigError(
-            'the checkpoint holds no weights: neither tensors by name, nor such under "state_dict"'
-        )
-    return dict(state)
-
-
-def _compressai() -> tuple[Any, Any]:
-    """The modules `compressai.models` and `compressai.zoo`."""
-    try:
-        from compressai import models, zoo
-    except ImportError as error:
-        raise BackendUnavailableError(
-            f"CompressAI's models need the package compressai ({error}); install it with: "
-            "pip install 'fcmrt[compressai]'"
-        ) from error
-    return models, zoo

@@ -1,41 +1,21 @@
-"""Networks without what only training needs: what is computed from parameters alone is computed once.
+"""CompressAI's networks without what only training needs.
 
-Generalised divisive normalisation (GDN): arXiv 1511.06281, in CompressAI's parametrisation.
+What is computed from parameters alone is computed once.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-
-class FoldedGdn(nn.Module):
-    """GDN, or its inverse, with the non-negative weights that it trained others for.
-
-    Args:
-        gdn: CompressAI's; borrowed.
-    """
-
-    def __init__(self, gdn: Any) -> None:
-        super().__init__()
-        beta, gamma = gdn.beta_reparam(gdn.beta), gdn.gamma_reparam(gdn.gamma)
-        channels = len(beta)
-        self.inverse = gdn.inverse
-        self.energy = nn.Conv2d(channels, channels, 1)
-        self.energy.load_state_dict({"weight": gamma[:, :, None, None], "bias": beta})
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Divides by the root of the neighbours' energy, or multiplies: same shape."""
-        norm = torch.sqrt(self.energy(x * x))
-        return x * norm if self.inverse else x / norm
+from ..layers import GDN, FoldedGDN
 
 
 @torch.no_grad()
 def folded(network: nn.Module) -> nn.Module:
-    """Returns a copy with plain convolutions in place of masked ones, and `FoldedGdn` of GDN.
+    """Returns a copy with plain convolutions in place of masked ones, and of folded GDN.
 
     Args:
         network: A part of one of CompressAI's models; borrowed.
@@ -47,11 +27,13 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def _fold(network: nn.Module) -> nn.Module:
-    from compressai.layers import GDN, MaskedConv2d
+    from compressai import layers
 
-    if type(network) is GDN:
-        return FoldedGdn(network)
-    if isinstance(network, MaskedConv2d):
+    if type(network) is layers.GDN:
+        ours = GDN(len(network.beta), network.inverse)  # its parameters mean the same
+        ours.load_state_dict({"beta": network.beta, "gamma": network.gamma})
+        return FoldedGDN(ours)
+    if isinstance(network, layers.MaskedConv2d):
         return with_weight(network, network.weight * network.mask)
     for name, child in network.named_children():
         setattr(network, name, _fold(child))

@@ -14,8 +14,9 @@ from fcmrt.spec import LatentSpec, Quality, StepTable
 from ..coding import hyper_latent
 from ..deployment import ONE_QUALITY, ONE_STEP, Deployment
 from ..scale_index import ScaleIndex, scale_tables
+from ..medians import PlusMedians
 from .folding import folded
-from .networks import Analysis, MeanAndIndex, Shift, Synthesis
+from .networks import Analysis, MeanAndIndex, Synthesis
 from .picture import (
     DECODED,
     HYPER_STRIDE,
@@ -60,7 +61,9 @@ def deploy_hyperprior(
         build.tensor("y_mean", model.M, LATENT_STRIDE, "int32")
         outputs = ["y_mean", "y_index"]
     known = MeanAndIndex() if means else ScaleIndex()
-    hyper_synthesis = nn.Sequential(Shift(prior.medians), folded(model.h_s), known)
+    hyper_synthesis = PlusMedians(
+        nn.Sequential(folded(model.h_s), known), prior.medians
+    )
     build.both("hyper_synthesis", hyper_synthesis, ["z_hat"], outputs)
     step = len(steps.values) > 1
     mean = "y_mean" if means else None

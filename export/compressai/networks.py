@@ -1,4 +1,4 @@
-"""What stands between CompressAI's transforms and a schedule: shifts, splits and parameters."""
+"""What stands between CompressAI's transforms and a schedule: medians, splits and parameters."""
 
 from __future__ import annotations
 
@@ -6,26 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ..medians import LessMedians
 from ..scale_index import ScaleIndex
 from .folding import folded
-
-
-class Shift(nn.Module):
-    """Adds a constant to each channel.
-
-    Args:
-        offset: float32 `[1, C, 1, 1]`; copied.
-    """
-
-    offset: Tensor
-
-    def __init__(self, offset: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("offset", offset.detach().clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Same shape."""
-        return x + self.offset
 
 
 class Analysis(nn.Module):
@@ -51,8 +34,7 @@ class Analysis(nn.Module):
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        self.g_a, self.h_a = folded(g_a), folded(h_a)
-        self.centre = Shift(-medians)
+        self.g_a, self.h_a = folded(g_a), LessMedians(folded(h_a), medians)
         self.groups = list(groups)
         self.of_magnitudes = of_magnitudes
         self.gain = gain
@@ -60,7 +42,7 @@ class Analysis(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Groups of `y` in order, then `z`."""
         y = self.g_a(x)
-        z = self.centre(self.h_a(y.abs() if self.of_magnitudes else y))
+        z = self.h_a(y.abs() if self.of_magnitudes else y)
         if self.gain != 1:
             y = y * self.gain
         return (*y.split(self.groups, 1), z)

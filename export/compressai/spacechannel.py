@@ -15,14 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fcmrt.errors import ConfigError
+from fcmrt.errors import ExportError
 from fcmrt.spec import LatentSpec, Parity
 
 from ..coding import hyper_latent
 from ..deployment import Deployment, DeploymentBuilder
 from ..scale_index import scale_tables
+from ..medians import PlusMedians
 from .folding import folded, without_first_inputs
-from .networks import Analysis, MeanAndIndex, Shift, Synthesis
+from .networks import Analysis, MeanAndIndex, Synthesis
 from .picture import (
     DECODED,
     HYPER_STRIDE,
@@ -101,7 +102,7 @@ class AnchorParameters(nn.Module):
         super().__init__()
         first, *others = aggregation
         if not isinstance(first, nn.Conv2d):
-            raise ConfigError("the aggregation of a checkerboard model begins with a convolution")
+            raise ExportError("the aggregation of a checkerboard model begins with a convolution")
         self.aggregation = nn.Sequential(without_first_inputs(first, spatial), *others)
         self.read = read
 
@@ -136,7 +137,7 @@ def deploy_spacechannel(model: Any) -> Deployment:
             `Elic2022Chandelier`; borrowed.
 
     Raises:
-        ConfigError: Its anchors are the odd cells, which no published model has.
+        ExportError: Its anchors are the odd cells, which no published model has.
     """
     groups = groups_of(model)
     hyper = model.latent_codec["hyper"]
@@ -149,7 +150,7 @@ def deploy_spacechannel(model: Any) -> Deployment:
     analysis = Analysis(model.g_a, hyper.h_a, prior.medians, channels)
     build.encoder("analysis", analysis, [PICTURE], [*(group.name for group in groups), "z"])
     build.coded("z", hyper_latent("z", "hyper"), "z_hat")
-    hyper_synthesis = nn.Sequential(Shift(prior.medians), folded(hyper.h_s))
+    hyper_synthesis = PlusMedians(folded(hyper.h_s), prior.medians)
     build.tensor("hyper", _outputs(hyper.h_s), LATENT_STRIDE)
     build.both("hyper_synthesis", hyper_synthesis, ["z_hat"], ["hyper"])
     for group in groups:
@@ -185,7 +186,7 @@ def groups_of(model: Any) -> list[Group]:
         ]
     for group in groups:
         if group.codec.anchor_parity != "even":
-            raise ConfigError(
+            raise ExportError(
                 f"the anchors of group {group.number} are the odd cells of the checkerboard; "
                 "only models whose anchors are the even ones can be exported"
             )

@@ -19,15 +19,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fcmrt.errors import ConfigError
+from fcmrt.errors import ExportError
 from fcmrt.spec import UNIT_STEP, LatentSpec, Quality, StepTable
 
 from ..coding import hyper_latent
 from ..deployment import Deployment
 from ..scale_index import LOG_RATIO, SIGMA_MIN, ScaleIndex, scale_tables
+from ..medians import PlusMedians
 from .folding import folded
 from .hyperprior import deploy_hyperprior, has_means
-from .networks import Analysis, MeanAndIndex, Shift, Synthesis
+from .networks import Analysis, MeanAndIndex, Synthesis
 from .picture import (
     DECODED,
     HYPER_STRIDE,
@@ -42,34 +43,37 @@ from .picture import (
 FAMILY = "compressai-vbr"
 
 
-def deploy_vbr(model: Any, *, rate: int | None = None) -> Deployment:
+def deploy_vbr(
+    model: Any, *, rate: int | None = None, quantisation_offsets: bool = True
+) -> Deployment:
     """Returns how a variable-rate model is run.
 
     Args:
-        model: `compressai.models.ScaleHyperpriorVbr` or `MeanScaleHyperpriorVbr`; borrowed. Without
-            `no_quantoffset` it uses quantisation offsets.
+        model: `compressai.models.ScaleHyperpriorVbr` or `MeanScaleHyperpriorVbr`; borrowed.
         rate: Number of the gain (CompressAI's `s`, from 0) of an engine of one rate, with the gain
             as it is; None: all of them, each at the nearest step.
+        quantisation_offsets: Whether decoded values are moved; no checkpoint tells, and CompressAI
+            does so unless its `no_quantoffset` is set.
 
     Raises:
-        ConfigError: Its hyper-latent has a gain too, there is no such rate, or all rates are wanted
+        ExportError: Its hyper-latent has a gain too, there is no such rate, or all rates are wanted
             of a model with quantisation offsets.
     """
     if model.vr_entbttlnck:
-        raise ConfigError(
+        raise ExportError(
             "the hyper-latent of this checkpoint has a quantiser step of its own (vr_entbttlnck), "
             "which cannot be exported"
         )
     gains = [abs(float(gain)) for gain in model.Gain.detach()]
     if rate is not None:
         if not 0 <= rate < len(gains):
-            raise ConfigError(f"rate is {rate}; the model has 0 to {len(gains) - 1}")
-        return _one_rate(model, gains[rate])
-    if not model.no_quantoffset:
-        raise ConfigError(
-            "this model moves decoded values by an offset that depends on the gain "
-            "(QuantABCD), which an engine of all rates cannot compute; choose one rate, or set "
-            "no_quantoffset to do without the offsets"
+            raise ExportError(f"rate is {rate}; the model has 0 to {len(gains) - 1}")
+        return _one_rate(model, gains[rate], offsets=quantisation_offsets)
+    if quantisation_offsets:
+        raise ExportError(
+            "this model moves decoded values by offsets that depend on the gain (QuantABCD), which "
+            "an engine of all rates cannot compute; choose one rate with rate=NUMBER, or do "
+            "without them with quantisation_offsets=False"
         )
     levels = sorted({nearest_step(gain) for gain in gains}, reverse=True)
     first, last = min(0, levels[-1]), max(0, levels[0])
@@ -100,7 +104,7 @@ class QuantisationOffsets(nn.Module):
         super().__init__()
         first, *others = copy.deepcopy(network)
         if not isinstance(first, nn.Linear):
-            raise ConfigError("QuantABCD of a variable-rate model begins with a linear layer")
+            raise ExportError("QuantABCD of a variable-rate model begins with a linear layer")
         # Its inputs are the deviation and the gain; the gain is known.
         of_deviation = nn.Linear(1, first.out_features)
         bias = first.bias + gain * first.weight[:, 1]
@@ -159,7 +163,7 @@ class ScaledIndex(nn.Module):
         return self.index(deviations * self.gain)
 
 
-def _one_rate(model: Any, gain: float) -> Deployment:
+def _one_rate(model: Any, gain: float, *, offsets: bool) -> Deployment:
     """An engine of one rate: `y`, means and deviations leave the networks times the gain."""
     prior = prior_of(model.entropy_bottleneck)
     means = has_means(model)
@@ -173,7 +177,7 @@ def _one_rate(model: Any, gain: float) -> Deployment:
     )
     build.encoder("analysis", analysis, [PICTURE], ["y", "z"])
     build.coded("z", hyper_latent("z", "hyper"), "z_hat")
-    hyper_synthesis = nn.Sequential(Shift(prior.medians), folded(model.h_s))
+    hyper_synthesis = PlusMedians(folded(model.h_s), prior.medians)
     build.both("hyper_synthesis", hyper_synthesis, ["z_hat"], ["hyper"])
     mean = None
     if means:
@@ -183,10 +187,9 @@ def _one_rate(model: Any, gain: float) -> Deployment:
     else:
         build.both("parameters", ScaledIndex(gain), ["hyper"], ["y_index"])
     build.coded("y", LatentSpec("y", "gaussian", "y_index", mean, step=False, skip=0), "y_hat")
-    offsets, known = None, ["y_hat"]
-    if not model.no_quantoffset:
-        offsets, known = QuantisationOffsets(model.QuantABCD, gain, means=means), ["y_hat", "hyper"]
-    build.decoder("synthesis", ScaledSynthesis(model.g_s, gain, offsets), known, [DECODED])
+    moved = QuantisationOffsets(model.QuantABCD, gain, means=means) if offsets else None
+    known = ["y_hat", "hyper"] if offsets else ["y_hat"]
+    build.decoder("synthesis", ScaledSynthesis(model.g_s, gain, moved), known, [DECODED])
     return build.finish(
         family=FAMILY,
         outputs={PICTURE: DECODED},

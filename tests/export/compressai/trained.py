@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from benchmarks.compressai_alone import import_compressai
 from benchmarks.evaluation_set import Item, shipped_photos, with_crops
-from fcmrt.export.compressai.families import FAMILIES
+from fcmrt.export.compressai.families import MODELS
 
 BATCH, SIDE = 8, 64
 STEPS = {"elic2022-official": 100, "elic2022-chandelier": 100, "bmshj2018-hyperprior-vbr": 350}
@@ -21,7 +21,7 @@ RATE = 1e-3
 CROP = 256  # largest side of the pictures that models are compared on
 
 SIZES: dict[str, dict[str, Any]] = {
-    **{name: {"N": 16, "M": 24} for name in FAMILIES},
+    **{name: {"N": 16, "M": 24} for name in MODELS},
     "cheng2020-anchor-checkerboard": {"N": 12},
     "elic2022-official": {"N": 12, "M": 20, "groups": [2, 2, 4, 4, 8]},
     "elic2022-chandelier": {"N": 12, "M": 20, "groups": [2, 2, 4, 4, 8]},
@@ -46,7 +46,7 @@ def untrained(codec: str) -> nn.Module:
     """A model of the small sizes, seeded."""
     models = import_compressai().models
     torch.manual_seed(1)
-    return getattr(models, FAMILIES[codec].model)(**SIZES[codec])
+    return getattr(models, MODELS[codec].kind)(**SIZES[codec])
 
 
 def trained(codec: str) -> nn.Module:
