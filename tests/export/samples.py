@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from fcmrt.export import find_family
+from fcmrt.export.compressai.families import MODELS
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 from fcmrt.export.lmsfc_engine import deploy_lmsfc
@@ -58,11 +61,19 @@ def _lmsfc_v1() -> Deployment:
     return deploy_lmsfc(codec, ["p3", "p4", "p5"])
 
 
+def _compressai(name: str) -> Deployment:
+    from .compressai.trained import loud
+
+    options = {"quantisation_offsets": False} if name.endswith("-vbr") else {}
+    return find_family(name)(loud(name).state_dict(), **options)
+
+
 SAMPLES = [
     Sample("lmsfc-v1", _lmsfc_v1),
     Sample("lmsfc-v1-authors", lambda: deploy_v1(GoldenCheckpoint("lmsfc_v1").state)),
     Sample("lmsfc-v2-authors", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_fpn").state), 3.0),
     Sample("lmsfc-v2-authors-3", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_dkn").state), 3.0),
+    *(Sample(name, functools.partial(_compressai, name), 1.0) for name in MODELS),
 ]
 
 
