@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 NOT_NEEDED = ("einops", "pandas", "pytorch_msssim", "requests", "torch_geometric", "torchvision")
 
@@ -19,7 +19,7 @@ NOT_NEEDED = ("einops", "pandas", "pytorch_msssim", "requests", "torch_geometric
 class _Empty(ModuleType):
     """A module in which every name is a class that nobody makes an object of."""
 
-    __path__: list[str] = []
+    __path__: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -64,7 +64,9 @@ COLUMNS = {
 
 def cut(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Give the middle of a picture, mirrored at its borders where it is too small."""
-    missing = [max(0, size - have) for size, have in zip((height, width), image.shape, strict=False)]
+    missing = [
+        max(0, size - have) for size, have in zip((height, width), image.shape, strict=False)
+    ]
     image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return np.ascontiguousarray(image[top : top + height, left : left + width])

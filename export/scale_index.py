@@ -9,14 +9,27 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fcmrt.errors import EngineError
 from fcmrt.tables import CdfTables
 
+from .exact.scale_index import SIGMA_0, SIGMA_TOP, TABLES, ScaleIndex
 from .tables import gaussian_tables
 
-SIGMA_MIN, SIGMA_MAX, TABLES = 0.11, 256.0, 64
+SIGMA_MIN, SIGMA_MAX = SIGMA_0, SIGMA_TOP
+
+__all__ = [
+    "CERTAIN",
+    "LOG_RATIO",
+    "SIGMA_MAX",
+    "SIGMA_MIN",
+    "TABLES",
+    "ScaleIndex",
+    "check_scale_table",
+    "scale_table",
+    "scale_tables",
+]
 
 CERTAIN = 2
 """Integers to either side of 0 that every table has. Where a network tells 0.11 or less, that is
@@ -24,14 +37,6 @@ often the least that it can tell, and not what it means."""
 
 LOG_RATIO = math.log(SIGMA_MAX / SIGMA_MIN) / (TABLES - 1)
 """Logarithm of the ratio of a table's deviation to that of the one before."""
-
-
-class ScaleIndex(nn.Module):
-    """`log(sigma / 0.11) / log(r)`, at least 0: the index whose table has the deviation sigma."""
-
-    def forward(self, sigma: Tensor) -> Tensor:
-        """Turn deviations, of any sign, into continuous indexes of the same shape."""
-        return torch.log(sigma.clamp(min=SIGMA_MIN) / SIGMA_MIN) / LOG_RATIO
 
 
 def scale_table() -> Tensor:

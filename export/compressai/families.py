@@ -1,4 +1,4 @@
-"""The models of CompressAI by the names that CompressAI gives them: from checkpoint to deployment."""
+"""CompressAI's models by the names that it gives them: from checkpoint to deployment."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _vbr_sizes(state: State) -> dict[str, Any]:
 
 def _elic_sizes(state: State) -> dict[str, Any]:
     spatial = "latent_codec.y.latent_codec.y{}.context_prediction.weight"
-    groups = []
+    groups: list[int] = []
     while spatial.format(len(groups)) in state:
         groups.append(state[spatial.format(len(groups))].shape[1])
     return {"N": len(state["g_a.0.weight"]), "M": sum(groups), "groups": groups}

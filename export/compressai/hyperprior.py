@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from fcmrt.spec import LatentSpec, Quality, StepTable
+from fcmrt.spec import ONE_STEP, LatentSpec, Quality, StepTable
 
 from ..coding import hyper_latent
-from ..deployment import ONE_QUALITY, ONE_STEP, Deployment
-from ..scale_index import ScaleIndex, scale_tables
+from ..deployment import ONE_QUALITY, Deployment
 from ..medians import PlusMedians
+from ..scale_index import ScaleIndex, scale_tables
 from .folding import folded
 from .networks import Analysis, MeanAndIndex, Synthesis
 from .picture import (
@@ -51,19 +51,15 @@ def deploy_hyperprior(
     build.tensor("y", model.M, LATENT_STRIDE)
     build.tensor("z", model.N, HYPER_STRIDE)
     build.tensor("y_index", model.M, LATENT_STRIDE, "int32")
-    analysis = Analysis(
-        model.g_a, model.h_a, prior.medians, [model.M], of_magnitudes=not means
-    )
+    analysis = Analysis(model.g_a, model.h_a, prior.medians, [model.M], of_magnitudes=not means)
     build.encoder("analysis", analysis, [PICTURE], ["y", "z"])
     build.coded("z", hyper_latent("z", "hyper"), "z_hat")
     outputs = ["y_index"]
     if means:
         build.tensor("y_mean", model.M, LATENT_STRIDE, "int32")
         outputs = ["y_mean", "y_index"]
-    known = MeanAndIndex() if means else ScaleIndex()
-    hyper_synthesis = PlusMedians(
-        nn.Sequential(folded(model.h_s), known), prior.medians
-    )
+    known = MeanAndIndex(model.M) if means else ScaleIndex()
+    hyper_synthesis = PlusMedians(nn.Sequential(folded(model.h_s), known), prior.medians)
     build.both("hyper_synthesis", hyper_synthesis, ["z_hat"], outputs)
     step = len(steps.values) > 1
     mean = "y_mean" if means else None

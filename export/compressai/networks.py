@@ -52,12 +52,14 @@ class MeanAndIndex(nn.Module):
     """The two halves of a network's output channels, as means and as table indexes.
 
     Args:
+        channels: Of either half.
         means_first: The first half are the means, the second the deviations; else the reverse.
         gain: What means and deviations are multiplied by.
     """
 
-    def __init__(self, *, means_first: bool = False, gain: float = 1.0) -> None:
+    def __init__(self, channels: int, *, means_first: bool = False, gain: float = 1.0) -> None:
         super().__init__()
+        self.channels = channels
         self.means_first = means_first
         self.gain = gain
         self.index = ScaleIndex()
@@ -66,7 +68,7 @@ class MeanAndIndex(nn.Module):
         """Means and continuous indexes, each with half of the channels."""
         if self.gain != 1:
             parameters = parameters * self.gain
-        first, second = parameters.chunk(2, 1)
+        first, second = parameters.split([self.channels, self.channels], 1)
         means, scales = (first, second) if self.means_first else (second, first)
         return means, self.index(scales)
 

@@ -20,8 +20,8 @@ from fcmrt.spec import LatentSpec, Parity
 
 from ..coding import hyper_latent
 from ..deployment import Deployment, DeploymentBuilder
-from ..scale_index import scale_tables
 from ..medians import PlusMedians
+from ..scale_index import scale_tables
 from .folding import folded, without_first_inputs
 from .networks import Analysis, MeanAndIndex, Synthesis
 from .picture import (
@@ -204,7 +204,8 @@ def _add_group(build: DeploymentBuilder, group: Group, groups: Sequence[Group]) 
         build.both(f"{name}_channel", context, earlier, [f"{name}_context"])
         known = [f"{name}_context", "hyper"]
     aggregation = folded(codec.entropy_parameters)
-    read = MeanAndIndex(means_first=codec.latent_codec["y"].chunks == ("means", "scales"))
+    means_first = codec.latent_codec["y"].chunks == ("means", "scales")
+    read = MeanAndIndex(group.channels, means_first=means_first)
     spatial = folded(codec.context_prediction)
     networks = {
         "even": AnchorParameters(aggregation, codec.context_prediction.out_channels, read),

@@ -24,8 +24,8 @@ from fcmrt.spec import UNIT_STEP, LatentSpec, Quality, StepTable
 
 from ..coding import hyper_latent
 from ..deployment import Deployment
-from ..scale_index import LOG_RATIO, SIGMA_MIN, ScaleIndex, scale_tables
 from ..medians import PlusMedians
+from ..scale_index import LOG_RATIO, SIGMA_MIN, ScaleIndex, scale_tables
 from .folding import folded
 from .hyperprior import deploy_hyperprior, has_means
 from .networks import Analysis, MeanAndIndex, Synthesis
@@ -97,10 +97,11 @@ class QuantisationOffsets(nn.Module):
     Args:
         network: CompressAI's `QuantABCD`; borrowed.
         gain: Of the rate.
+        channels: Of `y`.
         means: The hyper-synthesis tells means after the deviations.
     """
 
-    def __init__(self, network: nn.Sequential, gain: float, *, means: bool) -> None:
+    def __init__(self, network: nn.Sequential, gain: float, channels: int, *, means: bool) -> None:
         super().__init__()
         first, *others = copy.deepcopy(network)
         if not isinstance(first, nn.Linear):
@@ -111,11 +112,12 @@ class QuantisationOffsets(nn.Module):
         of_deviation.load_state_dict({"weight": first.weight[:, :1], "bias": bias})
         self.network = nn.Sequential(of_deviation, *others)
         self.gain = gain
-        self.means = means
+        self.parts = [channels, channels] if means else [channels]
 
     def forward(self, y: Tensor, parameters: Tensor) -> Tensor:
         """Values of `y`, of the shape of what was decoded (`y`, in units of the step)."""
-        deviations, mean = parameters.chunk(2, 1) if self.means else (parameters, None)
+        deviations, *means = parameters.split(self.parts, 1)
+        mean = means[0] if means else None
         symbols = torch.round(y if mean is None else y - mean * self.gain)
         stdev = (deviations * self.gain).clamp(min=SIGMA_MIN)
         offset = self.network(stdev[..., None])[..., 0]
@@ -183,11 +185,11 @@ def _one_rate(model: Any, gain: float, *, offsets: bool) -> Deployment:
     if means:
         mean = "y_mean"
         build.tensor(mean, model.M, LATENT_STRIDE, "int32")
-        build.both("parameters", MeanAndIndex(gain=gain), ["hyper"], [mean, "y_index"])
+        build.both("parameters", MeanAndIndex(model.M, gain=gain), ["hyper"], [mean, "y_index"])
     else:
         build.both("parameters", ScaledIndex(gain), ["hyper"], ["y_index"])
     build.coded("y", LatentSpec("y", "gaussian", "y_index", mean, step=False, skip=0), "y_hat")
-    moved = QuantisationOffsets(model.QuantABCD, gain, means=means) if offsets else None
+    moved = QuantisationOffsets(model.QuantABCD, gain, model.M, means=means) if offsets else None
     known = ["y_hat", "hyper"] if offsets else ["y_hat"]
     build.decoder("synthesis", ScaledSynthesis(model.g_s, gain, moved), known, [DECODED])
     return build.finish(

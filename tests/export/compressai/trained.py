@@ -12,7 +12,7 @@ from benchmarks.compressai_models import SIDE, make, train
 from benchmarks.evaluation_set import Item, shipped_photos, with_crops
 from fcmrt.export.compressai.families import MODELS
 
-LARGEST = 256  # side of the pictures that models are compared on
+LARGEST = 256  # side of the pictures that models are compared on, in pixels
 
 SIZES: dict[str, dict[str, Any]] = {
     **{name: {"N": 16, "M": 24} for name in MODELS},
@@ -24,11 +24,15 @@ STEPS = {"elic2022-official": 100, "elic2022-chandelier": 100, "bmshj2018-hyperp
 OTHERS = 150  # steps of training
 
 
-def pictures() -> list[Item]:
-    """The four shipped photos and four crops of each: 20 pictures, at most 256 pixels a side."""
+def pictures(largest: int = LARGEST) -> list[Item]:
+    """The four shipped photos and four crops of each: 20 pictures.
+
+    Args:
+        largest: Pixels on a side; the bottom right of larger ones is taken.
+    """
     found = [item for name, image in shipped_photos() for item in with_crops(name, image)]
     return [
-        Item(item.name, item.group, np.ascontiguousarray(item.image[-LARGEST:, -LARGEST:]))
+        Item(item.name, item.group, np.ascontiguousarray(item.image[-largest:, -largest:]))
         for item in found
     ]
 
