@@ -76,3 +76,12 @@ def test_latency(batch: int) -> None:
         parts = [rows[part]["mean"] for part in ("networks", "code", "runtime")]
         assert sum(parts) == pytest.approx(rows["total"]["mean"])
     assert len(found["diagnosis"]) == 2
+
+
+def test_zoo() -> None:
+    found = run("zoo", "--models", "mbt2018-mean", "mbt2018-mean-vbr", "--threads", "1")
+    assert [row["model"] for row in found["rows"]] == ["mbt2018-mean", "mbt2018-mean-vbr"]
+    for row in found["rows"]:
+        assert row["profile"] == "same-engine"
+        assert 0.5 < row["bytes_ratio"] < 1.5
+        assert min(row["encode_ms"], row["compress_ms"], row["decode_ms"]) > 0
