@@ -82,6 +82,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the arithmetic in analysis and synthesis; int8 needs --calibrate (default: fp32)",
     )
     parser.add_argument(
+        "--option",
+        metavar="NAME=JSON",
+        action="append",
+        default=[],
+        help="what else the codec lets its users choose; may be given several times",
+    )
+    parser.add_argument(
         "--float32-weights",
         action="store_true",
         help="store weights as float32; without it as float16, in half the file",
@@ -95,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
     given = _card(args.card)
     options = {"level_names": args.level_names, "levels": args.levels}
     chosen = {key: value for key, value in options.items() if value is not None}
+    chosen |= dict(_option(text) for text in args.option)
     deployment, card = deployment_of(args.checkpoint, args.codec, chosen)
     out = Path(args.out)
     pictures = []
@@ -187,6 +195,14 @@ def reference_of(engine: Engine, deployment: Deployment, *, half_weights: bool) 
     if half_weights:
         deployment = with_half_weights(deployment)
     return TorchReference(deployment, instead=integers)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError as error:
+        raise ConfigError(f"--option {text} is not NAME=JSON, such as rate=3") from error
 
 
 def _card(path: str | None) -> dict[str, Any] | None:

@@ -128,3 +128,12 @@ def test_codecs(tmp_path: Path) -> None:
     timed = {row["system"] for row in found["times"]}
     assert timed in (set(), {"fcmrt", "compressai"})
     assert any("not timed" in note for note in found["notes"]) == (not timed)
+
+
+def test_zoo() -> None:
+    found = run("zoo", "--models", "mbt2018-mean", "mbt2018-mean-vbr", "--threads", "1")
+    assert [row["model"] for row in found["rows"]] == ["mbt2018-mean", "mbt2018-mean-vbr"]
+    for row in found["rows"]:
+        assert row["profile"] == "same-engine"
+        assert 0.5 < row["bytes_ratio"] < 1.5
+        assert min(row["encode_ms"], row["compress_ms"], row["decode_ms"]) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from fcmrt.export import find_family
 from fcmrt.export.codecs import LevelsConfig
+from fcmrt.export.compressai.families import MODELS
 from fcmrt.export.context import ContextConfig
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.elic import ElicConfig
@@ -150,6 +153,13 @@ def _lic_tcm_features() -> Deployment:
     return deploy_lictcm_features(codec, ["p3"])
 
 
+def _compressai(name: str) -> Deployment:
+    from .compressai.trained import loud
+
+    options = {"quantisation_offsets": False} if name.endswith("-vbr") else {}
+    return find_family(name)(loud(name).state_dict(), **options)
+
+
 SAMPLES = [
     Sample("lmsfc-v1", _lmsfc_v1),
     Sample("lmsfc-v2", _lmsfc_v2),
@@ -159,6 +169,7 @@ SAMPLES = [
     Sample("lmsfc-v2-authors-3", lambda: deploy_v2(GoldenCheckpoint("lmsfc_v2_dkn").state), 3.0),
     Sample("lic-tcm", _lic_tcm),
     Sample("lic-tcm-features", _lic_tcm_features),
+    *(Sample(name, functools.partial(_compressai, name), 1.0) for name in MODELS),
 ]
 
 
