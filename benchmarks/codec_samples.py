@@ -5,6 +5,7 @@ What holds of all families alike is tested and measured on them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from fcmrt.export import find_family
 from fcmrt.export.codecs import LevelsConfig
+from fcmrt.export.compressai.families import MODELS
 from fcmrt.export.context import ContextConfig
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.elic import ElicConfig
@@ -157,6 +160,13 @@ def _lic_tcm_features() -> Deployment:
     return deploy_lictcm_features(codec, ["p3"])
 
 
+def _compressai(name: str) -> Deployment:
+    from .compressai_samples import loud
+
+    options = {"quantisation_offsets": False} if name.endswith("-vbr") else {}
+    return find_family(name)(loud(name).state_dict(), **options)
+
+
 SAMPLES = [
     Sample(
         "lmsfc-v1",
@@ -207,6 +217,16 @@ SAMPLES = [
         _lic_tcm,
         codec="lic-tcm",
         summary="LIC-TCM for pictures, as published",
+    ),
+    *(
+        Sample(
+            name,
+            functools.partial(_compressai, name),
+            codec=name,
+            summary="CompressAI's model of that name",
+            scale=1.0,
+        )
+        for name in MODELS
     ),
 ]
 

@@ -16,7 +16,8 @@ import numpy as np
 
 import fcmrt
 from fcmrt.export.calibration import METHODS
-from fcmrt.export.train.data import FeatureSource, Pictures, read_pictures
+from fcmrt.export.train.data import Pictures, read_pictures
+from fcmrt.export.train.source import FeatureSource
 from fcmrt.export.variants import graph_inputs, in_precision
 
 from . import evaluation_set, report

@@ -14,7 +14,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fcmrt.export.families import FAMILIES
+from fcmrt.export.families import FAMILIES, REFUSED
 
 from .support import BUILT, PRECISIONS
 
@@ -28,19 +28,6 @@ RESULTS = ROOT / "benchmarks" / "results" / "support.json"
 TEMPLATE = Path(__file__).with_suffix(".md")
 PAGE = ROOT / "docs" / "codecs.md"
 
-COMPRESSAI = (
-    "bmshj2018-factorized",
-    "bmshj2018-factorized-relu",
-    "bmshj2018-hyperprior",
-    "mbt2018-mean",
-    "cheng2020-anchor-checkerboard",
-    "elic2022-official",
-    "elic2022-chandelier",
-    "bmshj2018-hyperprior-vbr",
-    "mbt2018-mean-vbr",
-)
-"""Models that are to have rows, from an environment with CompressAI."""
-
 PRECISION_WORDS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "int8"}
 RUNNER_WORDS = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch", "reference": "reference"}
 CUDA = "torch on CUDA"
@@ -50,9 +37,9 @@ MECHANISM_WORDS = {"step": "the quantiser's step", "gain": "gains"}
 ALIGN_WORDS = {"start": "below and right", "center": "on all sides"}
 
 RASTER = (
-    "**Codecs that decode cell after cell** (`mbt2018`, `cheng2020-anchor`, `cheng2020-attn` of "
-    "CompressAI): each cell takes a run of a network, which no runtime makes fast. Use "
-    "`mbt2018-mean` or `cheng2020-anchor-checkerboard`, whose cells are decoded together."
+    f"**Codecs that decode cell after cell** ({', '.join(f'`{name}`' for name in REFUSED)} of "
+    "CompressAI): each cell takes a run of a network, which no runtime makes fast. Use one whose "
+    "cells are decoded together, such as `mbt2018-mean` or `cheng2020-anchor-checkerboard`."
 )
 GPU = "**GPUs**: none has run any of this. Plans are built without one."
 
@@ -123,7 +110,7 @@ def _quality(row: Row) -> str:
 
 def _missing(rows: Sequence[Row]) -> str:
     measured = {row["codec"] for row in rows}
-    missing = [name for name in dict.fromkeys((*FAMILIES, *COMPRESSAI)) if name not in measured]
+    missing = [name for name in FAMILIES if name not in measured]
     if not missing:
         return ""
     listed = ", ".join(f"`{name}`" for name in missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import zipfile
@@ -68,3 +69,16 @@ def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     if all(key.startswith(_PREFIX) for key in state):
         return {key.removeprefix(_PREFIX): value for key, value in state.items()}
     return dict(state)
+
+
+def card_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a checkpoint tells of its training; nothing, where it has no card.
+
+    Args:
+        checkpoint: Any, as `read_checkpoint` gives it.
+    """
+    try:
+        card = json.loads(checkpoint.get("card", "{}"))
+    except (TypeError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}

@@ -44,6 +44,25 @@ class Family:
 
 TRAINED = "fcmrt.export.trained:deploy"
 
+_COMPRESSAI = "fcmrt.export.compressai.families"
+_COMPRESSAI_MODELS = (
+    "bmshj2018-factorized",
+    "bmshj2018-factorized-relu",
+    "bmshj2018-hyperprior",
+    "mbt2018-mean",
+    "cheng2020-anchor-checkerboard",
+    "elic2022-official",
+    "elic2022-chandelier",
+    "bmshj2018-hyperprior-vbr",
+    "mbt2018-mean-vbr",
+)
+_COMPRESSAI_REFUSED = ("mbt2018", "cheng2020-anchor", "cheng2020-attn", "mbt2018-vbr")
+
+
+def _compressai(name: str) -> str:
+    return f"{_COMPRESSAI}:{name.replace('-', '_')}"
+
+
 FAMILIES: dict[str, Family] = {
     "trained": Family("whatever fcmrt.export.train has trained; the checkpoint tells", TRAINED),
     "lmsfc-v1": Family(
@@ -58,7 +77,14 @@ FAMILIES: dict[str, Family] = {
         "LIC-TCM for pictures, in its authors' checkpoints: small, middle or large",
         "fcmrt.export.lictcm_engine:deploy",
     ),
+    **{
+        name: Family("CompressAI's model of that name, its own checkpoints", _compressai(name))
+        for name in _COMPRESSAI_MODELS
+    },
 }
+
+REFUSED: dict[str, str] = {name: _compressai(name) for name in _COMPRESSAI_REFUSED}
+"""Codecs that cannot be run packet by packet, and the functions that say why."""
 
 
 def find_family(name: str) -> Deploy:
@@ -71,7 +97,7 @@ def find_family(name: str) -> Deploy:
         ExportError: There is none of that name, or no such function.
         ImportError: A package that it needs is not installed.
     """
-    where = FAMILIES[name].function if name in FAMILIES else name
+    where = FAMILIES[name].function if name in FAMILIES else REFUSED.get(name, name)
     module, colon, function = where.partition(":")
     if not colon:
         raise ExportError(

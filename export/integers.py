@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .deployment import Deployment
 from .exact import IntegerNetwork
 
-LARGEST_MEAN = 2.0**23
+LARGEST_MEAN = 2.0**30
 """In units of the means' grid. Converting a float beyond the integers' range is not defined."""
 
 LARGEST_INDEX = 2.0**15

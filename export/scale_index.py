@@ -21,6 +21,10 @@ SIGMA_0, SIGMA_TOP, TABLES = 0.11, 256.0, 64
 LOG_RATIO = math.log(SIGMA_TOP / SIGMA_0) / (TABLES - 1)
 """Logarithm of the ratio of a table's deviation to that of the one before."""
 
+CERTAIN = 2
+"""Integers to either side of 0 that every table has. Where a network tells 0.11 or less, that is
+often the least that it can tell, and not what it means."""
+
 
 class ScaleIndex(nn.Module):
     """`log(sigma / sigma_0) / log(ratio)`: the index whose table has the deviation sigma.
@@ -63,7 +67,7 @@ def scale_table() -> Tensor:
 
 def scale_tables() -> CdfTables:
     """Returns the integer tables, one for each deviation."""
-    return gaussian_tables(TABLES, SIGMA_0, math.log(2) / LOG_RATIO)
+    return gaussian_tables(TABLES, SIGMA_0, math.log(2) / LOG_RATIO, certain=CERTAIN)
 
 
 def check_scale_table(stored: Tensor | None) -> None:

@@ -103,19 +103,26 @@ def gaussian_probabilities(sigma: float, reach: int) -> npt.NDArray[np.float64]:
     return np.array(half[:0:-1] + half)
 
 
-def gaussian_tables(count: int, sigma_0: float, per_octave: float) -> CdfTables:
+def gaussian_tables(
+    count: int, sigma_0: float, per_octave: float, *, certain: int = 0
+) -> CdfTables:
     """Makes the tables of zero-mean Gaussians whose deviations form a geometric series.
 
     Args:
         count: Number of tables.
         sigma_0: Standard deviation of table 0, in units of the symbol.
         per_octave: Tables after which the deviation has doubled.
+        certain: Integers to either side of 0 that have a place however unlikely they are, for
+            networks that tell deviations smaller than they are.
     """
     rows = []
     for i in range(count):
         sigma = sigma_0 * 2.0 ** (i / per_octave)
-        reach = max(1, math.ceil(6 * sigma))
-        rows.append(table_of(gaussian_probabilities(sigma, reach), -reach))
+        reach = max(1, certain, math.ceil(6 * sigma))
+        probabilities = gaussian_probabilities(sigma, reach)
+        places = slice(reach - certain, reach + certain + 1)
+        probabilities[places] = np.maximum(probabilities[places], LEAST_PROBABILITY)
+        rows.append(table_of(probabilities, -reach))
     return tables_of(rows)
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fcmrt.errors import ExportError
+from fcmrt.tasks.task import TASKS
 
+from .checkpoint import card_of
 from .codec import FeatureCodec
 from .codecs import Config, config_from, make_codec
 from .coding import DEFAULT_LEVELS
@@ -29,7 +31,8 @@ _DEPLOY: dict[type[FeatureCodec], Callable[..., Deployment]] = {
 }
 
 FIRST_LEVEL = 3
-"""Levels are called p3, p4, ... unless told otherwise: the finest of most pyramids has stride 8."""
+"""Levels are called p3, p4, ... where nothing tells their names: the finest of most pyramids has
+stride 8."""
 
 
 def codec_of(checkpoint: Mapping[str, Any]) -> FeatureCodec:
@@ -59,6 +62,13 @@ def _config_of(checkpoint: Mapping[str, Any]) -> Config:
     return config_from(checkpoint.get("family", "lmsfc-v1"), checkpoint["config"])
 
 
+def _level_names(checkpoint: Mapping[str, Any], count: int) -> Sequence[str]:
+    task = TASKS.get(str(card_of(checkpoint).get("task")))
+    if task is not None and len(task.feature_names) == count:
+        return task.feature_names
+    return [f"p{FIRST_LEVEL + i}" for i in range(count)]
+
+
 def deploy(
     checkpoint: Mapping[str, Any],
     /,
@@ -70,7 +80,8 @@ def deploy(
 
     Args:
         checkpoint: As for `codec_of`.
-        level_names: Names of the feature levels, finest first; None: p3, p4 and so on.
+        level_names: Names of the feature levels, finest first; None: those of the task network
+            that the checkpoint's card tells, else p3, p4 and so on.
         levels: Steps `d` of the quality levels, the one with the fewest bytes first.
 
     Raises:
@@ -78,7 +89,7 @@ def deploy(
     """
     codec = codec_of(checkpoint)
     channels = _config_of(checkpoint).feature_channels
-    names = level_names or [f"p{FIRST_LEVEL + i}" for i in range(len(channels))]
+    names = level_names or _level_names(checkpoint, len(channels))
     if len(names) != len(channels):
         raise ExportError(f"{len(names)} names for levels; the codec has {len(channels)}")
     return deploy_codec(codec, names, levels)

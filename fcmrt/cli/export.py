@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="FILE.fcmrt", required=True, help="engine file to write")
     parser.add_argument("--name", help="name of the engine (default: that of the file)")
-    parser.add_argument("--card", metavar="JSON", help="file of what people should know of it")
+    parser.add_argument(
+        "--card",
+        metavar="JSON",
+        help="file of what people should know of it (default: the checkpoint's own card)",
+    )
     parser.add_argument(
         "--level-names", metavar="NAME", nargs="+", help="of the feature levels, finest first"
     )
@@ -78,6 +82,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the arithmetic in analysis and synthesis; int8 needs --calibrate (default: fp32)",
     )
     parser.add_argument(
+        "--option",
+        metavar="NAME=JSON",
+        action="append",
+        default=[],
+        help="what else the codec lets its users choose; may be given several times",
+    )
+    parser.add_argument(
         "--float32-weights",
         action="store_true",
         help="store weights as float32; without it as float16, in half the file",
@@ -88,10 +99,11 @@ def run(args: argparse.Namespace) -> int:
     """Exports, and says what came of it."""
     if args.precision == "int8" and args.calibrate is None:
         raise ConfigError("--precision int8 needs --calibrate: the ranges of activations")
-    card = _card(args.card)
+    given = _card(args.card)
     options = {"level_names": args.level_names, "levels": args.levels}
     chosen = {key: value for key, value in options.items() if value is not None}
-    deployment = deployment_of(args.checkpoint, args.codec, chosen)
+    chosen |= dict(_option(text) for text in args.option)
+    deployment, card = deployment_of(args.checkpoint, args.codec, chosen)
     out = Path(args.out)
     pictures = []
     if args.calibrate is not None:
@@ -102,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         export.write,
         deployment=deployment,
         name=args.name or out.stem,
-        card=card,
+        card=card if given is None else given,
         half_weights=not args.float32_weights,
     )
     if args.precision == "fp32":
@@ -136,8 +148,10 @@ def _in_precision(
     )
 
 
-def deployment_of(checkpoint: str, codec: str, options: Mapping[str, Any]) -> Deployment:
-    """Reads a checkpoint and finds out how its codec is run.
+def deployment_of(
+    checkpoint: str, codec: str, options: Mapping[str, Any]
+) -> tuple[Deployment, dict[str, Any]]:
+    """Reads a checkpoint, and finds out how its codec is run and what its card tells.
 
     Args:
         checkpoint: A file.
@@ -149,7 +163,10 @@ def deployment_of(checkpoint: str, codec: str, options: Mapping[str, Any]) -> De
         BackendUnavailableError: A package that exporting needs is not installed.
     """
     try:
-        return export.find_family(codec)(export.read_checkpoint(checkpoint), **options)
+        deploy, found = export.find_family(codec), export.read_checkpoint(checkpoint)
+        from ..export.checkpoint import card_of
+
+        return deploy(found, **options), card_of(found)
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(
             f"exporting needs {error.name}, which is not installed: pip install 'fcmrt[export]'"
@@ -180,9 +197,17 @@ def reference_of(engine: Engine, deployment: Deployment, *, half_weights: bool) 
     return TorchReference(deployment, instead=integers)
 
 
-def _card(path: str | None) -> dict[str, Any]:
+def _option(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError as error:
+        raise ConfigError(f"--option {text} is not NAME=JSON, such as rate=3") from error
+
+
+def _card(path: str | None) -> dict[str, Any] | None:
     if path is None:
-        return {}
+        return None
     try:
         card = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:

@@ -105,7 +105,7 @@ def _reference(args: argparse.Namespace, engine: Engine) -> Reference | None:
         return None
     from .export import deployment_of, reference_of
 
-    deployment = deployment_of(args.checkpoint, args.codec, {})
+    deployment, _ = deployment_of(args.checkpoint, args.codec, {})
     return reference_of(engine, deployment, half_weights=not args.float32_weights)
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import fcmrt
 from benchmarks.anchors import CODEC, QUICK_POINTS
 from benchmarks.support import BUILT, PRECISIONS, QUICK
+from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 
 pytestmark = pytest.mark.slow
 
@@ -120,3 +122,42 @@ def test_support() -> None:
     (refused,) = (row for row in found["rows"] if "precision" not in row)
     assert (refused["family"], refused["profile"]) == ("lic-tcm-features", "exact")
     assert "has no exact form" in refused["why"]
+
+
+def test_codecs(tmp_path: Path) -> None:
+    config = LmsfcConfig(
+        feature_channels=(128, 128, 128),
+        width=8,
+        latent_channels=8,
+        latent_stride=2,
+        hyper_channels=6,
+        gdn=False,
+        mixing_kernel=3,
+    )
+    torch.manual_seed(0)
+    codec = Lmsfc(config)
+    path = tmp_path / "small.pt"
+    state = {"family": "lmsfc-v1", "config": config.to_dict(), "average": codec.state_dict()}
+    torch.save(state, path)
+    found = run("codecs", str(path), "--pictures", "2", "--repeats", "1")
+    assert {(row["codec"], row["runner"]) for row in found["rows"]} == {
+        ("small", "onnxruntime"),
+        ("small", "torch"),
+    }
+    for row in found["rows"]:
+        assert row["pictures"] == 2
+        assert row["symbols"] > 0
+        assert row["differing"] - row["ties"] <= 1e-3 * row["symbols"]
+        assert row["features"] < 1e-4
+    timed = {row["system"] for row in found["times"]}
+    assert timed in (set(), {"fcmrt", "compressai"})
+    assert any("not timed" in note for note in found["notes"]) == (not timed)
+
+
+def test_zoo() -> None:
+    found = run("zoo", "--models", "mbt2018-mean", "mbt2018-mean-vbr", "--threads", "1")
+    assert [row["model"] for row in found["rows"]] == ["mbt2018-mean", "mbt2018-mean-vbr"]
+    for row in found["rows"]:
+        assert row["profile"] == "same-engine"
+        assert 0.5 < row["bytes_ratio"] < 1.5
+        assert min(row["encode_ms"], row["compress_ms"], row["decode_ms"]) > 0

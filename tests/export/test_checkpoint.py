@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fcmrt.errors import ExportError
-from fcmrt.export.checkpoint import read_checkpoint, state_of
+from fcmrt.export.checkpoint import card_of, read_checkpoint, state_of
 from fcmrt.export.trained import codec_of
 
 WEIGHT = {"conv.weight": torch.ones(2)}
@@ -69,3 +69,12 @@ def test_a_foreign_checkpoint_is_not_taken_for_a_trained_one() -> None:
         codec_of(WEIGHT)
     with pytest.raises(ExportError, match="does not fit"):
         codec_of({"family": "lmsfc-v1", "config": {"width": 3}, "average": {}})
+
+
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [('{"task": "movenet"}', {"task": "movenet"}), ("no JSON", {}), ("[1]", {}), (3, {})],
+)
+def test_a_card_is_json_or_nothing(card: Any, told: dict[str, Any]) -> None:
+    assert card_of({"card": card}) == told
+    assert card_of({}) == {}

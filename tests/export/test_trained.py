@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from fcmrt.export.elic import ElicConfig
 from fcmrt.export.lmsfc import LmsfcConfig
 from fcmrt.export.lmsfc_v2 import LmsfcV2Config
 from fcmrt.export.trained import deploy
+from fcmrt.tasks.task import TASKS
 
 CONTEXT = ContextConfig(
     groups=(2, 4),
@@ -164,3 +166,16 @@ def test_int8_is_calibrated(
     assert main(["export", str(checkpoint), "--out", str(out), "--precision", "int8"]) == 2
     assert "--calibrate" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_levels_are_called_as_the_task_network_calls_them(checkpoint: Path) -> None:
+    state = torch.load(checkpoint, weights_only=True)
+    state["card"] = json.dumps({"task": "nanodet"})  # of three levels; this codec has two
+    assert [feature.name for feature in deploy(state).features] == ["p3", "p4"]
+    state["config"] = CONFIGS["lmsfc-v1"].to_dict() | {"feature_channels": [6, 8, 6, 8]}
+    state["family"] = "lmsfc-v1"
+    state["card"] = json.dumps({"task": "movenet"})
+    codec = make_codec(LmsfcConfig.from_dict(state["config"]))
+    state["average"] = codec.state_dict()
+    names = tuple(feature.name for feature in deploy(state).features)
+    assert names == TASKS["movenet"].feature_names

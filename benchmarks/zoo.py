@@ -1,0 +1,191 @@
+"""CompressAI's models beside the engines made of them: wall time and bytes.
+
+python -m benchmarks.zoo [--models NAME ...] [--pictures N] [--repeats N] [--threads N]
+                         [--steps N] [--json PATH|-] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from fcmrt import Decoder, Encoder, RuntimeOptions
+from fcmrt.export import find_family, write
+from fcmrt.export.compressai.families import MODELS
+
+from . import report
+from .compressai_models import make, planes, train
+from .evaluation_set import photos
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from .report import Row
+
+HEIGHT, WIDTH = 512, 768
+PICTURES, REPEATS, THREADS, STEPS = 4, 5, 2, 60
+QUICK_PICTURES, QUICK_REPEATS, QUICK_STEPS = 1, 1, 2
+QUICK_SIZE = (128, 192)
+RATE = 4  # of the variable-rate models, whose quantisation offsets the engine has
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    **{name: {"N": 128, "M": 192} for name in MODELS},
+    "cheng2020-anchor-checkerboard": {"N": 128},
+    "elic2022-official": {"N": 192, "M": 320},
+    "elic2022-chandelier": {"N": 192, "M": 320},
+}
+QUICK_SIZES: dict[str, dict[str, Any]] = {
+    **{name: {"N": 16, "M": 24} for name in MODELS},
+    "cheng2020-anchor-checkerboard": {"N": 16},
+    "elic2022-official": {"N": 16, "M": 24, "groups": [4, 4, 4, 4, 8]},
+    "elic2022-chandelier": {"N": 16, "M": 24, "groups": [4, 4, 4, 4, 8]},
+}
+COLUMNS = {
+    "model": "",
+    "encode_ms": ".1f",
+    "compress_ms": ".1f",
+    "decode_ms": ".1f",
+    "decompress_ms": ".1f",
+    "faster": ".2f",
+    "bytes": ".0f",
+    "strings": ".0f",
+    "bytes_ratio": ".4f",
+}
+
+
+def cut(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Give the middle of a picture, mirrored at its borders where it is too small."""
+    missing = [
+        max(0, size - have) for size, have in zip((height, width), image.shape, strict=False)
+    ]
+    image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Give the wall time of a call in ms, and what it gave."""
+    start = time.perf_counter_ns()
+    found = call()
+    return (time.perf_counter_ns() - start) / 1e6, found
+
+
+@torch.inference_mode()
+def compare(
+    name: str, model: Any, pictures: Sequence[NDArray[np.float32]], repeats: int, threads: int
+) -> Row:
+    """Time a model and its engine in turns, and count bytes.
+
+    Args:
+        name: CompressAI's.
+        model: Trained.
+        pictures: float32 `[3, H, W]`, of a size that needs no padding.
+        repeats: How often each picture is taken, after one turn that is not counted.
+        threads: Of both.
+    """
+    variable = name.endswith("-vbr")
+    deployment = find_family(name)(model.state_dict(), **({"rate": RATE} if variable else {}))
+    options = {"s": RATE} if variable else {}
+    with tempfile.TemporaryDirectory() as folder:
+        engine = write(Path(folder) / "model.fcmrt", deployment, name=name, half_weights=False)
+    runtime = RuntimeOptions(threads=threads)
+    encoder, decoder = Encoder(engine, options=runtime), Decoder(engine, options=runtime)
+    times: dict[str, list[float]] = {"encode": [], "compress": [], "decode": [], "decompress": []}
+    ours = theirs = 0
+    for repeat in range(-1, repeats):
+        for x in pictures:
+            tensor = torch.from_numpy(x)[None]
+            encode, packet = timed(lambda x=x: encoder.encode(x))
+            compress, made = timed(lambda x=tensor: model.compress(x, **options))
+            decode, _ = timed(lambda packet=packet: decoder.decode(packet))
+            strings, shape = made["strings"], made["shape"]
+            decompress, _ = timed(
+                lambda strings=strings, shape=shape: model.decompress(strings, shape, **options)
+            )
+            if repeat < 0:
+                ours += len(packet)
+                theirs += sum(len(string) for of_all in strings for string in of_all)
+                continue
+            for key, ms in zip(times, (encode, compress, decode, decompress), strict=True):
+                times[key].append(ms)
+    found = {f"{key}_ms": float(np.median(values)) for key, values in times.items()}
+    return {
+        "model": name,
+        **found,
+        "faster": (found["compress_ms"] + found["decompress_ms"])
+        / (found["encode_ms"] + found["decode_ms"]),
+        "profile": engine.manifest.profile,
+        "bytes": ours / len(pictures),
+        "strings": theirs / len(pictures),
+        "bytes_ratio": ours / theirs,
+        "best": {f"{key}_ms": min(values) for key, values in times.items()},
+    }
+
+
+def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
+    """Run the benchmark.
+
+    Args:
+        arguments: The parsed command line.
+
+    Returns:
+        What was measured, and the same as text.
+    """
+    quick = arguments.quick
+    steps = arguments.steps or (QUICK_STEPS if quick else STEPS)
+    repeats = arguments.repeats or (QUICK_REPEATS if quick else REPEATS)
+    count = arguments.pictures or (QUICK_PICTURES if quick else PICTURES)
+    height, width = QUICK_SIZE if quick else (HEIGHT, WIDTH)
+    torch.set_num_threads(arguments.threads)
+    found = photos(crops=False, limit=count)
+    images = [item.image for item in found.items]
+    pictures = [planes(cut(image, height, width)) for image in images]
+    rows = []
+    for name in arguments.models:
+        report.progress(f"{name}: {steps} steps of training")
+        model = make(name, (QUICK_SIZES if quick else PUBLISHED)[name])
+        train(model, images, steps)
+        report.progress(f"{name}: {repeats} times {len(pictures)} pictures")
+        rows.append(compare(name, model, pictures, repeats, arguments.threads))
+    result = report.Report(
+        report.command_line("benchmarks.zoo"),
+        rows,
+        {"threads": arguments.threads, "repeats": repeats, "steps": steps, "size": [height, width]},
+        [
+            "ms are medians of wall times; each picture in turns: encode, compress, decode, "
+            "decompress, in one process; faster: (compress + decompress) / (encode + decode)",
+            f"weights seeded and trained for {steps} steps on crops of the same pictures; "
+            f"{len(pictures)} pictures of {height} x {width}, {found.description}",
+            f"variable-rate models at rate {RATE}, with quantisation offsets",
+        ],
+    )
+    return result, report.table(rows, COLUMNS)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.zoo", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--pictures", type=report.positive, help=f"default {PICTURES}")
+    parser.add_argument("--repeats", type=report.positive, help=f"default {REPEATS}")
+    parser.add_argument("--threads", type=report.positive, default=THREADS)
+    parser.add_argument("--steps", type=report.positive, help=f"of training; default {STEPS}")
+    report.add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    result, text = measure(arguments)
+    report.emit(result, text, arguments.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

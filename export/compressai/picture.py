@@ -1,0 +1,54 @@
+"""How CompressAI's models take and give pictures, and what is the same in all their schedules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fcmrt.spec import FeatureSpec, Padding
+from fcmrt.tables import CdfTables
+
+from ..bottleneck import EntropyBottleneck
+from ..deployment import DeploymentBuilder
+from ..tables import channel_tables
+
+LATENT_STRIDE = 16
+"""Side of a cell of `y`, in pixels."""
+
+HYPER_STRIDE = 64
+"""Side of a cell of `z`, in pixels."""
+
+MEAN_BITS = 16
+"""Means are rounded to 2^-16, so that few symbols depend on it, and those at a tie."""
+
+PICTURE, DECODED = "x", "x_hat"
+"""The picture, float32 0..1 in RGB, and what is decoded of it."""
+
+PRIOR_RANGE = 2047
+"""Integers of a factorised prior that have a place in tables, to either side of the median."""
+
+
+def picture_builder(multiple: int) -> DeploymentBuilder:
+    """Begins a schedule from picture to picture.
+
+    Pictures lie in the middle of zeros, as where CompressAI evaluates its models
+    (`compressai.utils.eval_model`).
+
+    Args:
+        multiple: What height and width are brought to a multiple of.
+    """
+    build = DeploymentBuilder([FeatureSpec(PICTURE, 3, 1)], Padding(multiple, "zero", "center"))
+    build.tensor(DECODED, 3, 1)
+    return build
+
+
+def prior_of(bottleneck: Any) -> EntropyBottleneck:
+    """Returns the prior that a `compressai.entropy_models.EntropyBottleneck` has learned."""
+    prior = EntropyBottleneck(bottleneck.channels)
+    state = bottleneck.state_dict()
+    prior.load_state_dict({key: state[key] for key in prior.state_dict()})
+    return prior
+
+
+def prior_tables(prior: EntropyBottleneck) -> CdfTables:
+    """Returns the tables of a prior's channels, in float64 from its own probabilities."""
+    return channel_tables(prior.probabilities(-PRIOR_RANGE, PRIOR_RANGE).numpy(), -PRIOR_RANGE)

@@ -1,0 +1,99 @@
+"""Every model of CompressAI's against the engine made of it, trained a little, on 20 pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.compressai_models import planes
+from benchmarks.compressai_samples import SIZES
+from benchmarks.evaluation_set import Item
+from fcmrt import Encoder, Engine, RuntimeOptions
+from fcmrt.export import find_family, write
+from fcmrt.spec import UNIT_STEP
+
+from .reference import follow, force
+from .trained import pictures, trained
+
+MOST_BYTES = 1.005  # of CompressAI's strings
+RATE = 5  # of a variable-rate model, in an engine of one rate
+ONE_RATE = [name for name in SIZES if not name.endswith("-vbr")]
+VARIABLE = [name for name in SIZES if name.endswith("-vbr")]
+
+
+def export(name: str, model: Any, path: Path, **options: Any) -> Engine:
+    deployment = find_family(name)({"state_dict": model.state_dict()}, **options)
+    return write(path, deployment, name=name, half_weights=False)
+
+
+def compare(
+    engine: Engine,
+    model: Any,
+    d: int,
+    record: Any,
+    items: Sequence[Item] | None = None,
+    **options: Any,
+) -> None:
+    """Holds an engine to its model, step by step and as a whole.
+
+    Args:
+        engine: Of the model.
+        model: Of CompressAI.
+        d: Number of the quality step.
+        record: Is told what was counted (`record_property`).
+        items: Pictures; None: all.
+        options: Of the model's `compress` and `decompress`.
+    """
+    encoder = Encoder(engine, options=RuntimeOptions(threads=1))
+    elements = differ = far = ours = theirs = 0
+    for item in pictures() if items is None else items:
+        x = planes(item.image)
+        walk = encoder.walk(x, step=d)
+        reference = follow(model, walk.tensors["x"], **options)
+        forced = force(engine, walk.tensors["x"], reference, d)
+        assert np.abs(forced.x_hat - reference.x_hat).max() <= 1e-4 * reference.x_hat.max()
+        elements, differ, far = elements + forced.elements, differ + forced.differ, far + forced.far
+        ours, theirs = ours + len(encoder.code(walk)), theirs + reference.bytes
+    record("symbols", elements)
+    record("at a tie", differ)
+    record("bytes", round(ours / theirs, 4))
+    assert far == 0
+    assert differ <= 1e-4 * elements
+    assert 0 < ours <= MOST_BYTES * theirs
+
+
+@pytest.mark.parametrize("name", ONE_RATE)
+def test_it_is_the_model(name: str, tmp_path: Path, record_property: Any) -> None:
+    """Symbols but for ties, the picture, and no more bytes; the symbols before are the model's."""
+    model = trained(name)
+    # One string with 8 bytes besides its payload: more of a packet's show only in small pictures.
+    items = pictures(640) if name.startswith("bmshj2018-factorized") else None
+    compare(export(name, model, tmp_path / "model.fcmrt"), model, 0, record_property, items)
+
+
+@pytest.mark.parametrize("name", VARIABLE)
+def test_a_variable_rate_model_is_it_at_all_rates_and_at_one(
+    name: str, tmp_path: Path, record_property: Any
+) -> None:
+    """All rates without quantisation offsets, and one with them."""
+    model: Any = trained(name)
+    few = pictures()[:3]
+    one = export(name, model, tmp_path / "one.fcmrt", rate=RATE)
+    compare(one, model, 0, record_property, s=RATE)
+    model.no_quantoffset = True
+    plain = export(name, model, tmp_path / "plain.fcmrt", rate=RATE, quantisation_offsets=False)
+    compare(plain, model, 0, record_property, few, s=RATE)
+    whole = export(name, model, tmp_path / "all.fcmrt", quantisation_offsets=False)
+    steps, levels = whole.manifest.steps, whole.manifest.quality.levels
+    assert len(levels) == len(model.Gain)
+    for d, gain in zip(levels, model.Gain, strict=True):
+        width = steps.width(d) / UNIT_STEP
+        assert abs(np.log(width * float(gain.detach()))) <= np.log(256 / 0.11) / 63 / 2 + 1e-3
+    for d, items in (levels[0], few), (levels[len(levels) // 2], None), (levels[-1], few):
+        gain = torch.tensor(UNIT_STEP / steps.width(d))
+        compare(whole, model, d, record_property, items, inputscale=gain)
