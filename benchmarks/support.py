@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 QUICK = ("lmsfc-v1", "lic-tcm-features")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
+QUICK_PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 PICTURES, QUICK_PICTURES = 3, 1  # of each of two sizes
 CALIBRATION = range(100, 104)  # seeds of pictures that nothing is measured on
 LEAST_SIDE = 32  # of pictures, in cells of the finest level
@@ -155,13 +156,19 @@ class SampleExport:
         return in_precision(engine, precision, inputs=inputs)
 
 
-def rows_of(sample: Sample, pictures: int, library: PlanLibrary | None) -> Iterator[Row]:
+def rows_of(
+    sample: Sample,
+    pictures: int,
+    library: PlanLibrary | None,
+    precisions: Sequence[Precision] = PRECISIONS,
+) -> Iterator[Row]:
     """Measure a family.
 
     Args:
         sample: Its codec.
         pictures: How many of each size.
         library: Builds plans; None: none are built.
+        precisions: Of analysis and synthesis.
 
     Yields:
         A row for each profile, precision and runner; and one for a profile that there is not.
@@ -179,7 +186,7 @@ def rows_of(sample: Sample, pictures: int, library: PlanLibrary | None) -> Itera
             except EngineError as error:
                 yield {**facts, "profile": profile, "works": False, "why": str(error)}
                 continue
-            for precision in PRECISIONS:
+            for precision in precisions:
                 report.progress(f"{sample.name}, {profile}, {precision}")
                 engine = export.in_precision(exported.engine, precision)
                 head = {
@@ -284,6 +291,8 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     """
     names = arguments.family or (QUICK if arguments.quick else [one.name for one in SAMPLES])
     library = _library()
+    pictures = QUICK_PICTURES if arguments.quick else PICTURES
+    precisions = QUICK_PRECISIONS if arguments.quick else PRECISIONS
     rows: list[Row] = []
     notes = [
         "codecs are small, with seeded weights that nobody trained, on drawn features",
@@ -295,7 +304,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     for sample in SAMPLES:
         if sample.name in names:
             try:
-                rows += rows_of(sample, QUICK_PICTURES if arguments.quick else PICTURES, library)
+                rows += rows_of(sample, pictures, library, precisions)
             except ImportError as error:
                 notes.append(f"{sample.name} was not measured: {error}")
     text = report.table(_short(rows), COLUMNS)

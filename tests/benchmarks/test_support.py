@@ -132,7 +132,7 @@ def test_without_a_library_or_a_package_the_rest_is_measured(
     def unavailable(name: str) -> None:
         raise BackendUnavailableError(f"no {name}")
 
-    def rows_of(sample: Any, pictures: int, library: Any) -> list[dict[str, Any]]:
+    def rows_of(sample: Any, pictures: int, library: Any, _: Any) -> list[dict[str, Any]]:
         assert library is None
         if sample.name == "lic-tcm":
             raise ModuleNotFoundError("No module named 'timm'")
@@ -155,8 +155,7 @@ def test_a_refused_plan_gives_its_words(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(support, "build_plans", refuse)
     sample = next(one for one in SAMPLES if one.name == "lmsfc-v1")
-    monkeypatch.setattr(support, "PRECISIONS", ("fp32",))
-    rows = list(support.rows_of(sample, 1, library=object()))  # type: ignore[arg-type]
+    rows = list(support.rows_of(sample, 1, object(), ["fp32"]))  # type: ignore[arg-type]
     assert {(r["profile"], r["runner"]) for r in rows} == {
         (profile, runner)
         for profile in ("same-engine", "exact")
