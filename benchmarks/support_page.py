@@ -170,6 +170,8 @@ def _count(number: int) -> str:
 
 
 def _scientific(number: float) -> str:
+    if not number:
+        return "0"
     mantissa, exponent = f"{number:.0e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
