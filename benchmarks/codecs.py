@@ -6,7 +6,7 @@ python -m benchmarks.codecs [CHECKPOINT ...] [--pictures N] [--repeats N] [--qua
 Each checkpoint of `fcmrt.export.train` (all in models/, unless named) becomes an engine. Step by
 step, each step given what the PyTorch networks had before it, symbols and features of every runner
 are compared with theirs. Then the whole codec is timed beside the same networks in PyTorch with
-CompressAI's coder, called as its models call it, alternately.
+CompressAI's coder, called as its models call it, in turns.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ if TYPE_CHECKING:
 
 MODELS = Path(__file__).parents[1] / "models"
 PICTURES, QUICK_PICTURES = 24, 2
-REPEATS, QUICK_REPEATS = 30, 2
+REPEATS, QUICK_REPEATS = 40, 2
+ROUNDS, WARM_UP = 4, 2
+PAUSE_S = 0.5  # until the threads of the library that ran before have gone to sleep
 RUNNERS = (
     Configuration("onnxruntime", fcmrt.RuntimeOptions()),
     Configuration("torch", fcmrt.RuntimeOptions(runner="torch")),
@@ -173,18 +175,38 @@ def times(
         "fcmrt decode": lambda k: decoder.decode(packets[k]),
         "compressai decode": lambda k: path.decompress(strings[k], d, padded),
     }
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for k in range(-2, repeats):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call(k % len(pictures))
-            if k >= 0:
-                taken[name].append(1e3 * (time.perf_counter() - start))
+    taken = in_blocks(calls, repeats, len(pictures))
     sizes = {
         "fcmrt": float(np.mean([len(packet) for packet in packets])),
         "compressai": float(np.mean([sum(map(len, one)) for one in strings])),
     }
     return _time_rows(codec.name, taken, sizes)
+
+
+def in_blocks(
+    calls: dict[str, Callable[[int], object]], repeats: int, pictures: int
+) -> dict[str, list[float]]:
+    """Time calls in blocks, one after another, several times round: milliseconds by name.
+
+    Not call by call: the threads of one library go on spinning for a while after a call, and would
+    take the cores from the other's.
+
+    Args:
+        calls: What to time; gets the number of the picture.
+        repeats: Timed calls of each.
+        pictures: How many pictures there are.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    block = -(-repeats // ROUNDS)
+    for first in range(0, repeats, block):
+        for name, call in calls.items():
+            time.sleep(PAUSE_S)
+            for k in range(first - WARM_UP, min(first + block, repeats)):
+                start = time.perf_counter()
+                call(k % pictures)
+                if k >= first:
+                    taken[name].append(1e3 * (time.perf_counter() - start))
+    return taken
 
 
 def _time_rows(codec: str, taken: dict[str, list[float]], sizes: dict[str, float]) -> list[Row]:
@@ -237,7 +259,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         "ties: of these, how many were rounded from within 1e-4 of the middle",
         "features: largest difference as a share of the level's largest value, each step given "
         "the PyTorch networks' tensors",
-        "ratio: time of CompressAI's way over ours, encode and decode together; in turns",
+        "ratio: time of CompressAI's way over ours, encode and decode together; blocks in turns",
     ]
     with tempfile.TemporaryDirectory() as folder:
         for path in paths:
