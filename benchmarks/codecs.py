@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +31,7 @@ from fcmrt.tasks.task import TASKS
 from fcmrt.verify import Configuration, verify
 
 from . import evaluation_set, report
+from .blocks import in_blocks
 from .coder_peers import PeerMissingError
 from .compressai_path import CompressAiPath
 
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 MODELS = Path(__file__).parents[1] / "models"
 PICTURES, QUICK_PICTURES = 24, 2
 REPEATS, QUICK_REPEATS = 40, 2
-ROUNDS, WARM_UP = 4, 2
-PAUSE_S = 0.5  # until the threads of the library that ran before have gone to sleep
 RUNNERS = (
     Configuration("onnxruntime", fcmrt.RuntimeOptions()),
     Configuration("torch", fcmrt.RuntimeOptions(runner="torch")),
@@ -181,32 +179,6 @@ def times(
         "compressai": float(np.mean([sum(map(len, one)) for one in strings])),
     }
     return _time_rows(codec.name, taken, sizes)
-
-
-def in_blocks(
-    calls: dict[str, Callable[[int], object]], repeats: int, pictures: int
-) -> dict[str, list[float]]:
-    """Time calls in blocks, one after another, several times round: milliseconds by name.
-
-    Not call by call: the threads of one library go on spinning for a while after a call, and would
-    take the cores from the other's.
-
-    Args:
-        calls: What to time; gets the number of the picture.
-        repeats: Timed calls of each.
-        pictures: How many pictures there are.
-    """
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    block = -(-repeats // ROUNDS)
-    for first in range(0, repeats, block):
-        for name, call in calls.items():
-            time.sleep(PAUSE_S)
-            for k in range(first - WARM_UP, min(first + block, repeats)):
-                start = time.perf_counter()
-                call(k % pictures)
-                if k >= first:
-                    taken[name].append(1e3 * (time.perf_counter() - start))
-    return taken
 
 
 def _time_rows(codec: str, taken: dict[str, list[float]], sizes: dict[str, float]) -> list[Row]:

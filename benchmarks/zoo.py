@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from fcmrt.export import find_family, write
 from fcmrt.export.compressai.families import MODELS
 
 from . import report
+from .blocks import in_blocks
 from .compressai_models import make, planes, train
 from .evaluation_set import photos
 
@@ -72,13 +72,6 @@ def cut(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Give the wall time of a call in ms, and what it gave."""
-    start = time.perf_counter_ns()
-    found = call()
-    return (time.perf_counter_ns() - start) / 1e6, found
-
-
 @torch.inference_mode()
 def compare(
     name: str, model: Any, pictures: Sequence[NDArray[np.float32]], repeats: int, threads: int
@@ -99,24 +92,18 @@ def compare(
         engine = write(Path(folder) / "model.fcmrt", deployment, name=name, half_weights=False)
     runtime = RuntimeOptions(threads=threads)
     encoder, decoder = Encoder(engine, options=runtime), Decoder(engine, options=runtime)
-    times: dict[str, list[float]] = {"encode": [], "compress": [], "decode": [], "decompress": []}
-    ours = theirs = 0
-    for repeat in range(-1, repeats):
-        for x in pictures:
-            tensor = torch.from_numpy(x)[None]
-            encode, packet = timed(lambda x=x: encoder.encode(x))
-            compress, made = timed(lambda x=tensor: model.compress(x, **options))
-            decode, _ = timed(lambda packet=packet: decoder.decode(packet))
-            strings, shape = made["strings"], made["shape"]
-            decompress, _ = timed(
-                lambda strings=strings, shape=shape: model.decompress(strings, shape, **options)
-            )
-            if repeat < 0:
-                ours += len(packet)
-                theirs += sum(len(string) for of_all in strings for string in of_all)
-                continue
-            for key, ms in zip(times, (encode, compress, decode, decompress), strict=True):
-                times[key].append(ms)
+    tensors = [torch.from_numpy(x)[None] for x in pictures]
+    packets = [encoder.encode(x) for x in pictures]
+    made = [model.compress(x, **options) for x in tensors]
+    calls: dict[str, Callable[[int], object]] = {
+        "encode": lambda k: encoder.encode(pictures[k]),
+        "compress": lambda k: model.compress(tensors[k], **options),
+        "decode": lambda k: decoder.decode(packets[k]),
+        "decompress": lambda k: model.decompress(made[k]["strings"], made[k]["shape"], **options),
+    }
+    times = in_blocks(calls, repeats * len(pictures), len(pictures))
+    ours = sum(len(packet) for packet in packets)
+    theirs = sum(len(string) for one in made for of_all in one["strings"] for string in of_all)
     found = {f"{key}_ms": float(np.median(values)) for key, values in times.items()}
     return {
         "model": name,
