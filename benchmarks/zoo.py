@@ -148,8 +148,8 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         rows,
         {"threads": arguments.threads, "repeats": repeats, "steps": steps, "size": [height, width]},
         [
-            "ms are medians of wall times; each picture in turns: encode, compress, decode, "
-            "decompress, in one process; faster: (compress + decompress) / (encode + decode)",
+            "ms are medians of wall times, in one process, in blocks by turns: encode, compress, "
+            "decode, decompress; faster: (compress + decompress) / (encode + decode)",
             f"weights seeded and trained for {steps} steps on crops of the same pictures; "
             f"{len(pictures)} pictures of {height} x {width}, {found.description}",
             f"variable-rate models at rate {RATE}, with quantisation offsets",
