@@ -6,7 +6,7 @@ python -m benchmarks.codecs [CHECKPOINT ...] [--pictures N] [--repeats N] [--qua
 Each checkpoint of `fcmrt.export.train` (all in models/, unless named) becomes an engine. Step by
 step, each step given what the PyTorch networks had before it, symbols and features of every runner
 are compared with theirs. Then the whole codec is timed beside the same networks in PyTorch with
-CompressAI's coder, called as its models call it, in turns.
+CompressAI's coder, called as its models call it, in blocks with pauses between them.
 """
 
 from __future__ import annotations
@@ -96,19 +96,16 @@ def load(path: Path, folder: Path) -> Codec:
 
 
 def task_features(name: str, count: int) -> list[Features]:
-    """Give the features of the first test pictures: float32 `[C, H, W]` by level."""
+    """Give features of test pictures, whole photos first: float32 `[C, H, W]` by level."""
     task = TASKS[name]
     assets = evaluation_set.assets_folder()
     network = task.load(None if assets is None else assets / "models", None)
-    pictures = evaluation_set.photos(crops=count > evaluation_set_size()).items[:count]
+    items = evaluation_set.photos().items
+    # Whole photos first: many photos say more than all crops of a few.
+    pictures = sorted(items, key=lambda item: item.name != item.group)[:count]
     report.progress(f"{name}: features of {len(pictures)} pictures")
     maps = [network.features(task.letterbox(picture.image)[0]) for picture in pictures]
     return [{level: array[0] for level, array in found.items()} for found in maps]
-
-
-def evaluation_set_size() -> int:
-    """Give the number of whole photos."""
-    return len(evaluation_set.photos(crops=False).items)
 
 
 def compare(codec: Codec, pictures: Sequence[Features], quality: float | None) -> list[Row]:
@@ -149,7 +146,7 @@ def _row(codec: Codec, runner: str, pictures: int, stages: Sequence[Stage]) -> R
 def times(
     codec: Codec, pictures: Sequence[Features], quality: float | None, repeats: int
 ) -> list[Row]:
-    """Time encoding and decoding of whole pictures beside CompressAI's way, in turns.
+    """Time encoding and decoding of whole pictures beside CompressAI's way, in blocks.
 
     Raises:
         PeerMissingError: CompressAI is not installed.
