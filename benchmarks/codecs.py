@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fcmrt.export.deployment import Deployment
     from fcmrt.verify import Stage
 
+    from .evaluation_set import Item
     from .report import Row
 
     Features = dict[str, NDArray[np.float32]]
@@ -100,12 +101,15 @@ def task_features(name: str, count: int) -> list[Features]:
     task = TASKS[name]
     assets = evaluation_set.assets_folder()
     network = task.load(None if assets is None else assets / "models", None)
-    items = evaluation_set.photos().items
-    # Whole photos first: many photos say more than all crops of a few.
-    pictures = sorted(items, key=lambda item: item.name != item.group)[:count]
+    pictures = whole_first(evaluation_set.photos().items)[:count]
     report.progress(f"{name}: features of {len(pictures)} pictures")
     maps = [network.features(task.letterbox(picture.image)[0]) for picture in pictures]
     return [{level: array[0] for level, array in found.items()} for found in maps]
+
+
+def whole_first(items: Sequence[Item]) -> list[Item]:
+    """Order photos before crops: many photos say more than all crops of a few."""
+    return sorted(items, key=lambda item: item.name != item.group)
 
 
 def compare(codec: Codec, pictures: Sequence[Features], quality: float | None) -> list[Row]:
@@ -228,7 +232,8 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         "ties: of these, how many were rounded from within 1e-4 of the middle",
         "features: largest difference as a share of the level's largest value, each step given "
         "the PyTorch networks' tensors",
-        "ratio: time of CompressAI's way over ours, encode and decode together; blocks in turns",
+        "ratio: time of CompressAI's way over ours, encode and decode together; timed in blocks "
+        "with pauses between them",
     ]
     with tempfile.TemporaryDirectory() as folder:
         for path in paths:
