@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     import fcmrt
 
-    from .detection import Coded, DetectionTask
+    from .evaluation import Evaluation
+    from .systems import Coded
 
     Features = Mapping[str, NDArray[np.float32]]
 
@@ -52,7 +53,7 @@ class CodingCost(NamedTuple):
 
 
 def coding_cost(
-    encoder: fcmrt.Encoder, decoder: fcmrt.Decoder, task: DetectionTask, quality: int
+    encoder: fcmrt.Encoder, decoder: fcmrt.Decoder, task: Evaluation, quality: int
 ) -> CodingCost:
     """Code a task's pictures, one after another, and see what is left of them.
 

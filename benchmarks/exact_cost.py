@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .detection import DetectionTask
+    from .evaluation import Evaluation
     from .report import Row
 
     Features = Mapping[str, NDArray[np.float32]]
@@ -57,7 +57,7 @@ def check_parent(engine: fcmrt.Engine, parent: fcmrt.Engine) -> None:
 def compare_with_parent(
     engine: fcmrt.Engine,
     parent: fcmrt.Engine,
-    task: DetectionTask,
+    task: Evaluation,
     qualities: Sequence[int],
     runs: int,
 ) -> tuple[dict[str, float], list[Row]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import fcmrt
 
 from . import report
-from .detection import DetectionTask
+from .evaluation import Evaluation
 from .evaluation_set import photos
 from .fault_injection import KINDS, Injection
 
@@ -46,7 +46,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     quick: bool = arguments.quick
     trials = arguments.trials or (QUICK_TRIALS if quick else TRIALS)
     pictures = photos(crops=False, limit=QUICK_PHOTOS if quick else PHOTOS)
-    features = [reference.features for reference in DetectionTask(pictures).references]
+    features = [reference.features for reference in Evaluation(pictures).references]
     injection = Injection(engine, features, seed=0)
     rows = []
     for kind in KINDS:

@@ -15,7 +15,7 @@ import fcmrt
 from fcmrt.verify import Configuration, runner_configurations
 
 from . import evaluation_set, exact_cost, report
-from .detection import DetectionTask
+from .evaluation import Evaluation
 from .interop_matrix import Side, batches, matrix
 from .parent import float_parent
 
@@ -89,7 +89,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     parent = _parent(arguments, engine)
     pictures = evaluation_set.photos(crops=not quick, limit=QUICK_PHOTOS if quick else None)
     report.progress(pictures.description)
-    task = DetectionTask(pictures)
+    task = Evaluation(pictures)
     features = [reference.features for reference in task.references]
     sides = sides_of(engine, quick=quick)
     steps = steps_of(engine, QUICK_QUALITIES if quick else QUALITIES)

@@ -9,64 +9,89 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .statistics import frontier
+from .systems import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from matplotlib.axes import Axes
 
     from .report import Row
 
-CODEC_COLOUR, ANCHOR_COLOUR = "#0b5fa5", "#a04a00"
+CODEC_COLOURS = ("#0b5fa5", "#6a3d9a", "#00766c", "#b0156e")
+ANCHOR_COLOURS = ("#a04a00", "#555555", "#999999", "#222222", "#c79a00", "#6b8e23")
 
 
-def plot_rate_accuracy(rows: Sequence[Row], codec: str, pictures: str, path: str) -> None:
-    """Draw agreement and distance against bytes, with shaded 95 % intervals.
+def plot_rate_accuracy(
+    rows: Sequence[Row], codecs: Collection[str], pictures: str, path: str
+) -> None:
+    """Draw agreement and distance against bytes, the codecs with shaded 95 % intervals.
 
     Args:
         rows: The rows of a rate-accuracy report.
-        codec: Name of the codec; rows of other names are the anchor's.
+        codecs: Names of the codecs; rows of other names are the anchors'.
         pictures: What was measured on, for the caption.
         path: File to write; its suffix decides the format.
     """
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = Figure(figsize=(10.5, 5.2), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, metric in zip(figure.subplots(1, 2), ("agreement", "distance"), strict=True):
-        ours = [row for row in rows if row["codec"] == codec]
-        theirs = [row for row in rows if row["codec"] != codec]
-        sign = 1.0 if metric == "agreement" else -1.0
-        _curve(axes, theirs, metric, sign, ANCHOR_COLOUR, "s", theirs[0]["codec"])
-        _curve(axes, ours, metric, sign, CODEC_COLOUR, "o", codec)
+    curves: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        curves.setdefault((row["codec"], row["allocation"]), []).append(row)
+    both = figure.subplots(1, 2)
+    for axes, metric in zip(both, ("agreement", "distance"), strict=True):
+        ours, theirs = 0, 0
+        for (codec, allocation), points in curves.items():
+            name = codec if allocation == PLAIN else f"{codec} ({allocation})"
+            if codec in codecs:
+                colour = CODEC_COLOURS[ours % len(CODEC_COLOURS)]
+                ours += 1
+            else:
+                colour = ANCHOR_COLOURS[theirs % len(ANCHOR_COLOURS)]
+                theirs += 1
+            _curve(axes, points, metric, colour, name, ours=codec in codecs)
         axes.set_xscale("log")
         axes.set_xlabel("bytes per picture")
         axes.grid(visible=True, which="major", color="0.9", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
         if metric == "agreement":
-            axes.set_ylabel("agreement with uncompressed features (AP50)")
+            axes.set_ylabel("agreement with uncompressed features")
             axes.set_ylim(0, 1.02)
-            axes.legend(loc="lower right", frameon=False)
         else:
-            axes.set_ylabel("distance of the detector's outputs")
+            axes.set_ylabel("distance of the network's outputs")
             axes.set_yscale("log")
-    figure.suptitle(f"{pictures}\nshaded: 95 % intervals", fontsize=8.5, color="0.35")
+    handles, labels = both[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
+    caption = f"{rows[0]['task']}; {pictures}\nshaded: 95 % intervals"
+    figure.suptitle(caption, fontsize=8.5, color="0.35")
     figure.savefig(path, dpi=150)
 
 
 def _curve(
-    axes: Axes, rows: Sequence[Row], metric: str, sign: float, colour: str, marker: str, name: str
+    axes: Axes, rows: Sequence[Row], metric: str, colour: str, name: str, *, ours: bool
 ) -> None:
-    """Draw the best points as a line in its interval, all others faintly."""
+    """Draw the best points as a line, ours in its interval, all others faintly."""
 
     def column(key: str) -> Any:
         return np.array([float(row[key]) for row in rows])
 
     sizes, values = column("bytes"), column(metric)
-    best_sizes, _ = frontier(sizes, sign * values)
+    merit = values if metric == "agreement" else -values
+    best_sizes, _ = frontier(sizes, merit)
     best = [
-        int(np.flatnonzero(sizes == size)[np.argmax(sign * values[sizes == size])])
-        for size in best_sizes
+        int(np.flatnonzero(sizes == size)[np.argmax(merit[sizes == size])]) for size in best_sizes
     ]
-    low, high = column(f"{metric}_low"), column(f"{metric}_high")
-    axes.plot(sizes, values, marker, color=colour, alpha=0.25, markersize=3.5, linestyle="none")
-    axes.plot(sizes[best], values[best], marker + "-", color=colour, markersize=4, label=name)
-    axes.fill_between(sizes[best], low[best], high[best], color=colour, alpha=0.15, linewidth=0)
+    marker = "o" if ours else "s"
+    axes.plot(sizes, values, marker, color=colour, alpha=0.25, markersize=3, linestyle="none")
+    axes.plot(
+        sizes[best],
+        values[best],
+        marker + "-",
+        color=colour,
+        markersize=4 if ours else 3,
+        linewidth=1.8 if ours else 1.1,
+        label=name,
+    )
+    if ours:
+        low, high = column(f"{metric}_low"), column(f"{metric}_high")
+        axes.fill_between(sizes[best], low[best], high[best], color=colour, alpha=0.15, linewidth=0)

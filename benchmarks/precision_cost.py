@@ -18,10 +18,11 @@ from fcmrt.export.calibration import METHODS
 from fcmrt.export.train.data import Pictures, read_pictures
 from fcmrt.export.train.source import FeatureSource
 from fcmrt.export.variants import graph_inputs, in_precision
+from fcmrt.tasks.task import NANODET
 
 from . import evaluation_set, report
 from .coding_cost import coding_cost
-from .detection import DetectionTask, detector
+from .evaluation import Evaluation, load_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ def calibration_pictures(count: int) -> list[Features]:
         pictures = Pictures(dict(evaluation_set.shipped_photos()), {})
     else:
         pictures = read_pictures(assets, [])
-    source = FeatureSource(pictures, detector(threads=1), seed=SEED, batch=count)
+    source = FeatureSource(pictures, load_network(NANODET, threads=1), seed=SEED, batch=count)
     levels = source.features(0)
     names = [feature.name for feature in fcmrt.Engine.builtin().manifest.features]
     return [
@@ -94,7 +95,7 @@ def variants(
     return [*found, Variant(f"int8 {METHOD}, outer layers fp32", outer)]
 
 
-def cost_rows(made: Sequence[Variant], task: DetectionTask, qualities: Sequence[int]) -> list[Row]:
+def cost_rows(made: Sequence[Variant], task: Evaluation, qualities: Sequence[int]) -> list[Row]:
     """Code the pictures with each variant, on PyTorch, which rounds as the graphs say.
 
     Args:
@@ -183,7 +184,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     made = variants(engine, count, qualities, (METHOD,) if quick else METHODS)
     pictures = evaluation_set.photos(crops=False, limit=QUICK_PHOTOS if quick else None)
     report.progress(pictures.description)
-    task = DetectionTask(pictures)
+    task = Evaluation(pictures)
     rows = cost_rows(made, task, qualities)
     timed = [
         variant for variant in made if variant.name in (BASE, "fp16", "bf16", f"int8 {METHOD}")
@@ -198,7 +199,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         rows,
         {"times": times, "graph_bytes": sizes, "calibration_pictures": count},
         [
-            f"measured on {pictures.description}; {task.boxes} reference boxes",
+            f"measured on {pictures.description}; {task.found} reference boxes",
             "bytes are the mean of a packet; percents are against fp32 at the same quality",
             "coded by PyTorch's runner, which rounds every value as the graph says; the engine's "
             "weights are float16 in its file, so that fp16 rounds none of them again",

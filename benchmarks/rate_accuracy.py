@@ -1,52 +1,45 @@
-"""Bytes against agreement and distance, for a codec and its anchor, with intervals.
+"""Bytes against agreement and distance, for codecs and their anchors, with intervals and times.
 
-python -m benchmarks.rate_accuracy [--engine FILE] [--set photos|video] [--json PATH|-]
-                                   [--plot PNG] [--quick]
+python -m benchmarks.rate_accuracy [--task nanodet|movenet|selfie] [--engine FILE ...]
+                                   [--anchors NAME ...] [--set photos|video]
+                                   [--only accuracy|times] [--json PATH|-] [--plot PNG] [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
-import math
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import fcmrt
-from fcmrt.tasks.nanodet import INPUT_SIZE
+from fcmrt.tasks.task import NANODET, TASKS
 
-from . import anchors, evaluation_set, report
-from .detection import DetectionTask
-from .statistics import (
-    METRICS,
-    RESAMPLES,
-    Curve,
-    Measured,
-    Values,
-    bd_rate,
-    draws,
-    interval,
-    overlap,
-    summarise_ratios,
-)
+from . import encode_times, evaluation_set, report
+from .anchors import ANCHORS
+from .coder_bars import BARS
+from .comparisons import BD_COLUMNS, RATIO_COLUMNS, compare, pairs, rows_of, smallest
+from .engine_coder import OVERHEAD_BYTES, EngineCoder, check_levels, engine_system
+from .evaluation import Evaluation
+from .rate_bars import rate_bars
+from .statistics import RESAMPLES, Curve, draws
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from fcmrt.tasks.task import Task
 
-    from .detection import Coded
+    from .evaluation_set import EvaluationSet
     from .report import Row
+    from .statistics import Measured
+    from .systems import System
 
-    Float32 = NDArray[np.float32]
-
-OVERHEAD_FACTOR, OVERHEAD_BYTES = 1.01, 16  # a packet may exceed its ideal bytes by this
-LEAST_OVERLAP = 0.5  # of the codec's range of quality; with less a BD-rate says nothing
 QUICK_PHOTOS, QUICK_RESAMPLES = 4, 200
+TIMED_PICTURES, REPEATS, QUICK_REPEATS = 8, 24, 1
 COLUMNS = {
     "codec": "",
+    "allocation": "",
     "quality": "",
     "step": "d",
     "bytes": ".0f",
@@ -62,148 +55,100 @@ COLUMNS = {
 }
 
 
-class Rate(NamedTuple):
-    """Bytes of one codec point against the entropy of what they hold; float64 `[pictures]`."""
+def engines_for(files: Sequence[str] | None, task: Task) -> list[fcmrt.Engine]:
+    """Load the engines to measure; without files the shipped one, where it is for the task.
 
-    packets: NDArray[np.float64]
-    ideal: NDArray[np.float64]
+    Raises:
+        ConfigError: An engine is for other features.
+    """
+    if files is None:
+        return [fcmrt.Engine.builtin()] if task is NANODET else []
+    engines = [fcmrt.Engine.load(file) for file in files]
+    for engine in engines:
+        check_levels(engine, task)
+    return engines
 
-    @property
-    def honest(self) -> NDArray[np.bool_]:
-        """Whether each packet is within 1 % and 16 bytes of its ideal bytes (bool `[pictures]`)."""
-        return self.packets <= self.ideal * OVERHEAD_FACTOR + OVERHEAD_BYTES
 
-
-def codec_points(
-    engine: fcmrt.Engine, task: DetectionTask, qualities: Sequence[int]
-) -> tuple[list[Measured], list[Rate]]:
-    """Measure a codec at its quality levels.
+def measure_system(system: System, evaluation: Evaluation, *, quick: bool) -> list[Measured]:
+    """Measure a system at its operating points.
 
     Args:
-        engine: The codec.
-        task: Pictures and references.
-        qualities: Quality levels, from 1 on.
+        system: What to measure.
+        evaluation: Pictures and references.
+        quick: Take its few points only.
     """
-    encoder, decoder = fcmrt.Encoder(engine), fcmrt.Decoder(engine)
-
-    def code(quality: int, ideal: list[float], features: Mapping[str, Float32]) -> Coded:
-        packet = encoder.encode(features, quality=quality)
-        ideal.append(ideal_bytes(engine, decoder, packet))
-        return len(packet), decoder.decode(packet)
-
-    points, rates = [], []
-    for quality in qualities:
-        report.progress(f"{engine.manifest.name}: quality {quality}")
-        ideal: list[float] = []
-        send = functools.partial(code, quality, ideal)
-        points.append(task.measure(str(quality), send, parallel=False))
-        rates.append(Rate(points[-1].bytes, np.array(ideal)))
-    return points, rates
+    measure = evaluation.measure_pixels if system.pixels else evaluation.measure
+    points = []
+    for coder in system.few if quick else system.coders:
+        report.progress(f"{system.name}: {coder.label}")
+        points.append(measure(coder.label, coder.round_trip, parallel=system.parallel))
+    return points
 
 
-def ideal_bytes(engine: fcmrt.Engine, decoder: fcmrt.Decoder, packet: bytes) -> float:
-    """Give the entropy of a packet's integers under the engine's integer tables, in bytes."""
-    bits = 0.0
-    for latent in decoder.integers(packet).values():
-        coded = latent.indexes >= latent.skip
-        tables = engine.tables(latent.tables)
-        bits += tables.ideal_bits(latent.symbols[coded], latent.indexes[coded])
-    return bits / 8
-
-
-def anchor_points(task: DetectionTask, points: Sequence[anchors.Point]) -> list[Measured]:
-    """Measure the anchor at its operating points."""
-    measured = []
-    for point in points:
-        report.progress(f"{anchors.CODEC}: {point.label}")
-        send = functools.partial(anchors.round_trip, point)
-        measured.append(task.measure(point.label, send, parallel=True))
-    return measured
-
-
-def rows_of(
-    task: str, codec: str, points: Sequence[Measured], drawn: Sequence[Values]
-) -> list[Row]:
-    """Give one row per operating point.
+def accuracy(
+    codecs: Sequence[System], anchors: Sequence[System], evaluation: Evaluation, *, quick: bool
+) -> tuple[list[Row], dict[str, Any]]:
+    """Measure bytes, agreement and distance of everything, and compare the codecs.
 
     Args:
-        task: Name of the task.
-        codec: Name of the codec.
-        points: Its points.
-        drawn: Their values under each weighting, the plain one first.
+        codecs: What is compared.
+        anchors: With what.
+        evaluation: Pictures and references.
+        quick: Few points and drawings.
+
+    Returns:
+        Rows, and the keys `packets`, `ratios` and `bd_rates` of the report.
     """
-    rows = []
-    for k, point in enumerate(points):
-        agreement = np.array([values.agreement[k] for values in drawn])
-        distance = np.array([values.distance[k] for values in drawn])
-        agreement_low, agreement_high = interval(agreement[1:])
-        distance_low, distance_high = interval(distance[1:])
-        rows.append(
-            {
-                "task": task,
-                "codec": codec,
-                "allocation": "none",
-                "quality": point.label,
-                "bytes": float(drawn[0].bytes[k]),
-                "bits_per_pixel": float(drawn[0].bytes[k]) * 8 / INPUT_SIZE**2,
-                "agreement": agreement[0],
-                "agreement_low": agreement_low,
-                "agreement_high": agreement_high,
-                "distance": distance[0],
-                "distance_low": distance_low,
-                "distance_high": distance_high,
-            }
-        )
-    return rows
+    task = evaluation.task
+    weights = draws(evaluation.groups, QUICK_RESAMPLES if quick else RESAMPLES)
+    rows: list[Row] = []
+    values = {}
+    for system in (*codecs, *anchors):
+        points = measure_system(system, evaluation, quick=quick)
+        curve = Curve(points)
+        values[system.name] = [curve.values(row) for row in weights]
+        rows += rows_of(task, system, points, values[system.name])
+    told = [coder for codec in codecs for coder in (codec.few if quick else codec.coders)]
+    engines = [coder for coder in told if isinstance(coder, EngineCoder)]
+    for row, coder in zip(rows, told, strict=False):  # the codecs' rows come first
+        if isinstance(coder, EngineCoder):
+            row.update(coder.figures())
+    more: dict[str, Any] = {"packets": allowance(engines), "ratios": [], "bd_rates": []}
+    for codec, anchor in pairs(codecs, anchors):
+        report.progress(f"{codec.name} against {anchor.name}")
+        head = {
+            "task": task.name,
+            "codec": codec.codec,
+            "allocation": codec.allocation,
+            "anchor": anchor.name,
+        }
+        ratios, rates = compare(head, values[codec.name], values[anchor.name])
+        more["ratios"] += ratios
+        more["bd_rates"] += rates
+    return rows, more
 
 
-def compare(
-    task: str, codec: str, ours: Sequence[Values], theirs: Sequence[Values]
-) -> dict[str, list[dict[str, Any]]]:
-    """Give ratios of bytes and BD-rates of a codec against the anchor, at equal merit."""
-    head = {"task": task, "codec": codec, "allocation": "none", "anchor": anchors.CODEC}
-    ratios, rates = [], []
-    for metric in METRICS:
-        summary = summarise_ratios(ours, theirs, metric)
-        points = [
-            {"bytes": float(size), "ratio": ratio, "low": low, "high": high}
-            for size, (ratio, low, high) in zip(ours[0].bytes, summary.points, strict=True)
-        ]
-        least, low, high = summary.minimum
-        minimum = {"ratio": least, "low": low, "high": high}
-        ratios.append({**head, "metric": metric, "points": points, "minimum": minimum})
-        try:
-            percents = [bd_rate(o, t, metric) for o, t in zip(ours, theirs, strict=True)]
-        except ImportError:
-            continue  # the package that computes it is not installed
-        shared = overlap(ours[0], theirs[0], metric)
-        if math.isfinite(percents[0]) and shared >= LEAST_OVERLAP:
-            low, high = interval(np.array(percents[1:]))
-            figures = {"percent": percents[0], "low": low, "high": high, "overlap": shared}
-            rates.append({**head, "metric": metric, **figures})
-    return {"ratios": ratios, "bd_rates": rates}
+def allowance(coders: Sequence[EngineCoder]) -> dict[str, int]:
+    """Count packets, and those that are longer than their ideal bytes allow."""
+    honest = np.concatenate([np.zeros(0, np.bool_), *(coder.honest for coder in coders)])
+    return {"measured": len(honest), "over_the_allowance": int((~honest).sum())}
 
 
-def describe(more: Mapping[str, list[dict[str, Any]]]) -> str:
-    """Put ratios and BD-rates into words."""
-    lines = []
-    for row in more["ratios"]:
-        lines.append(f"Anchor bytes / codec bytes at equal {row['metric']}:")
-        for point in row["points"]:
-            what = "nothing of the anchor compares"
-            if math.isfinite(point["ratio"]):
-                what = f"{point['ratio']:.2f}  ({point['low']:.2f} to {point['high']:.2f})"
-            lines.append(f"  at {point['bytes']:8.0f} bytes: {what}")
-        least = row["minimum"]
-        lines.append(
-            f"  smallest: {least['ratio']:.2f}  ({least['low']:.2f} to {least['high']:.2f})"
-        )
-    for row in more["bd_rates"]:
-        lines.append(
-            f"BD-rate at equal {row['metric']}: {row['percent']:.1f} %  ({row['low']:.1f} to "
-            f"{row['high']:.1f}), over {row['overlap']:.0%} of the codec's range"
-        )
-    return "\n".join(lines)
+def times(
+    codecs: Sequence[System], anchors: Sequence[System], evaluation: Evaluation, *, quick: bool
+) -> dict[str, Any]:
+    """Time encoding: the keys `times` and `time_ratios` of the report."""
+    repeats = QUICK_REPEATS if quick else REPEATS
+    timed = encode_times.time_encoding([*codecs, *anchors], evaluation, TIMED_PICTURES, repeats)
+    return {"times": timed, "time_ratios": encode_times.time_ratios(timed, codecs, anchors)}
+
+
+def read_pictures(name: str, *, quick: bool) -> EvaluationSet:
+    """Read the evaluation set of that name."""
+    limit = QUICK_PHOTOS if quick else None
+    if name == "video":
+        return evaluation_set.video(limit=limit)
+    return evaluation_set.photos(crops=not quick, limit=limit)
 
 
 def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
@@ -218,72 +163,114 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     quick: bool = arguments.quick
     if arguments.plot:
         from .plot import plot_rate_accuracy  # before the work: matplotlib may be missing
-    engine = fcmrt.Engine.load(arguments.engine) if arguments.engine else fcmrt.Engine.builtin()
-    if arguments.set == "video":
-        pictures = evaluation_set.video(limit=QUICK_PHOTOS if quick else None)
-    else:
-        pictures = evaluation_set.photos(crops=not quick, limit=QUICK_PHOTOS if quick else None)
+    task = TASKS[arguments.task]
+    codecs = [engine_system(engine) for engine in engines_for(arguments.engine, task)]
+    anchors = [ANCHORS[name] for name in arguments.anchors]
+    pictures = read_pictures(arguments.set, quick=quick)
     report.progress(pictures.description)
-    task = DetectionTask(pictures)
-    last = len(engine.manifest.quality.levels)
-    qualities = sorted({1, (last + 1) // 2, last}) if quick else range(1, last + 1)
-    points, rates = codec_points(engine, task, list(qualities))
-    baseline = anchor_points(task, anchors.QUICK_POINTS if quick else anchors.POINTS)
-
-    weights = draws(task.groups, QUICK_RESAMPLES if quick else RESAMPLES)
-    ours, theirs = (
-        [curve.values(row) for row in weights] for curve in (Curve(points), Curve(baseline))
-    )
-    codec = engine.manifest.name
-    rows = rows_of(task.name, codec, points, ours)
-    for row, quality, rate in zip(rows, qualities, rates, strict=True):
-        row["quality"] = quality
-        row["step"] = engine.manifest.quality.shift(quality)
-        row["ideal_bytes"] = float(rate.ideal.mean())
-        row["overhead_ok"] = bool(rate.honest.all())
-    rows += rows_of(task.name, anchors.CODEC, baseline, theirs)
-
-    more = compare(task.name, codec, ours, theirs)
-    honest = np.concatenate([rate.honest for rate in rates])
-    result = report.Report(
-        report.command_line("benchmarks.rate_accuracy"),
-        rows,
-        {
-            "set": {
-                "name": pictures.name,
-                "description": pictures.description,
-                "pictures": len(pictures.items),
-                "groups": len(set(task.groups)),
-                "reference_boxes": task.boxes,
-            },
-            "packets": {"measured": len(honest), "over_the_allowance": int((~honest).sum())},
-            **more,
+    evaluation = Evaluation(pictures, task)
+    rows: list[Row] = []
+    more: dict[str, Any] = {
+        "set": {
+            "name": pictures.name,
+            "description": pictures.description,
+            "pictures": len(pictures.items),
+            "groups": len(set(evaluation.groups)),
+            "references": evaluation.found,
         },
-        [
-            f"measured on {pictures.description}; {task.boxes} reference boxes",
-            "agreement is AP at IoU 0.5 against the network's own detections (score above 0.4) on "
-            "uncompressed features; it says what the codec changed, not how right the detector is",
-            f"intervals: 95 %, bootstrap over {len(set(task.groups))} groups of pictures",
-            "the anchor is the best of all its points at each size; no curve is extrapolated",
-            "bits per pixel are of the network's input, 416 x 416",
-        ],
+        "packets": allowance([]),
+        **{key: [] for key in ("ratios", "bd_rates", "times", "time_ratios")},
+    }
+    if arguments.only != "times":
+        rows, found = accuracy(codecs, anchors, evaluation, quick=quick)
+        more |= found
+    if arguments.only != "accuracy":
+        more |= times(codecs, anchors, evaluation, quick=quick)
+    more["bars"] = rate_bars(codecs, more["bd_rates"], more["time_ratios"])
+    result = report.Report(
+        report.command_line("benchmarks.rate_accuracy"), rows, more, notes(evaluation, pictures)
     )
-    if arguments.plot:
-        plot_rate_accuracy(rows, codec, pictures.description, arguments.plot)
-    allowance = "every packet" if honest.all() else f"{honest.sum()} of {len(honest)} packets"
-    text = (
-        f"{report.table(rows, COLUMNS)}\n\n{describe(more)}\n\n{allowance} within 1 % and "
-        f"{OVERHEAD_BYTES} bytes of the entropy under the engine's tables"
-    )
-    return result, text
+    if arguments.plot and rows:
+        plot_rate_accuracy(
+            rows, [codec.codec for codec in codecs], pictures.description, arguments.plot
+        )
+    return result, describe(rows, more)
+
+
+def notes(evaluation: Evaluation, pictures: EvaluationSet) -> list[str]:
+    """Give the sentences on what was measured."""
+    task, groups = evaluation.task, len(set(evaluation.groups))
+    return [
+        f"measured on {pictures.description}; {evaluation.found} references",
+        f"agreement is {task.agreement_rule}, on uncompressed features; it says what the codec "
+        "changed, not how right the network is",
+        f"intervals: 95 %, paired bootstrap over {groups} groups of pictures",
+        "an anchor is the best of all its points at each size; no curve is extrapolated",
+        f"bits per pixel are of the network's input, {task.input_size} x {task.input_size}",
+        "bytes are of one picture; what a stream sends once (stream header, parameter sets, boxes "
+        "of a file) is not counted, for nobody",
+        "encoding times are medians on the wall, two threads each, from features in memory (for "
+        "pixels: from the resized picture, without a network)",
+    ]
+
+
+def describe(rows: Sequence[Row], more: dict[str, Any]) -> str:
+    """Put a run into words and tables."""
+    packets = more["packets"]
+    parts = [
+        ("", rows, COLUMNS),
+        (
+            "Anchor bytes / codec bytes at equal merit, the smallest over the codec's points:",
+            smallest(more["ratios"]),
+            RATIO_COLUMNS,
+        ),
+        ("BD-rates:", more["bd_rates"], BD_COLUMNS),
+        ("Encoding times:", more["times"], encode_times.COLUMNS),
+        (
+            "Encoding time of the anchor / of the codec:",
+            more["time_ratios"],
+            encode_times.RATIO_COLUMNS,
+        ),
+        ("", more["bars"], BARS),
+    ]
+    texts = [
+        f"{title}\n{report.table(table, columns)}".strip()
+        for title, table, columns in parts
+        if table
+    ]
+    if packets["measured"]:
+        texts.append(
+            f"{packets['over_the_allowance']} of {packets['measured']} packets are more than 1 % "
+            f"and {OVERHEAD_BYTES} bytes over the entropy under the engine's tables"
+        )
+    return "\n\n".join(texts)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rate_accuracy", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--engine", metavar="FILE", help="engine file; default: the shipped one")
+    parser.add_argument("--task", choices=sorted(TASKS), default=NANODET.name)
+    parser.add_argument(
+        "--engine",
+        action="append",
+        metavar="FILE",
+        help="engine file, may be given more than once; default: the shipped one, for nanodet",
+    )
+    parser.add_argument(
+        "--anchors",
+        nargs="*",
+        choices=tuple(ANCHORS),
+        default=tuple(ANCHORS),
+        metavar="NAME",
+        help=f"default: {' '.join(ANCHORS)}",
+    )
     parser.add_argument("--set", choices=("photos", "video"), default="photos")
+    parser.add_argument(
+        "--only",
+        choices=("accuracy", "times"),
+        help="leave the other out; times want a quiet machine",
+    )
     parser.add_argument("--plot", metavar="PNG", help="draw the curves here")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)

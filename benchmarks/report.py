@@ -46,7 +46,17 @@ CPU_FLAGS = [
     "asimddp",
     "sve",
 ]
-PACKAGES = ("fcmrt", "numpy", "onnxruntime", "torch", "zstandard", "pycocotools")
+PACKAGES = (
+    "fcmrt",
+    "numpy",
+    "onnxruntime",
+    "torch",
+    "zstandard",
+    "pycocotools",
+    "av",
+    "pillow",
+    "bjontegaard",
+)
 
 
 @dataclass(slots=True)

@@ -8,15 +8,15 @@ for every curve. Intervals are the 2.5th and 97.5th percentiles.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from fcmrt.tasks.agreement import Matches, PrecisionRecall, pooled_distance
+from fcmrt.tasks.agreement import pooled_distance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,13 +34,13 @@ Metric = Literal["agreement", "distance"]
 class Measured:
     """One operating point of one codec, per picture."""
 
-    label: str
+    label: str | int
     bytes: Float64
     # float64 [pictures]
-    matches: Sequence[Matches]
-    # one per picture
+    agreement: Callable[[Float64], float]
+    # from how often each picture counts (float64 [pictures]) to the agreement
     sums: Float64
-    # float64 [pictures, 4], distance_sums
+    # float64 [pictures, 2 x terms], distance_sums
 
 
 class Values(NamedTuple):
@@ -51,15 +51,11 @@ class Values(NamedTuple):
     distance: Float64
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Curve:
     """All operating points of one codec on one set of pictures."""
 
     points: Sequence[Measured]
-    _curves: list[PrecisionRecall] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._curves = [PrecisionRecall(point.matches) for point in self.points]
 
     def values(self, weights: Float64) -> Values:
         """Give mean bytes, agreement and distance of every point.
@@ -69,7 +65,7 @@ class Curve:
         """
         return Values(
             np.array([point.bytes @ weights / weights.sum() for point in self.points]),
-            np.array([curve.average_precision(weights) for curve in self._curves]),
+            np.array([point.agreement(weights) for point in self.points]),
             np.array([pooled_distance(point.sums, weights) for point in self.points]),
         )
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import BackendUnavailableError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -192,7 +192,12 @@ class PrecisionRecall:
 
 def average_precision(matches: Sequence[Matches]) -> float:
     """Give the average precision of a set of pictures, one curve over all pictures and classes."""
-    return PrecisionRecall(matches).average_precision()
+    return pooled_precision(matches)(None)
+
+
+def pooled_precision(matches: Sequence[Matches]) -> Callable[[Float64 | None], float]:
+    """Give average precision as a function of how often each picture counts (`PrecisionRecall`)."""
+    return PrecisionRecall(matches).average_precision
 
 
 def agreement_ap50(
@@ -254,15 +259,15 @@ def _expectation(logits: NDArray[np.float32]) -> Float64:
 
 
 def pooled_distance(sums: Float64, weights: Float64 | None = None) -> float:
-    """Pool `distance_sums` over pictures.
+    """Pool `distance_sums` over pictures: the terms of a distance, added up.
 
     Args:
-        sums: float64 `[N, 4]`.
+        sums: float64 `[N, 2 x terms]`, each term's change and what it is a share of, in turn.
         weights: float64 `[N]`, how often each picture counts; None: once.
     """
     total = sums.sum(0) if weights is None else weights @ sums
     floor = np.finfo(np.float64).tiny
-    return float(total[0] / max(total[1], floor) + total[2] / max(total[3], floor))
+    return float((total[0::2] / np.maximum(total[1::2], floor)).sum())
 
 
 def dense_distance(reference: Outputs, candidate: Outputs) -> float:

@@ -17,6 +17,25 @@ if TYPE_CHECKING:
     Float32 = NDArray[np.float32]
 
 
+def fit(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
+    """Resize a picture so that it just fits into a square.
+
+    Args:
+        image: uint8 `[H, W, 3]`, RGB; borrowed until the call returns.
+        side: Height and width of the square, in pixels.
+
+    Returns:
+        uint8 `[h, w, 3]`, RGB, the longer of both `side` (owned), and the scale from pixels of
+        the picture to pixels of the square.
+    """
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)), scale
+
+
 def letterbox_square(
     image: NDArray[np.uint8], side: int, normalise: Callable[[NDArray[np.uint8]], Float32]
 ) -> tuple[Float32, float]:
@@ -32,12 +51,7 @@ def letterbox_square(
         The input (float32 `[1, 3, side, side]`; owned) and the scale from pixels of the picture
         to pixels of the input.
     """
-    from PIL import Image
-
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    resized, scale = fit(image, side)
     x = np.zeros((1, 3, side, side), np.float32)
-    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    x[:, :, : size[1], : size[0]] = normalise(np.asarray(resized))
+    x[:, :, : resized.shape[0], : resized.shape[1]] = normalise(resized)
     return x, scale

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .channels_last import run_back, run_front
 from .halves import load_halves
 from .letterbox import letterbox_square
 
@@ -172,7 +173,6 @@ class MoveNet:
 
     def __init__(self, models_dir: str | Path | None, threads: int | None = None) -> None:
         self._front, self._back = load_halves("movenet_mp", models_dir, threads)
-        self._input = self._front.get_inputs()[0].name
         self._cut = [node.name for node in self._back.get_inputs()]
 
     def features(self, x: Float32) -> dict[str, Float32]:
@@ -184,14 +184,7 @@ class MoveNet:
         Returns:
             `p2`, `p3`, `p4`, `p5`: float32 `[N, 24|32|64|64, 64|32|16|8, 64|32|16|8]`, owned.
         """
-        pixels = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-        rows = [self._front.run(self._cut, {self._input: pixels[i : i + 1]}) for i in range(len(x))]
-        return {
-            name: np.ascontiguousarray(
-                np.concatenate([row[level] for row in rows]).transpose(0, 3, 1, 2)
-            )
-            for level, name in enumerate(FEATURE_NAMES)
-        }
+        return run_front(self._front, self._cut, FEATURE_NAMES, x)
 
     def outputs(self, features: Mapping[str, Float32]) -> Outputs:
         """Run the back half.
@@ -202,18 +195,8 @@ class MoveNet:
         Returns:
             Its outputs, owned.
         """
-        maps = [
-            np.ascontiguousarray(np.asarray(features[name], np.float32).transpose(0, 2, 3, 1))
-            for name in FEATURE_NAMES
-        ]
-        rows = [
-            self._back.run(
-                None, {cut: m[i : i + 1] for cut, m in zip(self._cut, maps, strict=True)}
-            )
-            for i in range(len(maps[0]))
-        ]
-        centres, heat, keypoints, offsets, sizes, box_offsets = (
-            np.concatenate(parts) for parts in zip(*rows, strict=True)
+        centres, heat, keypoints, offsets, sizes, box_offsets = run_back(
+            self._back, self._cut, FEATURE_NAMES, features
         )
         pairs = (*heat.shape, 2)
         return Outputs(

@@ -2,7 +2,7 @@
 
 A harness goes: `task.letterbox` a picture, `network.features`, (a codec,) `network.outputs`,
 `task.results`; then `task.match` and `task.distance_sums` compare results and outputs on decoded
-features with those on uncompressed ones, and `agreement.PrecisionRecall` and
+features with those on uncompressed ones, picture by picture, and `task.agreement` and
 `agreement.pooled_distance` pool what they give.
 """
 
@@ -16,8 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import agreement, movenet, movenet_agreement, nanodet
-from .agreement import Matches
+from . import agreement, mask_agreement, movenet, movenet_agreement, nanodet, selfie
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -31,6 +30,14 @@ class TaskNetwork(Protocol):
 
     def outputs(self, features: Mapping[str, Float32]) -> Any:
         """Run the back half; the raw outputs, in the task's own form."""
+
+
+class Match(Protocol):
+    """How the results on decoded features of one picture compare with the reference."""
+
+    @property
+    def references(self) -> int:
+        """Number of things to find."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +61,12 @@ class Task:
     # from pixels uint8 [H, W, 3] to the input's float32 [1, 3, H, W]
     results: Callable[[Any, Any, float, tuple[int, int]], Any]
     # from network, outputs, scale and the picture's size to what was found
-    match: Callable[[Sequence[Any], Sequence[Any]], list[Matches]]
+    match: Callable[[Sequence[Any], Sequence[Any]], Sequence[Match]]
     # references and candidates, one per picture
+    agreement: Callable[[Sequence[Any]], Callable[[Float64 | None], float]]
+    # from what `match` gives to a function of how often each picture counts (float64 [N])
+    agreement_rule: str
+    # the same in words
     distance_sums: Callable[[Any, Any], Float64]
     # outputs of reference and candidate to float64 [N, 4]
 
@@ -77,6 +88,8 @@ NANODET = Task(
     normalise=nanodet.normalise,
     results=nanodet.NanoDet.detections,
     match=agreement.match,
+    agreement=agreement.pooled_precision,
+    agreement_rule="AP at IoU 0.5 against the network's own detections (score above 0.4)",
     distance_sums=agreement.distance_sums,
 )
 MOVENET = Task(
@@ -91,6 +104,24 @@ MOVENET = Task(
     normalise=movenet.normalise,
     results=movenet.MoveNet.people,
     match=movenet_agreement.match,
+    agreement=agreement.pooled_precision,
+    agreement_rule="AP at OKS 0.5 against the network's own people (score above 0.3)",
     distance_sums=movenet_agreement.distance_sums,
 )
-TASKS = {task.name: task for task in (NANODET, MOVENET)}
+SELFIE = Task(
+    name="selfie",
+    network="selfie",
+    input_size=selfie.INPUT_SIZE,
+    feature_names=selfie.FEATURE_NAMES,
+    feature_channels=selfie.FEATURE_CHANNELS,
+    strides=selfie.STRIDES,
+    load=selfie.Selfie,
+    letterbox=selfie.letterbox,
+    normalise=selfie.normalise,
+    results=selfie.Selfie.mask,
+    match=mask_agreement.match,
+    agreement=mask_agreement.pooled_iou,
+    agreement_rule="IoU with the network's own mask (probability above 0.5), pixels pooled",
+    distance_sums=mask_agreement.distance_sums,
+)
+TASKS = {task.name: task for task in (NANODET, MOVENET, SELFIE)}

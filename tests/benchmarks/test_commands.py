@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import fcmrt
-from benchmarks.anchors import CODEC, QUICK_POINTS
+from benchmarks.anchors import ANCHORS
 from benchmarks.support import BUILT, QUICK, QUICK_PRECISIONS
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 
@@ -43,10 +43,17 @@ def test_rate_accuracy(tmp_path: Path) -> None:
     picture = tmp_path / "curves.png"
     found = run("rate_accuracy", "--plot", str(picture))
     engine = fcmrt.Engine.builtin()
-    ours = [row for row in found["rows"] if row["codec"] == engine.manifest.name]
-    theirs = [row for row in found["rows"] if row["codec"] == CODEC]
-    assert len(ours) + len(theirs) == len(found["rows"])
-    assert [row["quality"] for row in theirs] == [point.label for point in QUICK_POINTS]
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in found["rows"]:
+        assert row["task"] == "nanodet"
+        assert row["allocation"] == "none"
+        assert 0 <= row["agreement_low"] <= row["agreement"] <= row["agreement_high"] <= 1
+        assert 0 < row["distance_low"] <= row["distance"] <= row["distance_high"]
+        rows.setdefault(row["codec"], []).append(row)
+    ours = rows[engine.manifest.name]
+    assert list(rows) == [engine.manifest.name, *ANCHORS]
+    for name, anchor in ANCHORS.items():
+        assert [row["quality"] for row in rows[name]] == [coder.label for coder in anchor.few]
     sizes = [row["bytes"] for row in ours]
     assert sizes == sorted(sizes)
     assert len(set(sizes)) == len(ours)
@@ -54,15 +61,31 @@ def test_rate_accuracy(tmp_path: Path) -> None:
         assert row["step"] == engine.manifest.quality.shift(row["quality"])
         assert row["overhead_ok"] is True
         assert row["bytes"] >= row["ideal_bytes"]
-        assert 0 <= row["agreement_low"] <= row["agreement"] <= row["agreement_high"] <= 1
-        assert 0 < row["distance_low"] <= row["distance"] <= row["distance_high"]
     assert found["packets"] == {"measured": 4 * len(ours), "over_the_allowance": 0}
-    assert found["set"]["reference_boxes"] > 0
+    assert found["set"]["references"] > 0
     assert "small set" in found["set"]["description"]
-    assert {row["metric"] for row in found["ratios"]} == {"agreement", "distance"}
+    wanted = {(name, metric) for name in ANCHORS for metric in ("agreement", "distance")}
+    assert {(row["anchor"], row["metric"]) for row in found["ratios"]} == wanted
     assert all(len(row["points"]) == len(ours) for row in found["ratios"])
-    assert all(row["anchor"] == CODEC for row in found["bd_rates"])
+    assert {(row["anchor"], row["metric"]) for row in found["bd_rates"]} <= wanted
+    assert len(found["times"]) == len(found["rows"])
+    assert all(row["encode_ms"] > 0 for row in found["times"])
+    features = [name for name, anchor in ANCHORS.items() if not anchor.pixels]
+    assert [row["anchor"] for row in found["time_ratios"]] == features
+    assert [row["met"] for row in found["bars"][:2]] == ["yes", "yes"]
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_rate_accuracy_times_alone() -> None:
+    anchor = "features+x265-ultrafast"
+    found = run("rate_accuracy", "--only", "times", "--anchors", anchor)
+    assert found["rows"] == found["bd_rates"] == []
+    assert {row["codec"] for row in found["times"]} == {
+        anchor,
+        fcmrt.Engine.builtin().manifest.name,
+    }
+    (ratio,) = found["time_ratios"]
+    assert ratio["ratio"] > ratio["least"] > 0
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as some
 
 from benchmarks import statistics as st
 from benchmarks.statistics import Curve, Measured, Values
-from fcmrt.tasks.agreement import Matches, average_precision
+from fcmrt.tasks.agreement import Matches, pooled_precision
 
 GROUPS = [f"photo{k // 5}" for k in range(60)]
 
@@ -19,7 +21,7 @@ def measured(seed: int, size: float, quality: float) -> Measured:
         Matches(rng.uniform(0.1, 1, 6), rng.random(6) < quality, 6) for _ in range(len(GROUPS))
     ]
     sums = np.stack([rng.uniform(0, 2 - 2 * quality, 60), np.full(60, 1.0)] * 2, 1)
-    return Measured("x", rng.normal(size, size / 20, 60), matches, sums)
+    return Measured("x", rng.normal(size, size / 20, 60), pooled_precision(matches), sums)
 
 
 def values(sizes: list[float], agreement: list[float], distance: list[float]) -> Values:
@@ -41,7 +43,7 @@ def test_plain_values_are_the_figures_themselves() -> None:
     point = measured(0, 1000, 0.7)
     found = Curve([point]).values(np.ones(60))
     assert found.bytes[0] == pytest.approx(point.bytes.mean())
-    assert found.agreement[0] == average_precision(point.matches)
+    assert found.agreement[0] == point.agreement(np.ones(60))
     total = point.sums.sum(0)
     assert found.distance[0] == pytest.approx(total[0] / total[1] + total[2] / total[3])
 
@@ -147,3 +149,31 @@ def test_more_bytes_for_the_same_is_a_positive_bd_rate() -> None:
     agreement, distance = np.linspace(0.2, 0.99, 9), np.geomspace(2, 0.01, 9)
     anchor, codec = Values(sizes, agreement, distance), Values(1.5 * sizes, agreement, distance)
     assert st.bd_rate(codec, anchor, "distance") == pytest.approx(50, abs=0.1)
+
+
+@pytest.mark.parametrize("metric", st.METRICS)
+@hypothesis.given(
+    points=some.integers(2, 12), factor=some.floats(0.1, 10), seed=some.integers(0, 999)
+)
+@hypothesis.settings(max_examples=40, deadline=None)
+def test_bd_rate_of_a_curve_moved_by_a_factor_is_that_factor(
+    metric: st.Metric, points: int, factor: float, seed: int
+) -> None:
+    """Identical curves: 0 %; half the bytes at equal merit: -50 %; whatever the curve's shape."""
+    rng = np.random.default_rng(seed)
+    sizes = 300 * np.exp(np.cumsum(rng.uniform(0.1, 1, points)))
+    agreement = np.sort(rng.uniform(0.1, 0.99, points))
+    distance = np.sort(rng.uniform(0.01, 2, points))[::-1]
+    anchor = Values(sizes, agreement, distance)
+    assert st.bd_rate(anchor, anchor, metric) == pytest.approx(0, abs=1e-9)
+    codec = Values(factor * sizes, agreement, distance)
+    assert st.bd_rate(codec, anchor, metric) == pytest.approx(100 * (factor - 1), rel=1e-6)
+    halved = Values(sizes / 2, agreement, distance)
+    assert st.bd_rate(halved, anchor, metric) == pytest.approx(-50, abs=1e-6)
+
+
+def test_pooled_terms_of_a_distance() -> None:
+    sums = np.array([[1.0, 4.0], [1.0, 0.0]])
+    one = Measured("x", np.ones(2), lambda weights: 0.5, sums)
+    assert Curve([one]).values(np.ones(2)).distance[0] == pytest.approx(2 / 4)
+    assert Curve([one]).values(np.array([2.0, 0.0])).distance[0] == pytest.approx(1 / 4)

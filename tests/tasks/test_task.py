@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fcmrt.tasks.agreement import PrecisionRecall, pooled_distance
-from fcmrt.tasks.task import MOVENET, NANODET, TASKS, Task
+from fcmrt.tasks.agreement import pooled_distance
+from fcmrt.tasks.task import MOVENET, NANODET, SELFIE, TASKS, Task
 
 
 @pytest.fixture
@@ -30,6 +30,12 @@ def models() -> Path | None:
 def test_shapes() -> None:
     assert NANODET.feature_shapes() == ((128, 52, 52), (128, 26, 26), (128, 13, 13))
     assert MOVENET.feature_shapes() == ((24, 64, 64), (32, 32, 32), (64, 16, 16), (64, 8, 8))
+    assert SELFIE.feature_shapes() == (
+        (16, 128, 128),
+        (16, 64, 64),
+        (24, 32, 32),
+        (128, 16, 16),
+    )
     assert all(task.name == name for name, task in TASKS.items())
 
 
@@ -60,5 +66,6 @@ def test_uncompressed_features_agree_fully(
     found = task.results(network, outputs, scale, photo.shape[:2])
     matches = task.match([found], [found])
     assert matches[0].references > 0
-    assert PrecisionRecall(matches).average_precision() == 1.0
+    assert task.agreement(matches)(None) == 1.0
+    assert task.agreement(matches)(np.array([3.0])) == 1.0
     assert pooled_distance(task.distance_sums(outputs, outputs)) == 0.0

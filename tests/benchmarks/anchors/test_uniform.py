@@ -9,8 +9,8 @@ import pytest
 import zstandard
 from hypothesis import strategies as st
 
-from benchmarks import anchors
-from benchmarks.anchors import Point
+from benchmarks.anchors import uniform
+from benchmarks.anchors.uniform import Point
 
 SHAPES = {"p3": (8, 20, 20), "p4": (8, 10, 10), "p5": (8, 5, 5)}
 
@@ -23,15 +23,15 @@ def features(seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("point", anchors.POINTS, ids=lambda point: point.label)
+@pytest.mark.parametrize("point", uniform.POINTS, ids=lambda point: point.label)
 def test_bytes_decode_to_the_quantised_features(point: Point) -> None:
     given = features()
-    decoded = anchors.decode(anchors.encode(given, point), SHAPES, point)
+    decoded = uniform.decode(uniform.encode(given, point), SHAPES, point)
     for name, values in given.items():
         assert decoded[name].shape == values.shape
         assert decoded[name].dtype == np.float32
-    size, again = anchors.round_trip(point, given)
-    assert size == len(anchors.encode(given, point))
+    size, again = point.round_trip(given)
+    assert size == len(uniform.encode(given, point))
     assert all((again[name] == decoded[name]).all() for name in given)
 
 
@@ -40,7 +40,7 @@ def test_error_is_at_most_half_a_step(levels: int) -> None:
     given = features()
     for placement in ("level", "global"):
         point = Point(placement, levels)
-        decoded = anchors.decode(anchors.encode(given, point), SHAPES, point)
+        decoded = uniform.decode(uniform.encode(given, point), SHAPES, point)
         spans = {name: float(np.ptp(values)) for name, values in given.items()}
         if placement == "global":
             joined = np.concatenate([values.ravel() for values in given.values()])
@@ -54,7 +54,7 @@ def test_error_is_at_most_half_a_step(levels: int) -> None:
 def test_zero_placement_keeps_zero_and_its_step() -> None:
     given = features()
     point = Point("zero", 2.2)
-    decoded = anchors.decode(anchors.encode(given, point), SHAPES, point)
+    decoded = uniform.decode(uniform.encode(given, point), SHAPES, point)
     for name, values in given.items():
         step = np.float32(2.2 * values.std(dtype=np.float64))
         assert np.allclose(decoded[name] / step, np.rint(decoded[name] / step), atol=1e-5)
@@ -65,7 +65,7 @@ def test_more_levels_cost_more_and_err_less() -> None:
     given = features()
     sizes, errors = [], []
     for levels in (3, 8, 16, 64, 256):
-        size, decoded = anchors.round_trip(Point("level", levels), given)
+        size, decoded = Point("level", levels).round_trip(given)
         sizes.append(size)
         errors.append(sum(float(np.square(decoded[n] - v).sum()) for n, v in given.items()))
     assert sizes == sorted(sizes)
@@ -74,7 +74,7 @@ def test_more_levels_cost_more_and_err_less() -> None:
 
 def test_all_that_is_needed_is_counted() -> None:
     given = features()
-    data = anchors.encode(given, Point("level", 256))
+    data = uniform.encode(given, Point("level", 256))
     frame = data[2 * 3 * 4 + 4 :]  # two float32 for each of three levels, four bytes on symbols
     assert len(zstandard.ZstdDecompressor().decompress(frame)) == sum(
         v.size for v in given.values()
@@ -84,19 +84,19 @@ def test_all_that_is_needed_is_counted() -> None:
 def test_the_smaller_packing_is_taken() -> None:
     given = features()
     point = Point("level", 4)
-    symbols = anchors.decode(anchors.encode(given, point), SHAPES, point)
+    symbols = uniform.decode(uniform.encode(given, point), SHAPES, point)
     levels = [np.unique(v, return_inverse=True)[1].ravel() for v in symbols.values()]
     plain = zstandard.ZstdCompressor(level=19).compress(
         np.concatenate(levels).astype(np.uint8).tobytes()
     )
-    assert len(anchors.encode(given, point)) <= len(plain) + 2 * 3 * 4 + 4 + 8
+    assert len(uniform.encode(given, point)) <= len(plain) + 2 * 3 * 4 + 4 + 8
 
 
 @pytest.mark.parametrize("placement", ["level", "global", "clipped", "zero"])
-def test_constant_features_survive(placement: anchors.Placement) -> None:
+def test_constant_features_survive(placement: uniform.Placement) -> None:
     given = {name: np.full(shape, 0.25, np.float32) for name, shape in SHAPES.items()}
     point = Point(placement, 4)
-    _, decoded = anchors.round_trip(point, given)
+    _, decoded = point.round_trip(given)
     if placement != "zero":  # multiples of a step of no deviation: nothing to promise but finite
         assert all((decoded[name] == 0.25).all() for name in given)
     assert all(np.isfinite(values).all() for values in decoded.values())
@@ -108,8 +108,8 @@ def test_constant_features_survive(placement: anchors.Placement) -> None:
 )
 def test_packing_is_reversible(radix: int, symbols: np.ndarray) -> None:
     symbols = (symbols.astype(int) % radix).astype(np.uint8)
-    per_byte = anchors.symbols_per_byte(radix)
+    per_byte = uniform.symbols_per_byte(radix)
     assert radix**per_byte <= 256 < radix ** (per_byte + 1)
-    packed = anchors.pack(symbols, radix, per_byte)
+    packed = uniform.pack(symbols, radix, per_byte)
     assert len(packed) == -(-len(symbols) // per_byte)
-    assert (anchors.unpack(packed, radix, per_byte, len(symbols)) == symbols).all()
+    assert (uniform.unpack(packed, radix, per_byte, len(symbols)) == symbols).all()

@@ -31,7 +31,7 @@ Placement = Literal["level", "global", "clipped", "zero"]
 
 
 class Point(NamedTuple):
-    """One operating point of the anchor."""
+    """One operating point of the anchor; a `Coder` of features."""
 
     placement: Placement
     # level: from minimum to maximum of each feature level of the picture; global: the same for all
@@ -43,6 +43,15 @@ class Point(NamedTuple):
     def label(self) -> str:
         """Short name, such as `level/16` or `zero/1.5`."""
         return f"{self.placement}/{self.value:g}"
+
+    def encode(self, features: Mapping[str, Float32]) -> bytes:
+        """Code the features of one picture (`encode`)."""
+        return encode(features, self)
+
+    def round_trip(self, features: Mapping[str, Float32]) -> tuple[int, dict[str, Float32]]:
+        """Give the bytes that the features of one picture take, and what is decoded from them."""
+        data = encode(features, self)
+        return len(data), decode(data, {name: v.shape for name, v in features.items()}, self)
 
 
 # Chosen on test photos, which favours the anchor: every size from 0.5 kB up has a close point.
@@ -113,12 +122,6 @@ def decode(data: bytes, shapes: Mapping[str, tuple[int, ...]], point: Point) -> 
         decoded[name] = values.astype(np.float32).reshape(shape)
         start += size
     return decoded
-
-
-def round_trip(point: Point, features: Mapping[str, Float32]) -> tuple[int, dict[str, Float32]]:
-    """Give the bytes that the features of one picture take, and what is decoded from them."""
-    data = encode(features, point)
-    return len(data), decode(data, {name: v.shape for name, v in features.items()}, point)
 
 
 def _placed(features: Mapping[str, Float32], point: Point) -> list[tuple[float, float, Float32]]:

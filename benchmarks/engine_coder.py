@@ -1,0 +1,116 @@
+"""An engine as something to measure, beside the entropy of what its packets hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fcmrt
+from fcmrt.errors import ConfigError
+
+from .systems import System
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from fcmrt.tasks.task import Task
+
+    Float32 = NDArray[np.float32]
+
+THREADS = 2  # as the peers get
+OVERHEAD_FACTOR, OVERHEAD_BYTES = 1.01, 16  # a packet may exceed its ideal bytes by this
+
+
+class EngineCoder:
+    """One quality level of an engine; a `Coder` of features.
+
+    Args:
+        engine: The codec.
+        encoder: Of this engine.
+        decoder: Of this engine.
+        quality: Quality level, from 1 on.
+    """
+
+    def __init__(
+        self, engine: fcmrt.Engine, encoder: fcmrt.Encoder, decoder: fcmrt.Decoder, quality: int
+    ) -> None:
+        self._engine, self._encoder, self._decoder = engine, encoder, decoder
+        self._quality = quality
+        self._packets: list[int] = []
+        self._ideal: list[float] = []
+
+    @property
+    def label(self) -> int:
+        """The quality level."""
+        return self._quality
+
+    def encode(self, features: Mapping[str, Float32]) -> fcmrt.Packet:
+        """Code the features of one picture (float32 `[C, H, W]` by level)."""
+        return self._encoder.encode(features, quality=self._quality)
+
+    def round_trip(self, features: Mapping[str, Float32]) -> tuple[int, Mapping[str, Any]]:
+        """Give the bytes that the features of one picture take, and what is decoded from them.
+
+        Also notes the entropy of the packet; not for several threads at once.
+        """
+        packet = self.encode(features)
+        self._packets.append(len(packet))
+        self._ideal.append(ideal_bytes(self._engine, self._decoder, packet))
+        return len(packet), self._decoder.decode(packet)
+
+    @property
+    def honest(self) -> NDArray[np.bool_]:
+        """Whether each packet so far is within 1 % and 16 bytes of its ideal bytes."""
+        allowed = np.array(self._ideal) * OVERHEAD_FACTOR + OVERHEAD_BYTES
+        return np.asarray(np.array(self._packets) <= allowed)
+
+    def figures(self) -> dict[str, Any]:
+        """Give what the row of this operating point tells beside: the step, the ideal bytes."""
+        return {
+            "step": self._engine.manifest.quality.shift(self._quality),
+            "ideal_bytes": float(np.mean(self._ideal)),
+            "overhead_ok": bool(self.honest.all()),
+        }
+
+
+def ideal_bytes(engine: fcmrt.Engine, decoder: fcmrt.Decoder, packet: fcmrt.Packet) -> float:
+    """Give the entropy of a packet's integers under the engine's integer tables, in bytes."""
+    bits = 0.0
+    for latent in decoder.integers(packet).values():
+        coded = latent.indexes >= latent.skip
+        tables = engine.tables(latent.tables)
+        bits += tables.ideal_bits(latent.symbols[coded], latent.indexes[coded])
+    return bits / 8
+
+
+def engine_system(engine: fcmrt.Engine) -> System:
+    """Give an engine at all its quality levels, one level for all scales.
+
+    Args:
+        engine: The codec.
+    """
+    options = fcmrt.RuntimeOptions(threads=THREADS)
+    encoder = fcmrt.Encoder(engine, options=options)
+    decoder = fcmrt.Decoder(engine, options=options)
+    last = len(engine.manifest.quality.levels)
+    coders = [EngineCoder(engine, encoder, decoder, level) for level in range(1, last + 1)]
+    few = [coders[level - 1] for level in sorted({1, (last + 1) // 2, last})]
+    return System(engine.manifest.name, tuple(coders), tuple(few), parallel=False)
+
+
+def check_levels(engine: fcmrt.Engine, task: Task) -> None:
+    """Refuse an engine for other features than the task's.
+
+    Raises:
+        ConfigError: Names or channels of its levels are not the task's.
+    """
+    theirs = [(level.name, level.channels) for level in engine.manifest.features]
+    wanted = list(zip(task.feature_names, task.feature_channels, strict=True))
+    if theirs != wanted:
+        raise ConfigError(
+            f"{engine.manifest.name} is for the levels {theirs}, those of task {task.name!r} are "
+            f"{wanted}; give another --engine or another --task"
+        )
