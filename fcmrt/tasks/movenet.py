@@ -1,8 +1,8 @@
-"""The split MoveNet MultiPose: letterbox, front half, back half, people and their keypoints.
+"""The split MoveNet MultiPose: front half, back half, people and their keypoints.
 
 The front half gives four feature maps, the back half turns (decoded) maps into a map of body
 centres, a heat map for each keypoint, and regressions. Importing this module needs numpy only;
-onnxruntime is imported when a `MoveNet` is made and Pillow when a picture is resized.
+onnxruntime is imported when a `MoveNet` is made.
 
 Source of the decoding: the description of MoveNet by its authors (TensorFlow blog, May 2021).
 """
@@ -16,7 +16,6 @@ import numpy as np
 
 from .channels_last import run_back, run_front
 from .halves import load_halves
-from .letterbox import letterbox_square
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,19 +92,6 @@ class People:
     # float32 [K, 17]
 
 
-def letterbox(image: NDArray[np.uint8]) -> tuple[Float32, float]:
-    """Fit a picture into the network's input, at the top left, padded with black.
-
-    Args:
-        image: uint8 `[H, W, 3]`, RGB; borrowed until the call returns.
-
-    Returns:
-        The input (float32 `[1, 3, 256, 256]`, RGB, 0 to 255; owned) and the scale from pixels of
-        the picture to pixels of the input.
-    """
-    return letterbox_square(image, INPUT_SIZE, normalise)
-
-
 def normalise(image: NDArray[np.uint8]) -> Float32:
     """Order pixels as `MoveNet.features` wants them.
 
@@ -179,7 +165,7 @@ class MoveNet:
         """Run the front half.
 
         Args:
-            x: float32 `[N, 3, 256, 256]` as `letterbox` gives it; the graph runs per picture.
+            x: float32 `[N, 3, 256, 256]` as `letterbox_square` gives; the graph runs per picture.
 
         Returns:
             `p2`, `p3`, `p4`, `p5`: float32 `[N, 24|32|64|64, 64|32|16|8, 64|32|16|8]`, owned.
@@ -221,7 +207,7 @@ class MoveNet:
 
         Args:
             outputs: What `outputs` returned.
-            scale: Scale from pixels of the picture to pixels of the input (`letterbox`).
+            scale: Scale from pixels of the picture to pixels of the input (`letterbox_square`).
             size: Height and width of the picture; boxes and keypoints are clipped to it.
             score_threshold: People with a lower score are dropped.
             item: Which picture of the batch.

@@ -1,8 +1,8 @@
-"""The split selfie segmentation network: letterbox, front half, back half, a mask of the people.
+"""The split selfie segmentation network: front half, back half, a mask of the people.
 
 The front half gives four feature maps, the back half turns (decoded) maps into the probability of
 "person" at each pixel of the input. Importing this module needs numpy only; onnxruntime is
-imported when a `Selfie` is made and Pillow when a picture is resized.
+imported when a `Selfie` is made.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 
 from .channels_last import run_back, run_front
 from .halves import load_halves
-from .letterbox import letterbox_square
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,19 +36,6 @@ class Outputs:
 
     probabilities: Float32
     # float32 [N, 256, 256], in 0..1: here is a person
-
-
-def letterbox(image: NDArray[np.uint8]) -> tuple[Float32, float]:
-    """Fit a picture into the network's input, at the top left, padded with black.
-
-    Args:
-        image: uint8 `[H, W, 3]`, RGB; borrowed until the call returns.
-
-    Returns:
-        The input (float32 `[1, 3, 256, 256]`, RGB, 0 to 1; owned) and the scale from pixels of
-        the picture to pixels of the input.
-    """
-    return letterbox_square(image, INPUT_SIZE, normalise)
 
 
 def normalise(image: NDArray[np.uint8]) -> Float32:
@@ -81,7 +67,7 @@ class Selfie:
         """Run the front half.
 
         Args:
-            x: float32 `[N, 3, 256, 256]` as `letterbox` gives it; the graph runs per picture.
+            x: float32 `[N, 3, 256, 256]` as `letterbox_square` gives; the graph runs per picture.
 
         Returns:
             `p1` to `p4`: float32 `[N, 16|16|24|128, 128|64|32|16, 128|64|32|16]`, owned.
@@ -107,7 +93,7 @@ class Selfie:
 
         Args:
             outputs: What `outputs` returned.
-            scale: Scale from pixels of the picture to pixels of the input (`letterbox`).
+            scale: Scale from pixels of the picture to pixels of the input (`letterbox_square`).
             size: Height and width of the picture.
             item: Which picture of the batch.
 

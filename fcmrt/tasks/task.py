@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import agreement, mask_agreement, movenet, movenet_agreement, nanodet, selfie
+from .letterbox import letterbox_square
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -55,8 +56,6 @@ class Task:
     strides: tuple[int, ...]
     load: Callable[[str | Path | None, int | None], TaskNetwork]
     # from the folder of models (None: those shipped) and a number of threads
-    letterbox: Callable[[NDArray[np.uint8]], tuple[Float32, float]]
-    # from a picture to the input and the scale
     normalise: Callable[[NDArray[np.uint8]], Float32]
     # from pixels uint8 [H, W, 3] to the input's float32 [1, 3, H, W]
     results: Callable[[Any, Any, float, tuple[int, int]], Any]
@@ -69,6 +68,10 @@ class Task:
     # the same in words
     distance_sums: Callable[[Any, Any], Float64]
     # outputs of reference and candidate to float64 [N, 4]
+
+    def letterbox(self, image: NDArray[np.uint8]) -> tuple[Float32, float]:
+        """Fit a picture (uint8 `[H, W, 3]`, RGB) into the input; also the scale."""
+        return letterbox_square(image, self.input_size, self.normalise)
 
     def feature_shapes(self) -> tuple[tuple[int, int, int], ...]:
         """Channels, rows and columns of each level."""
@@ -84,7 +87,6 @@ NANODET = Task(
     feature_channels=(nanodet.FEATURE_CHANNELS,) * len(nanodet.STRIDES),
     strides=nanodet.STRIDES,
     load=nanodet.NanoDet,
-    letterbox=nanodet.letterbox,
     normalise=nanodet.normalise,
     results=nanodet.NanoDet.detections,
     match=agreement.match,
@@ -100,7 +102,6 @@ MOVENET = Task(
     feature_channels=movenet.FEATURE_CHANNELS,
     strides=movenet.STRIDES,
     load=movenet.MoveNet,
-    letterbox=movenet.letterbox,
     normalise=movenet.normalise,
     results=movenet.MoveNet.people,
     match=movenet_agreement.match,
@@ -116,7 +117,6 @@ SELFIE = Task(
     feature_channels=selfie.FEATURE_CHANNELS,
     strides=selfie.STRIDES,
     load=selfie.Selfie,
-    letterbox=selfie.letterbox,
     normalise=selfie.normalise,
     results=selfie.Selfie.mask,
     match=mask_agreement.match,

@@ -9,6 +9,7 @@ import pytest
 
 from fcmrt.tasks import movenet
 from fcmrt.tasks.movenet import KEYPOINTS, MoveNet, Outputs, find_centres
+from fcmrt.tasks.task import MOVENET
 
 
 def empty() -> dict[str, np.ndarray]:
@@ -92,7 +93,7 @@ def test_nobody() -> None:
 def test_letterbox() -> None:
     pytest.importorskip("PIL")
     image = np.full((100, 200, 3), (10, 20, 30), np.uint8)
-    x, scale = movenet.letterbox(image)
+    x, scale = MOVENET.letterbox(image)
     assert x.shape == (1, 3, 256, 256)
     assert scale == 256 / 200
     np.testing.assert_array_equal(x[0, :, 64, 128], [10, 20, 30])

@@ -1,18 +1,18 @@
-"""Masks of the selfie network, and its letterbox."""
+"""Masks of the selfie network, and its input."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from fcmrt.tasks import selfie
 from fcmrt.tasks.selfie import INPUT_SIZE, Outputs, Selfie
+from fcmrt.tasks.task import SELFIE
 
 
 def test_letterbox_gives_colours_from_0_to_1() -> None:
     pytest.importorskip("PIL")
     image = np.full((100, 200, 3), (255, 51, 0), np.uint8)
-    x, scale = selfie.letterbox(image)
+    x, scale = SELFIE.letterbox(image)
     assert scale == INPUT_SIZE / 200
     assert (x[0, :, :128].max((1, 2)) == np.array([1, 0.2, 0], np.float32)).all()
     assert (x[0, :, 128:] == 0).all()
