@@ -109,7 +109,7 @@ def task_features(name: str, count: int) -> list[Features]:
 
 def whole_first(items: Sequence[Item]) -> list[Item]:
     """Order photos before crops: many photos say more than all crops of a few."""
-    return sorted(items, key=lambda item: item.name != item.group)
+    return sorted(items, key=lambda item: not item.whole)
 
 
 def compare(codec: Codec, pictures: Sequence[Features], quality: float | None) -> list[Row]:

@@ -36,10 +36,11 @@ def time_encoding(
     Args:
         systems: What to time.
         evaluation: Pictures and features.
-        pictures: Of these, how many are taken, in turns.
+        pictures: Of these, how many are taken, in turns; whole photos before crops.
         repeats: Timed calls of each operating point.
     """
-    chosen = evaluation.references[:pictures]
+    chosen = sorted(evaluation.references, key=lambda reference: not reference.item.whole)
+    chosen = chosen[:pictures]
     points = {
         f"{system.name} {coder.label}": (
             system,

@@ -36,6 +36,11 @@ class Item:
     image: NDArray[np.uint8]
     # uint8 [H, W, 3], RGB
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is no crop."""
+        return self.name == self.group
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:

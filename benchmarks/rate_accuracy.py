@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .systems import System
 
 QUICK_PHOTOS, QUICK_RESAMPLES = 4, 200
-TIMED_PICTURES, REPEATS, QUICK_REPEATS = 8, 24, 1
+TIMED_PICTURES, REPEATS, QUICK_REPEATS = 8, 16, 1
 COLUMNS = {
     "codec": "",
     "allocation": "",
@@ -143,12 +143,12 @@ def times(
     return {"times": timed, "time_ratios": encode_times.time_ratios(timed, codecs, anchors)}
 
 
-def read_pictures(name: str, *, quick: bool) -> EvaluationSet:
-    """Read the evaluation set of that name."""
-    limit = QUICK_PHOTOS if quick else None
+def read_pictures(name: str, only: str | None, *, quick: bool) -> EvaluationSet:
+    """Read the evaluation set of that name, no more of it than is needed."""
+    limit = QUICK_PHOTOS if quick else TIMED_PICTURES if only == "times" else None
     if name == "video":
         return evaluation_set.video(limit=limit)
-    return evaluation_set.photos(crops=not quick, limit=limit)
+    return evaluation_set.photos(crops=limit is None, limit=limit)
 
 
 def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
@@ -166,7 +166,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     task = TASKS[arguments.task]
     codecs = [engine_system(engine) for engine in engines_for(arguments.engine, task)]
     anchors = [ANCHORS[name] for name in arguments.anchors]
-    pictures = read_pictures(arguments.set, quick=quick)
+    pictures = read_pictures(arguments.set, arguments.only, quick=quick)
     report.progress(pictures.description)
     evaluation = Evaluation(pictures, task)
     rows: list[Row] = []

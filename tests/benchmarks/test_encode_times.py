@@ -34,7 +34,10 @@ def system(codec: str, *milliseconds: float, pixels: bool = False) -> System:
 
 
 def evaluation(pictures: int) -> Any:
-    references = [SimpleNamespace(features=f"f{k}", pixels=f"p{k}") for k in range(pictures)]
+    references = [
+        SimpleNamespace(features=f"f{k}", pixels=f"p{k}", item=SimpleNamespace(whole=k % 2 == 1))
+        for k in range(pictures)
+    ]
     return SimpleNamespace(references=references, task=SimpleNamespace(name="nanodet"))
 
 
@@ -52,7 +55,7 @@ def test_features_and_pixels_are_timed_in_turns(monkeypatch: pytest.MonkeyPatch)
         assert least <= row["encode_ms"] < least + 50
         assert row["spread"] >= 0
     given = [set(cast("Sleeper", one.few[0]).given) for one in (fast, slow)]
-    assert given == [{"f0", "f1"}, {"p0", "p1"}]
+    assert given == [{"f1", "f3"}, {"p1", "p3"}]  # the whole ones
 
 
 def test_ratios_of_means_and_of_the_anchors_best_to_the_codecs_worst() -> None:
