@@ -106,9 +106,6 @@ def compare(
 
     Returns:
         Ratios, and BD-rates where curves share enough; each with an interval.
-
-    Raises:
-        ImportError: The package that computes BD-rates is missing.
     """
     ratios, rates = [], []
     for metric in METRICS:

@@ -12,7 +12,7 @@ from fcmrt.errors import ConfigError
 from .systems import System
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -86,19 +86,24 @@ def ideal_bytes(engine: fcmrt.Engine, decoder: fcmrt.Decoder, packet: fcmrt.Pack
     return bits / 8
 
 
-def engine_system(engine: fcmrt.Engine) -> System:
-    """Give an engine at all its quality levels, one level for all scales.
+def engine_systems(engines: Sequence[fcmrt.Engine]) -> list[System]:
+    """Give engines at all their quality levels, one level for all scales.
 
     Args:
-        engine: The codec.
+        engines: The codecs. Of those that share a name, each is told by its digest too.
     """
-    options = fcmrt.RuntimeOptions(threads=THREADS)
-    encoder = fcmrt.Encoder(engine, options=options)
-    decoder = fcmrt.Decoder(engine, options=options)
-    last = len(engine.manifest.quality.levels)
-    coders = [EngineCoder(engine, encoder, decoder, level) for level in range(1, last + 1)]
-    few = [coders[level - 1] for level in sorted({1, (last + 1) // 2, last})]
-    return System(engine.manifest.name, tuple(coders), tuple(few), parallel=False)
+    names = [engine.manifest.name for engine in engines]
+    systems = []
+    for engine, name in zip(engines, names, strict=True):
+        options = fcmrt.RuntimeOptions(threads=THREADS)
+        encoder = fcmrt.Encoder(engine, options=options)
+        decoder = fcmrt.Decoder(engine, options=options)
+        last = len(engine.manifest.quality.levels)
+        coders = [EngineCoder(engine, encoder, decoder, level) for level in range(1, last + 1)]
+        few = [coders[level - 1] for level in sorted({1, (last + 1) // 2, last})]
+        own = name if names.count(name) == 1 else f"{name}@{engine.digest_hex[:8]}"
+        systems.append(System(own, tuple(coders), tuple(few), parallel=False))
+    return systems
 
 
 def check_levels(engine: fcmrt.Engine, task: Task) -> None:

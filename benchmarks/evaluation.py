@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class Evaluation:
         found = self.task.results(self._net, outputs, scale, item.image.shape[:2])
         return Reference(item, pixels, features, outputs, found, scale)
 
-    @property
+    @functools.cached_property
     def found(self) -> int:
         """Number of things to find: boxes, people, masks that are not empty."""
         found = [reference.found for reference in self.references]

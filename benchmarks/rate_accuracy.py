@@ -20,7 +20,7 @@ from . import encode_times, evaluation_set, report
 from .anchors import ANCHORS
 from .coder_bars import BARS
 from .comparisons import BD_COLUMNS, RATIO_COLUMNS, compare, pairs, rows_of, smallest
-from .engine_coder import OVERHEAD_BYTES, EngineCoder, check_levels, engine_system
+from .engine_coder import OVERHEAD_BYTES, EngineCoder, check_levels, engine_systems
 from .evaluation import Evaluation
 from .rate_bars import rate_bars
 from .statistics import RESAMPLES, Curve, draws
@@ -164,7 +164,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     if arguments.plot:
         from .plot import plot_rate_accuracy  # before the work: matplotlib may be missing
     task = TASKS[arguments.task]
-    codecs = [engine_system(engine) for engine in engines_for(arguments.engine, task)]
+    codecs = engine_systems(engines_for(arguments.engine, task))
     anchors = [ANCHORS[name] for name in arguments.anchors]
     pictures = read_pictures(arguments.set, arguments.only, quick=quick)
     report.progress(pictures.description)

@@ -11,6 +11,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import bjontegaard
 import numpy as np
 
 from fcmrt.tasks.agreement import pooled_distance
@@ -194,12 +195,7 @@ def bd_rate(codec: Values, anchor: Values, metric: Metric) -> float:
     Returns:
         Negative where the codec needs fewer bytes; NaN with fewer than two points on a frontier
         or without overlap.
-
-    Raises:
-        ImportError: The package is missing.
     """
-    from bjontegaard import bd_rate as delta_rate
-
     scale = 1.0 if metric == "agreement" else 10 / np.log(10)
     codec_sizes, codec_quality = frontier(codec.bytes, scale * merit(codec, metric))
     anchor_sizes, anchor_quality = frontier(anchor.bytes, scale * merit(anchor, metric))
@@ -207,7 +203,7 @@ def bd_rate(codec: Values, anchor: Values, metric: Metric) -> float:
         return float("nan")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on partial overlap, which overlap() tells
-        percent = delta_rate(
+        percent = bjontegaard.bd_rate(
             anchor_sizes,
             anchor_quality,
             codec_sizes,

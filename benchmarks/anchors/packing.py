@@ -7,8 +7,8 @@ minimum and the maximum, in 1023 steps.
 
 The test model sends one range with each frame, which holds one tensor, its levels having been
 reduced to one before. Here levels stay apart, so each is a tensor with a range of its own: two
-float32, counted. Against one range for all levels this takes up to 8 % fewer bytes at equal
-distance (NanoDet). Values are rounded to the nearest step, where the test model's anchors round
+float32, counted. One range for all levels takes more bytes at the distances that matter
+(benchmarks/README.md). Values are rounded to the nearest step, where the test model's anchors round
 down.
 
 Source: CompressAI-Vision's tiling and its "feature anchor" quantiser.

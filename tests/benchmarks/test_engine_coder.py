@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 import fcmrt
-from benchmarks.engine_coder import check_levels, engine_system
+from benchmarks.engine_coder import check_levels, engine_systems
+from benchmarks.parent import float_parent
 from fcmrt.errors import ConfigError
 from fcmrt.tasks.task import MOVENET, NANODET
 
 
 def test_every_quality_level_is_an_operating_point() -> None:
     engine = fcmrt.Engine.builtin()
-    system = engine_system(engine)
+    (system,) = engine_systems([engine])
+    assert system.name == engine.manifest.name
     last = len(engine.manifest.quality.levels)
     assert [coder.label for coder in system.coders] == list(range(1, last + 1))
     assert [coder.label for coder in system.few] == [1, (last + 1) // 2, last]
@@ -42,3 +44,12 @@ def test_engines_for_other_levels_are_refused() -> None:
     check_levels(engine, NANODET)
     with pytest.raises(ConfigError, match="'movenet'"):
         check_levels(engine, MOVENET)
+
+
+def test_engines_of_one_name_are_told_apart() -> None:
+    engine = fcmrt.Engine.builtin()
+    other = float_parent(engine)
+    assert other.manifest.name == engine.manifest.name
+    names = [system.codec for system in engine_systems([engine, other])]
+    assert names == [f"{engine.manifest.name}@{one.digest_hex[:8]}" for one in (engine, other)]
+    assert names[0] != names[1]
