@@ -16,6 +16,7 @@ from .cleaning import BATCH, OPSET, clean, finish
 from .float_graph import FloatGraph
 from .fp16 import store_weights_fp16
 from .int8 import with_int8
+from .phases import split_transposed
 from .precision import with_precision
 from .sensitive import sensitive_constants
 
@@ -70,7 +71,7 @@ def export_graph(
             do_constant_folding=True,
             dynamo=False,
         )
-    model = onnx.load_from_string(buffer.getvalue())
+    model = split_transposed(onnx.load_from_string(buffer.getvalue()))
     model.producer_name, model.producer_version, model.doc_string = "fcmrt", "", ""
     if precision == "int8":
         return with_int8(model.SerializeToString(), calibration)
