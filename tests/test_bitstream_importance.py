@@ -77,8 +77,8 @@ def test_an_importance_has_one_form(
     """F-11: whatever is accepted is what would be written, bytes changed or not."""
     section = packet(importance)[2:-8] if importance else b""
     place = data.draw(st.integers(0, len(section)))
-    for section in section[:place] + noise + section[place + len(noise) :], noise:
-        changed = mended(section)
+    for other in section[:place] + noise + section[place + len(noise) :], noise:
+        changed = mended(other)
         try:
             head = read_packet(changed, ENGINE, LIMITS).head
         except BitstreamError:

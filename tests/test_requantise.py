@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ ROI = [(0.1, 0.2, 0.5, 0.6)]
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the graphs that run."""
     names: list[str] = []
     run = Executor.run
@@ -29,7 +28,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return run(self, name, *more)
 
     monkeypatch.setattr(Executor, "run", noted)
-    yield names
+    return names
 
 
 def same(one: Walk, other: Walk) -> None:
