@@ -1,4 +1,4 @@
-"""Packets of the engines that ship are decoded as they were when they were made, by every runner."""
+"""Packets of the engines that ship mean to every runner what they meant when they were made."""
 
 from __future__ import annotations
 
