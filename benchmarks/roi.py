@@ -26,9 +26,10 @@ from fcmrt.tasks.agreement import (
     pooled_distance,
 )
 from fcmrt.tasks.nanodet import INPUT_SIZE, Detections, Outputs, cell_centres
+from fcmrt.tasks.task import NANODET
 
 from . import evaluation_set, report
-from .detection import DetectionTask, detector
+from .evaluation import Evaluation, load_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fcmrt.executor import Walk
-    from fcmrt.tasks.nanodet import NanoDet
+    from fcmrt.tasks.task import TaskNetwork
 
-    from .detection import Reference
+    from .evaluation import Reference
     from .report import Row
 
     Box = tuple[float, float, float, float]
@@ -79,7 +80,7 @@ def cases_of(references: Sequence[Reference]) -> list[Case]:
 class Side:
     """One way to spend the bytes, over all pictures."""
 
-    def __init__(self, net: NanoDet, decoder: fcmrt.Decoder) -> None:
+    def __init__(self, net: TaskNetwork, decoder: fcmrt.Decoder) -> None:
         self._net = net
         self._decoder = decoder
         self._sizes: list[int] = []
@@ -91,7 +92,7 @@ class Side:
         reference, box = case
         decoded = self._decoder.decode(packet)
         outputs = self._net.outputs({name: level[None] for name, level in decoded.items()})
-        found = self._net.detections(outputs, reference.scale, reference.size)
+        found = NANODET.results(self._net, outputs, reference.scale, reference.size)
         scaled = np.array(box) * INPUT_SIZE
         self._sizes.append(len(packet))
         inside = scaled / reference.scale
@@ -170,7 +171,7 @@ def rows_of(engine: fcmrt.Engine, cases: Sequence[Case], gain: int, quick: bool)
     """Measure both ways at some qualities."""
     options = fcmrt.RuntimeOptions(threads=1)
     encoder = fcmrt.Encoder(engine, options=options)
-    decoder, net = fcmrt.Decoder(engine, options=options), detector(threads=1)
+    decoder, net = fcmrt.Decoder(engine, options=options), load_network(NANODET, threads=1)
     last = len(engine.manifest.quality.levels)
     rows = []
     for quality in [(last + 1) // 2] if quick else range(2, last + 1, 2):
@@ -201,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     engine = fcmrt.Engine.load(arguments.engine) if arguments.engine else fcmrt.Engine.builtin()
     limit = QUICK_PHOTOS if arguments.quick else None
     pictures = evaluation_set.photos(crops=not arguments.quick, limit=limit)
-    cases = cases_of(DetectionTask(pictures).references)
+    cases = cases_of(Evaluation(pictures).references)
     rows = rows_of(engine, cases, arguments.gain, arguments.quick)
     result = report.Report(
         report.command_line("benchmarks.roi"),
