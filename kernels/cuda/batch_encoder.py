@@ -1,0 +1,224 @@
+"""Encoding a batch of packets without waiting for the device."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import ConfigError
+from ..api import CodedPayload
+from . import prepared, shapes
+from .device import Argument, Device, DeviceArray
+from .elements import Elements
+from .prepared import CudaTables
+from .seats import Segments
+
+_COUNTED = 4  # numbers of a chunk, see events.cuh
+
+
+class Layout(NamedTuple):
+    """How lanes and segments are chosen; those given are taken, others follow the payload."""
+
+    overhead_permille: int = 5
+    min_lanes: int = 1
+    lanes: int = 0
+    segments: int = 0
+
+
+class BatchStep(NamedTuple):
+    """One code step of a batch; arrays are borrowed until the launches are over."""
+
+    elements: Elements
+    tables: CudaTables
+    symbols: DeviceArray  # int32 [packets, capacity]
+
+
+class BatchEncoder:
+    """Encodes batches of packets in buffers of fixed size.
+
+    All methods but those that say so only launch. Packets that cannot be encoded fail alone.
+
+    Args:
+        device: Where the work is done.
+        packets: Packets of a batch, 1 to 65535.
+        most_segments: Segments that a packet may have, 1 to 256.
+        capacities: Elements that each code step's rows hold.
+
+    Raises:
+        ConfigError: A number is out of its range.
+    """
+
+    def __init__(
+        self, device: Device, packets: int, most_segments: int, capacities: Sequence[int]
+    ) -> None:
+        if not 1 <= packets <= shapes.MAX_PACKETS:
+            raise ConfigError(
+                f"a batch of {packets} packets; there are 1 to {shapes.MAX_PACKETS} of them"
+            )
+        self._device = device
+        self._steps = len(capacities)
+        self._chunk_firsts = np.cumsum([0, *map(shapes.chunks, capacities)]).astype(np.uint32)
+        self._event_firsts = np.cumsum([0, *capacities]).astype(np.uint32)
+        events = int(self._event_firsts[-1])
+        self._escape_capacity = 5 * events
+        self.segments = Segments(device, packets, most_segments)
+        rows = (packets, events)
+        self._events = device.empty(rows, np.uint32)
+        self._words = device.empty(rows, np.uint16)
+        self._escapes = device.empty((packets, self._escape_capacity), np.uint8)
+        self._counted = device.empty((packets, int(self._chunk_firsts[-1]), _COUNTED), np.uint32)
+        self._coded = device.zeros((packets, self._steps), np.uint32)
+        self._escape_bytes = device.zeros((packets,), np.uint32)
+        self._sizes = device.zeros((packets,), np.uint32)
+        self._word_counts = device.zeros((packets, most_segments), np.uint32)
+        self._device_chunk_firsts = device.upload(self._chunk_firsts)
+        self._device_event_firsts = device.upload(self._event_firsts)
+        self._out = device.empty(
+            (packets, 128 * most_segments + 2 * events + self._escape_capacity), np.uint8
+        )
+        self._reciprocals, self._costs = _of_frequencies(device)
+
+    @staticmethod
+    def _event_arguments(step: BatchStep) -> tuple[Argument, ...]:
+        return (
+            *step.elements.index_arguments(),
+            step.symbols,
+            *step.elements.row_arguments(),
+            step.tables.data,
+            np.uint32(step.tables.event_count),
+        )
+
+    def _chunk_arguments(self, k: int) -> tuple[Argument, ...]:
+        return self._counted, np.uint32(self._chunk_firsts[-1]), np.uint32(self._chunk_firsts[k])
+
+    def plan(self, steps: Sequence[BatchStep], layout: Layout) -> None:
+        """Measures the packets, and chooses lanes and segments for each.
+
+        Args:
+            steps: All code steps.
+            layout: How to choose.
+        """
+        own, launch = self.segments, self._device.launch
+        self._device.write(own.status, 0)
+        for k, step in enumerate(steps):
+            launch(
+                "count_events",
+                step.elements.grid,
+                shapes.THREADS,
+                *self._event_arguments(step),
+                self._costs,
+                *self._chunk_arguments(k),
+            )
+        launch(
+            "plan_packets",
+            (own.packets, 1, 1),
+            shapes.THREADS,
+            self._counted,
+            self._device_chunk_firsts,
+            np.uint32(self._steps),
+            *map(np.uint32, layout),
+            self._coded,
+            self._escape_bytes,
+            own.lanes,
+            own.counts,
+            own.status,
+        )
+
+    def encode(self, steps: Sequence[BatchStep], layout: Layout, checks: DeviceArray) -> None:
+        """Codes the packets: `plan`, and all that follows.
+
+        Args:
+            steps: As for `plan`.
+            layout: As for `plan`.
+            checks: uint32 `[packets]`, each packet's check over its integers.
+        """
+        own, launch = self.segments, self._device.launch
+        self.plan(steps, layout)
+        own.seat()
+        row = np.uint64(self._event_firsts[-1])
+        section = np.uint64(self._escape_capacity)
+        for k, step in enumerate(steps):
+            launch(
+                "list_events",
+                step.elements.grid,
+                shapes.THREADS,
+                *self._event_arguments(step),
+                *self._chunk_arguments(k),
+                self._events,
+                row,
+                np.uint32(self._event_firsts[k]),
+                self._escapes,
+                section,
+                own.status,
+            )
+        launch(
+            "encode_segments",
+            own.grid,
+            shapes.THREADS,
+            self._events,
+            row,
+            self._device_event_firsts,
+            self._coded,
+            np.uint32(self._steps),
+            self._reciprocals,
+            checks,
+            own.firsts,
+            own.seated,
+            own.counts,
+            np.uint32(own.most),
+            own.states,
+            self._words,
+            own.words,
+        )
+        launch(
+            "gather_packets",
+            (own.most + 1, own.packets, 1),
+            shapes.THREADS,
+            own.lanes,
+            own.counts,
+            np.uint32(own.most),
+            own.states,
+            self._words,
+            row,
+            own.words,
+            self._escapes,
+            section,
+            self._escape_bytes,
+            None,
+            self._out,
+            np.uint64(self._out.shape[1]),
+            self._sizes,
+            self._word_counts,
+            own.status,
+        )
+
+    def statuses(self) -> npt.NDArray[np.int32]:
+        """What became of each packet, as numbers of `Status`: int32 `[packets]`; waits."""
+        return self._device.download(self.segments.status)
+
+    def layouts(self) -> list[tuple[int, int]]:
+        """Lanes and segments of each packet; waits for the device."""
+        lanes = self._device.download(self.segments.lanes).tolist()
+        counts = self._device.download(self.segments.counts).tolist()
+        return list(zip(lanes, counts, strict=True))
+
+    def payload(self, packet: int) -> CodedPayload:
+        """What was coded of a packet that did not fail; waits for the device."""
+        get = self._device.download
+        count = int(get(self.segments.counts[packet : packet + 1])[0])
+        size = int(get(self._sizes[packet : packet + 1])[0])
+        escapes = int(get(self._escape_bytes[packet : packet + 1])[0])
+        words = get(self._word_counts[packet, :count])
+        data = get(self._out[packet, :size]).tobytes()
+        split = size - escapes
+        return CodedPayload(data[:split], tuple(words.tolist()), data[split:])
+
+
+@functools.lru_cache(maxsize=8)
+def _of_frequencies(device: Device) -> tuple[DeviceArray, DeviceArray]:
+    """Reciprocals and costs of all frequencies, in the device's memory."""
+    return device.upload(prepared.reciprocals()), device.upload(prepared.costs())
