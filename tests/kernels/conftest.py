@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,11 +12,22 @@ import pytest
 
 from fcmrt import kernels
 from fcmrt.kernels.api import CodedPayload, CodeStep, Kernels
+from fcmrt.kernels.cuda import CudaKernels
 from fcmrt.tables import CdfTables
+from tests.simt.emulator import EmulatedDevice, build
 
 # What every machine must have stands here by name: a missing native module must fail, not shorten
 # the list. Which of the others there are, the processor says.
-IMPLEMENTATIONS = ("reference", "scalar", *sorted({*kernels.available()} - {"reference", "scalar"}))
+IMPLEMENTATIONS = (
+    *("reference", "scalar", "simt"),
+    *sorted({*kernels.available()} - {"reference", "scalar"}),
+)
+
+
+@functools.cache
+def get(name: str) -> Kernels:
+    """An implementation; `simt` is the GPU's kernels in the emulator."""
+    return CudaKernels(EmulatedDevice(build())) if name == "simt" else kernels.get(name)
 
 
 @dataclasses.dataclass
@@ -145,9 +157,9 @@ def cases() -> type[Cases]:
 
 @pytest.fixture(scope="session", params=IMPLEMENTATIONS)
 def implementation(request: pytest.FixtureRequest) -> Kernels:
-    return kernels.get(request.param)
+    return get(request.param)
 
 
 @pytest.fixture(scope="session")
 def implementations() -> list[Kernels]:
-    return [kernels.get(name) for name in IMPLEMENTATIONS]
+    return [get(name) for name in IMPLEMENTATIONS]

@@ -35,8 +35,8 @@ class EmulatorError(AssertionError):
     """A kernel did what it must not."""
 
 
-def build(folder: Path) -> Path:
-    """Builds the emulator in a folder, once for all processes that share it; the library's path."""
+def build(folder: Path = ROOT / "build" / "simt") -> Path:
+    """Builds the emulator in a folder, or what of it is out of date; the library's path."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
