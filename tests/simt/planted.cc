@@ -80,7 +80,9 @@ FCMRT_KERNEL add_and_read(u32* out) {
 // ---- bounds
 
 FCMRT_KERNEL past_global(u32* out) { out[threadIdx.x + 1] = 0; }
-FCMRT_KERNEL before_global(u32* out) { out[threadIdx.x] = out[i32(threadIdx.x) - 1]; }
+FCMRT_KERNEL before_global(u32* out) {
+  if (threadIdx.x == 0) out[0] = out[i32(threadIdx.x) - 1];
+}
 
 FCMRT_KERNEL past_shared(u32* out) {
   FCMRT_SHARED(u32, values, kThreads);
