@@ -72,14 +72,12 @@ class BatchEncoder:
         self._escapes = device.empty((packets, self._escape_capacity), np.uint8)
         self._counted = device.empty((packets, int(self._chunk_firsts[-1]), _COUNTED), np.uint32)
         self._coded = device.zeros((packets, self._steps), np.uint32)
-        self._escape_bytes = device.zeros((packets,), np.uint32)
-        self._sizes = device.zeros((packets,), np.uint32)
+        self.escape_bytes = device.zeros((packets,), np.uint32)
+        self.sizes = device.zeros((packets,), np.uint32)
         self._word_counts = device.zeros((packets, most_segments), np.uint32)
         self._device_chunk_firsts = device.upload(self._chunk_firsts)
         self._device_event_firsts = device.upload(self._event_firsts)
-        self._out = device.empty(
-            (packets, 128 * most_segments + 2 * events + self._escape_capacity), np.uint8
-        )
+        self.payload_capacity = 128 * most_segments + 2 * events + self._escape_capacity
         self._reciprocals, self._costs = _of_frequencies(device)
 
     @staticmethod
@@ -122,14 +120,14 @@ class BatchEncoder:
             np.uint32(self._steps),
             *map(np.uint32, layout),
             self._coded,
-            self._escape_bytes,
+            self.escape_bytes,
             own.lanes,
             own.counts,
             own.status,
         )
 
     def encode(self, steps: Sequence[BatchStep], layout: Layout, checks: DeviceArray) -> None:
-        """Codes the packets: `plan`, and all that follows.
+        """Codes the packets: `plan`, and then their segments and escapes, which `gather` puts together.
 
         Args:
             steps: As for `plan`.
@@ -174,7 +172,17 @@ class BatchEncoder:
             self._words,
             own.words,
         )
-        launch(
+
+    def gather(self, out: DeviceArray, begins: DeviceArray | None = None) -> None:
+        """Puts each packet's segments and escapes together.
+
+        Args:
+            out: uint8 `[packets, n]`, written; `n` is at least `payload_capacity`, and what comes
+                before.
+            begins: uint32 `[packets]`, where in its row a packet's segments begin; None: at 0.
+        """
+        own = self.segments
+        self._device.launch(
             "gather_packets",
             (own.most + 1, own.packets, 1),
             shapes.THREADS,
@@ -183,15 +191,15 @@ class BatchEncoder:
             np.uint32(own.most),
             own.states,
             self._words,
-            row,
+            np.uint64(self._event_firsts[-1]),
             own.words,
             self._escapes,
-            section,
-            self._escape_bytes,
-            None,
-            self._out,
-            np.uint64(self._out.shape[1]),
-            self._sizes,
+            np.uint64(self._escape_capacity),
+            self.escape_bytes,
+            begins,
+            out,
+            np.uint64(out.shape[1]),
+            self.sizes,
             self._word_counts,
             own.status,
         )
@@ -206,14 +214,21 @@ class BatchEncoder:
         counts = self._device.download(self.segments.counts).tolist()
         return list(zip(lanes, counts, strict=True))
 
-    def payload(self, packet: int) -> CodedPayload:
-        """What was coded of a packet that did not fail; waits for the device."""
+    def payloads(self) -> list[CodedPayload | None]:
+        """What was coded of each packet, None of those that failed; waits for the device."""
+        rows = (self.segments.packets, self.payload_capacity)
+        out = self._device.empty(rows, np.uint8)
+        self.gather(out)
+        statuses = self.statuses()
+        return [None if status else self._payload(out, b) for b, status in enumerate(statuses)]
+
+    def _payload(self, out: DeviceArray, packet: int) -> CodedPayload:
         get = self._device.download
         count = int(get(self.segments.counts[packet : packet + 1])[0])
-        size = int(get(self._sizes[packet : packet + 1])[0])
-        escapes = int(get(self._escape_bytes[packet : packet + 1])[0])
+        size = int(get(self.sizes[packet : packet + 1])[0])
+        escapes = int(get(self.escape_bytes[packet : packet + 1])[0])
         words = get(self._word_counts[packet, :count])
-        data = get(self._out[packet, :size]).tobytes()
+        data = get(out[packet, :size]).tobytes()
         split = size - escapes
         return CodedPayload(data[:split], tuple(words.tolist()), data[split:])
 

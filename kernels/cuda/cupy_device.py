@@ -71,7 +71,9 @@ class CupyDevice:
         shared_bytes: int = 0,
     ) -> None:
         function = self._module.get_function(kernel)
-        function(grid, (threads, 1, 1), arguments, shared_mem=shared_bytes)
+        # Not every CuPy takes None for a pointer.
+        given = tuple(np.uint64(0) if value is None else value for value in arguments)
+        function(grid, (threads, 1, 1), given, shared_mem=shared_bytes)
 
 
 def _import_cupy() -> Any:

@@ -40,10 +40,9 @@ FCMRT_DEVICE T warp_prefix(T value) {
   return value;
 }
 
-template <class T>
-FCMRT_DEVICE T warp_sum(T value) {
+FCMRT_DEVICE u32 warp_xor(u32 value) {
   for (u32 distance = kWarp / 2; distance > 0; distance /= 2) {
-    value += __shfl_xor_sync(kWholeWarp, value, distance);
+    value ^= __shfl_xor_sync(kWholeWarp, value, distance);
   }
   return value;
 }

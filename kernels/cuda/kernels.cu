@@ -8,3 +8,4 @@
 #include "price.cuh"
 #include "select.cuh"
 #include "values.cuh"
+#include "write.cuh"

@@ -111,7 +111,8 @@ class CudaKernels:
         encoder.encode(self._rows(steps), layout, check_array)
         _require_encoded(encoder)
         lanes, _ = encoder.layouts()[0]
-        coded = encoder.payload(0)
+        coded = encoder.payloads()[0]
+        assert coded is not None
         if buffer is None:
             return lanes, coded
         placed = checks.payload_in(buffer, len(coded.segments), coded.words, len(coded.escapes))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -95,12 +97,14 @@ def _hints(
     return places, np.concatenate(parts)
 
 
+@functools.cache
 def reciprocals() -> npt.NDArray[np.uint64]:
     """`encode_reciprocal` of rans.h for each frequency: uint64 `[16385]`, 0 for frequency 0."""
     values = [0, *(((1 << 46) + freq - 1) // freq for freq in range(1, _SCALE + 1))]
     return np.array(values, np.uint64)
 
 
+@functools.cache
 def costs() -> npt.NDArray[np.uint16]:
     """Bits of an event, in units of 2^-8, for each frequency: uint16 `[16385]`."""
     values = [0, *(PROB_BITS * 256 - log2_q8(freq) for freq in range(1, _SCALE + 1))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import functools
 import itertools
 import os
 import subprocess
@@ -35,6 +36,7 @@ class EmulatorError(AssertionError):
     """A kernel did what it must not."""
 
 
+@functools.cache
 def build(folder: Path = ROOT / "build" / "simt") -> Path:
     """Builds the emulator in a folder, or what of it is out of date; the library's path."""
     folder.mkdir(parents=True, exist_ok=True)

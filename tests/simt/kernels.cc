@@ -22,5 +22,7 @@ SIMT_KERNEL(plan_packets);
 SIMT_KERNEL(price_steps);
 SIMT_KERNEL(quantize);
 SIMT_KERNEL(resolve_escapes);
+SIMT_KERNEL(seal_packets);
 SIMT_KERNEL(seat_segments);
 SIMT_KERNEL(shift_indexes);
+SIMT_KERNEL(write_heads);

@@ -141,7 +141,7 @@ def test_encoding(cases, device, packets, seed, overhead, min_lanes):
     for b, (lanes, segments) in enumerate(encoder.layouts()):
         steps = cases.steps(SCALAR, batch.raw[b])
         assert (lanes, segments) == SCALAR.plan(steps, overhead, min_lanes)
-        assert encoder.payload(b) == SCALAR.pack(steps, overhead, min_lanes, batch.check(b))[1]
+        assert encoder.payloads()[b] == SCALAR.pack(steps, overhead, min_lanes, batch.check(b))[1]
 
 
 MIXED = [(300, 200, 32, 3), (0, 0, 1, 1), (40, 9, 1, 1), (90, 90, 4, 1), (33, 64, 2, 2)] + [
@@ -217,7 +217,7 @@ def test_packets_that_cannot_be_encoded_fail_alone(cases, device):
         assert status == wanted.get(b, Status.OK)
         if b not in wanted:
             steps = cases.steps(SCALAR, batch.raw[b])
-            assert encoder.payload(b) == SCALAR.pack(steps, 5, 1, batch.check(b))[1]
+            assert encoder.payloads()[b] == SCALAR.pack(steps, 5, 1, batch.check(b))[1]
 
 
 @pytest.mark.parametrize("mapped", [False, True])
@@ -257,7 +257,7 @@ def test_indexes_are_shifted_on_the_way(cases, device, mapped, dtype):
     encoder.encode([step], Layout(lanes=4, segments=2), device.zeros((packets,), np.uint32))
     payloads = []
     for b in range(packets):
-        coded = encoder.payload(b)
+        coded = encoder.payloads()[b]
         assert coded == cases.encode(SCALAR, [raw[b]], 4, 2, 0)
         payloads.append(Payload(coded.segments, coded.words, coded.escapes, 4))
     decoder = BatchDecoder(device, packets, 2, 1 << 13, 1 << 13)
