@@ -159,9 +159,7 @@ class BatchDecoder:
         escapes = self._room("escapes", rows, np.uint32)
         what = (*elements.index_arguments(), *elements.row_arguments(), counts)
         launch("count_coded", elements.grid, shapes.THREADS, *what, own.status)
-        launch(
-            "list_coded", elements.grid, shapes.THREADS, *what, indexes, places, coded, symbols
-        )
+        launch("list_coded", elements.grid, shapes.THREADS, *what, indexes, places, coded, symbols)
         listed = (indexes, places, coded, np.uint32(elements.capacity), symbols, escapes)
         launch(
             "decode_shared" if tables.shared else "decode_global",

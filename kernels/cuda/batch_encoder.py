@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -78,7 +77,8 @@ class BatchEncoder:
         self._device_chunk_firsts = device.upload(self._chunk_firsts)
         self._device_event_firsts = device.upload(self._event_firsts)
         self.payload_capacity = 128 * most_segments + 2 * events + self._escape_capacity
-        self._reciprocals, self._costs = _of_frequencies(device)
+        self._reciprocals = device.upload(prepared.reciprocals())
+        self._costs = device.upload(prepared.costs())
 
     @staticmethod
     def _event_arguments(step: BatchStep) -> tuple[Argument, ...]:
@@ -127,7 +127,7 @@ class BatchEncoder:
         )
 
     def encode(self, steps: Sequence[BatchStep], layout: Layout, checks: DeviceArray) -> None:
-        """Codes the packets: `plan`, and then their segments and escapes, which `gather` puts together.
+        """Codes the packets: `plan`, then segments and escapes, which `gather` puts together.
 
         Args:
             steps: As for `plan`.
@@ -231,9 +231,3 @@ class BatchEncoder:
         data = get(out[packet, :size]).tobytes()
         split = size - escapes
         return CodedPayload(data[:split], tuple(words.tolist()), data[split:])
-
-
-@functools.lru_cache(maxsize=8)
-def _of_frequencies(device: Device) -> tuple[DeviceArray, DeviceArray]:
-    """Reciprocals and costs of all frequencies, in the device's memory."""
-    return device.upload(prepared.reciprocals()), device.upload(prepared.costs())

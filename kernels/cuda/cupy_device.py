@@ -16,9 +16,9 @@ from .device import Argument, DeviceArray
 class CupyDevice:
     """The GPU that CuPy has chosen when this is made (`cupy.cuda.Device`).
 
-    Launches go to CuPy's current stream. The kernels are compiled by NVRTC at the first launch; CuPy
-    keeps the result on disk (`CUPY_CACHE_DIR`), by the whole source text, the architecture and the
-    compiler's version.
+    Launches go to CuPy's current stream. The kernels are compiled by NVRTC at the first launch, and
+    CuPy keeps the result on disk (`CUPY_CACHE_DIR`), by the whole source text, the options, the
+    architecture and the compiler's version.
 
     Raises:
         BackendUnavailableError: CuPy is not installed.

@@ -1,6 +1,7 @@
 // Decoding one step of all segments, a warp for every 32 lanes.
 #pragma once
 
+#include "ahead.cuh"
 #include "tables.cuh"
 #include "words.cuh"
 
@@ -16,6 +17,14 @@ struct DecodeStep {
   u32* escapes;        // numbers of coded symbols; a segment's begin where its share does
   u32* escape_counts;  // of each segment
 };
+
+// A coded symbol that is still to be decoded.
+struct Coming {
+  u32 index;
+  u32 place;
+};
+
+constexpr u32 kDecodeAhead = 4;  // rounds
 
 struct DecodePackets {
   const u16* words;
@@ -51,15 +60,12 @@ FCMRT_DEVICE void decode_segments(const Tables& tables, const DecodeStep& step,
   WordWindow words(packets.words, where, seat);
   u32 escaped = 0;
 
-  // Tables and places are read a round ahead.
-  Head head = {};
-  u32 place = 0;
-  const auto look_ahead = [&](u32 i) {
-    if (i >= count) return;
-    head = tables.heads[step.indexes[share + i]];
-    place = step.places ? step.places[share + i] : begin + i;
+  const auto load = [&](u32 i) {
+    if (i >= count) return Coming{0, 0};
+    return Coming{step.indexes[share + i], step.places ? step.places[share + i] : begin + i};
   };
-  look_ahead(seat.lane);
+  Ahead<Coming, kDecodeAhead> coming([&](u32 j) { return load(j * seat.lanes + seat.lane); });
+  Head head = tables.heads[coming[0].index];
   const u32 rounds = warp_max((count + seat.lanes - 1) / seat.lanes);
   for (u32 round = 0; round < rounds; ++round) {
     const u32 i = round * seat.lanes + seat.lane;
@@ -69,10 +75,11 @@ FCMRT_DEVICE void decode_segments(const Tables& tables, const DecodeStep& step,
       const Found found = find_event(tables, head, decode_slot(state));
       state = decode_step(state, event_freq(found.event), event_cum(found.event));
       escapes = found.number == head.size;
-      if (!escapes) step.symbols[row + place] = head.offset + i32(found.number);
+      if (!escapes) step.symbols[row + coming[0].place] = head.offset + i32(found.number);
     }
     const bool needs = active && decode_needs_word(state);
-    look_ahead(i + seat.lanes);
+    coming.advance(load(i + kDecodeAhead * seat.lanes));
+    head = tables.heads[coming[0].index];
 
     const u32 takers = group.vote(needs);
     const u32 word = words.peek(__popc(takers & before), first_lane);

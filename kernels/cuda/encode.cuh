@@ -2,10 +2,15 @@
 // symbol to the first one's first.
 #pragma once
 
+#include "ahead.cuh"
 #include "packets.cuh"
 #include "tables.cuh"
 
 namespace fcmrt::cuda {
+
+// Rounds that events are read ahead, and then what they need of the table of reciprocals.
+constexpr u32 kEventsAhead = 8;
+constexpr u32 kReciprocalsAhead = 4;
 
 // First event of a segment among those of a step, and how many there are.
 struct Share {
@@ -46,22 +51,22 @@ FCMRT_KERNEL encode_segments(const u32* events, u64 event_capacity, const u32* e
     const Share share = seat.taken ? share_of(own_coded[k], s, own_segments) : Share{0, 0};
     const u32* const own =
         events + seat.packet * event_capacity + event_firsts[k] + share.begin;
-    // Events are read a round ahead; what they need of the table of reciprocals, too.
-    u32 event = 0;
-    u64 reciprocal = 0;
-    const auto look_ahead = [&](u32 i) {
-      if (i >= share.count) return;
-      event = own[i];
-      reciprocal = reciprocals[event_freq(event)];
-    };
     const u32 rounds = warp_max((share.count + seat.lanes - 1) / seat.lanes);
-    if (rounds > 0) look_ahead((rounds - 1) * seat.lanes + seat.lane);
+    // The event of the round before `after`; before the first one they are nothing.
+    const auto load = [&](u32 after) {
+      const u32 i = (after - 1) * seat.lanes + seat.lane;
+      return after >= 1 && i < share.count ? own[i] : 0u;
+    };
+    const auto before_by = [](u32 round, u32 by) { return round > by ? round - by : 0; };
+    Ahead<u32, kEventsAhead> coming([&](u32 j) { return load(before_by(rounds, j)); });
+    Ahead<u64, kReciprocalsAhead> inverses(
+        [&](u32 j) { return reciprocals[event_freq(coming[j])]; });
     for (u32 round = rounds; round-- > 0;) {
       const bool active = round * seat.lanes + seat.lane < share.count;
-      const u32 freq = event_freq(event), cum = event_cum(event);
-      const u64 multiplier = reciprocal;
-      // From round 0 this goes around to a number above any count.
-      look_ahead((round - 1) * seat.lanes + seat.lane);
+      const u32 freq = event_freq(coming[0]), cum = event_cum(coming[0]);
+      const u64 reciprocal = inverses[0];
+      coming.advance(load(before_by(round + 1, kEventsAhead)));
+      inverses.advance(reciprocals[event_freq(coming[kReciprocalsAhead - 1])]);
 
       const bool full = active && encode_needs_word(state, freq);
       const u32 givers = group.vote(full);
@@ -70,7 +75,7 @@ FCMRT_KERNEL encode_segments(const u32* events, u64 event_capacity, const u32* e
         row[next + __popc(givers & before)] = u16(state);
         state >>= 16;
       }
-      if (active) state = encode_step(state, multiplier, freq, cum);
+      if (active) state = encode_step(state, reciprocal, freq, cum);
     }
   }
   if (!seat.taken) return;

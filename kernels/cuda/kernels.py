@@ -39,8 +39,8 @@ _BLOCK = max(LANES)
 class CudaKernels:
     """`Kernels` on a device, for arrays in the host's memory.
 
-    Arrays are copied to the device and back, and every call waits for it; what is to stay there uses
-    `BatchEncoder` and `BatchDecoder`.
+    Arrays are copied to the device and back, and every call waits for it; `BatchEncoder` and
+    `BatchDecoder` are for what is to stay there.
 
     Args:
         device: Where to run; None: the GPU that CuPy has chosen.
@@ -156,9 +156,7 @@ class CudaKernels:
         table = self.device.upload(launches.step_table(0, np.array([step], np.uint32)))
         return launches.Steps(table, None, self.device.zeros((1,), np.int32))
 
-    def decoder(
-        self, segments: Any, words: Sequence[int], escapes: Any, lanes: int
-    ) -> CudaDecoder:
+    def decoder(self, segments: Any, words: Sequence[int], escapes: Any, lanes: int) -> CudaDecoder:
         return CudaDecoder(self, Payload(segments, words, escapes, lanes))
 
     def check(self, values: I32, salt: int) -> int:
@@ -214,7 +212,8 @@ class CudaKernels:
             self.device.upload(np.array([len(symbols)], np.uint32)),
             values,
         )
-        return self._host(values)
+        found: F32 = self._host(values)
+        return found
 
     def shift_indexes(
         self, indexes: npt.NDArray[np.integer], shift: int | StepMap, table_count: int
@@ -222,10 +221,9 @@ class CudaKernels:
         shifts = checks.shifts_of(indexes, shift)
         checks.require_indexes(indexes, shifts, table_count, None)
         clipped = self.device.empty((1, len(indexes)), index_dtype(table_count))
-        launches.shift_indexes(
-            self.device, self.elements(indexes, table_count, 0, shifts), clipped
-        )
-        return self._host(clipped)
+        launches.shift_indexes(self.device, self.elements(indexes, table_count, 0, shifts), clipped)
+        found: Indexes = self._host(clipped)
+        return found
 
     def _host(self, row: DeviceArray) -> Any:
         return self.device.download(row).reshape(-1)

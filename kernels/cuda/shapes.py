@@ -19,7 +19,7 @@ _MOST_CHUNKS = 4096
 
 
 def chunk_size(capacity: int) -> int:
-    """Elements to a block, for rows of so many: few enough chunks that each can add the others up."""
+    """Elements to a block, for rows of so many: so few that a block can add up the others."""
     tiles = -(-capacity // (_MOST_CHUNKS * _TILE))
     return max(_CHUNK, tiles * _TILE)
 

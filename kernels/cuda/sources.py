@@ -1,4 +1,4 @@
-"""The kernels' sources as one text, which is what a run-time compiler takes and a cache is keyed by."""
+"""The kernels' sources as one text: what a run-time compiler takes, and a cache is keyed by."""
 
 from __future__ import annotations
 

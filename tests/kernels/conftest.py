@@ -181,9 +181,7 @@ def cases() -> type[Cases]:
     return Cases
 
 
-@pytest.fixture(
-    scope="session", params=[*IMPLEMENTATIONS, pytest.param("cuda", marks=NEEDS_GPU)]
-)
+@pytest.fixture(scope="session", params=[*IMPLEMENTATIONS, pytest.param("cuda", marks=NEEDS_GPU)])
 def implementation(request: pytest.FixtureRequest) -> Kernels:
     return get(request.param)
 

@@ -143,11 +143,13 @@ def _arguments(
         kind = _TYPES.get(letter)
         where = f"argument {number} of {kernel}"
         if star != "*":
-            assert kind is not None and isinstance(argument, kind), where
+            assert kind is not None, where
+            assert isinstance(argument, kind), where
             values.append(np.array(argument))
             continue
         if argument is not None:
-            assert isinstance(argument, np.ndarray) and argument.flags.c_contiguous, where
+            assert isinstance(argument, np.ndarray), where
+            assert argument.flags.c_contiguous, where
             assert kind in (None, argument.dtype.type), where
         values.append(np.array(0 if argument is None else argument.ctypes.data, np.uint64))
     return values

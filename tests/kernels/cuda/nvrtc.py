@@ -1,4 +1,4 @@
-"""NVRTC, which needs neither a GPU nor a driver: the compiler that CuPy calls on a machine with one."""
+"""NVRTC, the compiler that CuPy calls on a machine with a GPU; it needs neither GPU nor driver."""
 
 from __future__ import annotations
 

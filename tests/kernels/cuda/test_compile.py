@@ -1,4 +1,4 @@
-"""Every kernel compiles for every architecture, within its budget of registers and without spills."""
+"""Every kernel compiles for every architecture, within its budgets and without spills."""
 
 from __future__ import annotations
 
