@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ConfigError
-from ..api import CodedPayload
+from ...tables import PROB_BITS
+from ..api import LANES, MAX_SEGMENTS, CodedPayload
 from . import prepared, shapes
 from .device import Argument, Device, DeviceArray
 from .elements import Elements
@@ -44,7 +45,8 @@ class BatchEncoder:
     Args:
         device: Where the work is done.
         packets: Packets of a batch, 1 to 65535.
-        most_segments: Segments that a packet may have, 1 to 256.
+        most_segments: Segments that a packet may have, 1 to 256; one that asks for more fails. See
+            `most_segments`.
         capacities: Elements that each code step's rows hold.
 
     Raises:
@@ -119,6 +121,7 @@ class BatchEncoder:
             self._device_chunk_firsts,
             np.uint32(self._steps),
             *map(np.uint32, layout),
+            np.uint32(own.most),
             self._coded,
             self.escape_bytes,
             own.lanes,
@@ -231,3 +234,15 @@ class BatchEncoder:
         data = get(out[packet, :size]).tobytes()
         split = size - escapes
         return CodedPayload(data[:split], tuple(words.tolist()), data[split:])
+
+
+def most_segments(capacities: Sequence[int], overhead_permille: int) -> int:
+    """The most segments that packets of such capacities can be given (`docs/format.md`, section 5).
+
+    Args:
+        capacities: Elements that each code step's rows hold.
+        overhead_permille: What lanes may cost, in thousandths of the payload.
+    """
+    payload = sum(capacities) * PROB_BITS // 8
+    blocks = -(-max(capacities, default=0) // max(LANES))
+    return max(1, min(MAX_SEGMENTS, overhead_permille * payload // 128000, blocks))

@@ -73,6 +73,18 @@ FCMRT_DEVICE T block_prefix(T value, T* sums, T& total) {
   return before + inclusive - value;
 }
 
+// Largest value of the block; threads and shared memory as for block_prefix.
+FCMRT_DEVICE u32 block_max(u32 value, u32* maxima) {
+  value = warp_max(value);
+  if (lane_of_thread() == 0) maxima[warp_of_thread()] = value;
+  __syncthreads();
+  for (u32 warp = 0; warp < blockDim.x / kWarp; ++warp) {
+    if (maxima[warp] > value) value = maxima[warp];
+  }
+  __syncthreads();
+  return value;
+}
+
 template <class T>
 FCMRT_DEVICE T block_sum(T value, T* sums) {
   T total;

@@ -48,12 +48,11 @@ FCMRT_KERNEL count_events(const void* indexes, u32 index_bytes, const i32* shift
                           const u8* table_bytes, u32 event_count, const u16* costs,
                           Counted* counted, u32 chunks, u32 first_chunk) {
   FCMRT_SHARED(u32, sums, kMaxWarps);
-  FCMRT_SHARED(u32, mistakes, kMaxWarps);
   const Indexes from = {indexes, index_bytes, shifts, numbers, table_count};
   const Tables tables = view_tables(table_bytes, table_count, event_count);
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
-  u32 coded = 0, bytes = 0, cost = 0, right = kNoMistake;  // the complement, so that a maximum finds
-  u32 mistake = 0;
+  u32 coded = 0, bytes = 0, cost = 0;
+  u32 mistake = ~kNoMistake;  // the complement of the first one, so that a maximum finds it
   for (u32 p = chunk.begin + threadIdx.x; p < chunk.end; p += blockDim.x) {
     const u32 t = index_at(from, chunk.packet, chunk.row + p);
     const i32 symbol = symbols[chunk.row + p];
@@ -71,16 +70,12 @@ FCMRT_KERNEL count_events(const void* indexes, u32 index_bytes, const i32* shift
     bytes += event.escape_bytes;
     cost += costs[event_freq(event.event)];
   }
-  mistake = warp_max(mistake);
-  if (lane_of_thread() == 0) mistakes[warp_of_thread()] = mistake;
+  mistake = block_max(mistake, sums);
   coded = block_sum(coded, sums);
   bytes = block_sum(bytes, sums);
   cost = block_sum(cost, sums);
   if (threadIdx.x != 0) return;
-  for (u32 warp = 0; warp < blockDim.x / kWarp; ++warp) {
-    if (~mistakes[warp] < right) right = ~mistakes[warp];
-  }
-  counted[u64(chunk.packet) * chunks + first_chunk + blockIdx.x] = {coded, bytes, cost, right};
+  counted[u64(chunk.packet) * chunks + first_chunk + blockIdx.x] = {coded, bytes, cost, ~mistake};
 }
 
 // Lists a step's events behind those of the steps before, [packets][event_capacity], and writes its

@@ -15,7 +15,6 @@ from ..api import (
     F32,
     I8,
     I32,
-    LANES,
     MAX_SEGMENTS,
     CodedPayload,
     CodeStep,
@@ -28,12 +27,10 @@ from ..api import (
 from ..checks import Status
 from . import values as launches
 from .batch_decoder import BatchDecoder, Payload
-from .batch_encoder import BatchEncoder, BatchStep, Layout
+from .batch_encoder import BatchEncoder, BatchStep, Layout, most_segments
 from .device import Device, DeviceArray
 from .elements import Elements
 from .prepared import CudaTables
-
-_BLOCK = max(LANES)
 
 
 class CudaKernels:
@@ -68,7 +65,7 @@ class CudaKernels:
     ) -> tuple[int, int]:
         checks.require_steps(steps, CudaTables)
         checks.require_overhead(overhead_permille, min_lanes)
-        encoder = self._encoder(steps, 1)
+        encoder = self._encoder(steps, MAX_SEGMENTS)
         encoder.plan(self._rows(steps), Layout(overhead_permille, min_lanes))
         _require_encoded(encoder)
         return encoder.layouts()[0]
@@ -98,8 +95,7 @@ class CudaKernels:
     ) -> tuple[int, CodedPayload]:
         checks.require_steps(steps, CudaTables)
         checks.require_overhead(overhead_permille, min_lanes)
-        largest = max((len(step.symbols) for step in steps), default=0)
-        most = min(MAX_SEGMENTS, max(1, -(-largest // _BLOCK)))
+        most = most_segments([len(step.symbols) for step in steps], overhead_permille)
         return self._encode(steps, most, Layout(overhead_permille, min_lanes), check, out)
 
     def _encode(

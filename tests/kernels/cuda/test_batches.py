@@ -13,7 +13,7 @@ from fcmrt.kernels.api import LANES, CodedPayload, StepMap
 from fcmrt.kernels.checks import Status
 from fcmrt.kernels.cuda import prepared, values
 from fcmrt.kernels.cuda.batch_decoder import BatchDecoder, Payload
-from fcmrt.kernels.cuda.batch_encoder import BatchEncoder, BatchStep, Layout
+from fcmrt.kernels.cuda.batch_encoder import BatchEncoder, BatchStep, Layout, most_segments
 from fcmrt.kernels.cuda.elements import Elements
 from fcmrt.kernels.cuda.prepared import CudaTables
 
@@ -218,6 +218,22 @@ def test_packets_that_cannot_be_encoded_fail_alone(cases, device):
         if b not in wanted:
             steps = cases.steps(SCALAR, batch.raw[b])
             assert encoder.payloads()[b] == SCALAR.pack(steps, 5, 1, batch.check(b))[1]
+
+
+def test_packets_without_room_for_their_segments_fail_alone(cases, device):
+    batch = Batch(cases, device, [(5, 0, 1, 1), (300, 300, 1, 1), (9, 9, 1, 1)])
+    layout = Layout(overhead_permille=1000)
+    wanted = [SCALAR.plan(cases.steps(SCALAR, raw), 1000, 1)[1] for raw in batch.raw]
+    assert wanted[1] > 1
+    most = most_segments(batch.capacities, 1000)
+    assert most >= wanted[1]
+    for room, failing in ((wanted[1] - 1, [1]), (wanted[1], []), (most, [])):
+        encoder = BatchEncoder(device, 3, room, batch.capacities)
+        encoder.encode(batch.steps(), layout, device.zeros((3,), np.uint32))
+        assert np.flatnonzero(encoder.statuses()).tolist() == failing
+        for b, coded in enumerate(encoder.payloads()):
+            steps = cases.steps(SCALAR, batch.raw[b])
+            assert coded == (None if b in failing else SCALAR.pack(steps, 1000, 1, 0)[1])
 
 
 @pytest.mark.parametrize("mapped", [False, True])
