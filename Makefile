@@ -17,7 +17,7 @@ demo: $(DEMO)/installed  ## features of a photo -> packet -> features -> detecti
 test: lint tests numpy1  ## everything CI runs
 
 tests: $(TEST)/installed
-	OMP_NUM_THREADS=1 $(TEST)/bin/pytest -n auto
+	OMP_NUM_THREADS=1 FCMRT_REQUIRE_NVCC=1 $(TEST)/bin/pytest -n auto
 
 numpy1: $(NUMPY1)/installed
 	OMP_NUM_THREADS=1 $(NUMPY1)/bin/pytest -n auto --ignore tests/export --ignore tests/benchmarks
@@ -41,7 +41,7 @@ $(DEMO)/installed: $(SOURCES)
 # models do without; benchmarks/compressai_alone.py tells how it is imported then.
 $(TEST)/installed: $(SOURCES) tests/constraints.txt
 	$(PYTHON) -m venv $(TEST)
-	$(TEST)/bin/python $(PIP) -c tests/constraints.txt '.[cpu,export,demo,bench,tensorrt-rtx,test]'
+	$(TEST)/bin/python $(PIP) -c tests/constraints.txt '.[cpu,export,demo,bench,nvrtc,tensorrt-rtx,test]'
 	$(TEST)/bin/python $(PIP) --no-deps compressai==1.2.8
 	touch $@
 

@@ -1,7 +1,7 @@
 """Entropy coder and quantiser, in several implementations that give the same bytes.
 
 `api.py` says what an implementation offers, `reference.py` is the slow and obvious one, `cpu.py`
-launches the native ones. Importing this package loads none of them.
+launches the native ones, `cuda/` those of a GPU. Importing this package loads none of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .api import Kernels
 
 NATIVE = ("avx512", "avx2", "scalar")  # the fastest first
-_NAMES = (*NATIVE, "reference")
+_NAMES = (*NATIVE, "cuda", "reference")
 
 VARIABLE = "FCMRT_KERNELS"
 """Environment variable that names the implementation for those who ask for none."""
@@ -25,7 +25,7 @@ MAX_THREADS = 64
 
 
 def available() -> list[str]:
-    """Names that `get` accepts on this machine, the fastest first."""
+    """Names of what the processor can run, the fastest first; all are names that `get` accepts."""
     try:
         from . import cpu
     except ImportError:
@@ -39,13 +39,15 @@ def get(name: str | None = None, threads: int = 1) -> Kernels:
     There is no silent way down from native kernels to the reference.
 
     Args:
-        name: One of `available()`; None: the one that the environment variable FCMRT_KERNELS names
+        name: One of `available()`, or `cuda`, which goes to the GPU and back for every call; None:
+            the one that the environment variable FCMRT_KERNELS names
             (for machines where the choice is a bad one), else the fastest native one.
         threads: Threads of one call, 1 to 64; the reference always takes one.
 
     Raises:
-        BackendUnavailableError: It needs the native module, which this installation lacks, or
-            instructions that this processor lacks.
+        BackendUnavailableError: It needs the native module, which this installation lacks,
+            instructions that this processor lacks, or CuPy, which is not installed.
+        DeviceError: It needs a GPU, and there is none.
         ConfigError: There is no implementation of that name, or threads is out of range.
     """
     if not 1 <= threads <= MAX_THREADS:
@@ -65,6 +67,10 @@ def _get(name: str | None, threads: int) -> Kernels:
         from .reference import ReferenceKernels
 
         return ReferenceKernels()
+    if name == "cuda":
+        from .cuda import CudaKernels
+
+        return CudaKernels()
     if name is not None and name not in NATIVE:
         raise ConfigError(f"kernels {name!r} are not known; there are {', '.join(_NAMES)}")
     try:

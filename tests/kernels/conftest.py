@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,11 +13,47 @@ import pytest
 
 from fcmrt import kernels
 from fcmrt.kernels.api import CodedPayload, CodeStep, Kernels
+from fcmrt.kernels.cuda import CudaKernels
+from fcmrt.kernels.cuda.cupy_device import CupyDevice
+from fcmrt.kernels.cuda.device import Device
 from fcmrt.tables import CdfTables
+from tests.simt.emulator import EmulatedDevice, build
 
 # What every machine must have stands here by name: a missing native module must fail, not shorten
 # the list. Which of the others there are, the processor says.
-IMPLEMENTATIONS = ("reference", "scalar", *sorted({*kernels.available()} - {"reference", "scalar"}))
+IMPLEMENTATIONS = (
+    *("reference", "scalar", "simt"),
+    *sorted({*kernels.available()} - {"reference", "scalar"}),
+)
+
+
+# The GPU's kernels, in the emulator and on a GPU.
+ON_DEVICES = ("simt", "cuda")
+
+
+def has_gpu() -> bool:
+    try:
+        import cupy
+
+        return bool(cupy.cuda.runtime.getDeviceCount() > 0)
+    except Exception:  # whatever CuPy lacks: without it there is nothing to test on
+        return False
+
+
+NEEDS_GPU = (
+    pytest.mark.cuda,
+    pytest.mark.skipif(
+        os.environ.get("FCMRT_REQUIRE_CUDA") != "1" and not has_gpu(),
+        reason="needs CuPy and a CUDA device",
+    ),
+)
+
+
+@functools.cache
+def get(name: str) -> Kernels:
+    if name in ON_DEVICES:
+        return CudaKernels(EmulatedDevice(build()) if name == "simt" else CupyDevice())
+    return kernels.get(name)
 
 
 @dataclasses.dataclass
@@ -143,11 +181,24 @@ def cases() -> type[Cases]:
     return Cases
 
 
-@pytest.fixture(scope="session", params=IMPLEMENTATIONS)
+@pytest.fixture(scope="session", params=[*IMPLEMENTATIONS, pytest.param("cuda", marks=NEEDS_GPU)])
 def implementation(request: pytest.FixtureRequest) -> Kernels:
-    return kernels.get(request.param)
+    return get(request.param)
 
 
-@pytest.fixture(scope="session")
-def implementations() -> list[Kernels]:
-    return [kernels.get(name) for name in IMPLEMENTATIONS]
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(IMPLEMENTATIONS, id="all"),
+        pytest.param(("reference", "scalar", "cuda"), id="cuda", marks=NEEDS_GPU),
+    ],
+)
+def implementations(request: pytest.FixtureRequest) -> list[Kernels]:
+    return [get(name) for name in request.param]
+
+
+@pytest.fixture(scope="session", params=["simt", pytest.param("cuda", marks=NEEDS_GPU)])
+def device(request: pytest.FixtureRequest) -> Device:
+    on_device = get(request.param)
+    assert isinstance(on_device, CudaKernels)
+    return on_device.device

@@ -1,4 +1,4 @@
-// What the shared core needs of a compiler: one function qualifier and fixed-width integers.
+// What the shared core needs of a compiler: function qualifiers and fixed-width integers.
 //
 // The headers beside this one compile as C++20 on the host, with nvcc and with NVRTC. Under NVRTC
 // there are no standard headers, so the types are spelled out here.
@@ -27,8 +27,10 @@ using u64 = std::uint64_t;
 
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #define FCMRT_HD __host__ __device__ __forceinline__
+#define FCMRT_MEMBER __host__ __device__ __forceinline__
 #else
 #define FCMRT_HD static inline
+#define FCMRT_MEMBER inline
 #endif
 
 namespace fcmrt {

@@ -1,0 +1,11 @@
+// All kernels, as one unit for the compiler.
+#include "decode.cuh"
+#include "encode.cuh"
+#include "escapes.cuh"
+#include "gather.cuh"
+#include "packets.cuh"
+#include "plan.cuh"
+#include "price.cuh"
+#include "select.cuh"
+#include "values.cuh"
+#include "write.cuh"

@@ -1,0 +1,155 @@
+"""The emulator as a device of `fcmrt.kernels.cuda`: built with CMake, called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import functools
+import itertools
+import os
+import subprocess
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fcmrt.kernels.cuda.device import Argument, DeviceArray
+from tests.fuzz.native import ROOT, cmake
+
+# Letters of the kernels' parameters, see Letters in launch.h, and NumPy's types.
+_TYPES = {
+    "b": np.int8,
+    "B": np.uint8,
+    "h": np.int16,
+    "H": np.uint16,
+    "i": np.int32,
+    "I": np.uint32,
+    "Q": np.uint64,
+    "f": np.float32,
+}
+_GUARD = 256  # bytes before and behind every array, which belong to none
+
+
+class EmulatorError(AssertionError):
+    """A kernel did what it must not."""
+
+
+@functools.cache
+def build(folder: Path = ROOT / "build" / "simt") -> Path:
+    """Builds the emulator in a folder, or what of it is out of date; the library's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (
+            [cmake(), "-S", str(ROOT), "-B", str(folder), "-DFCMRT_SIMT=ON"],
+            [cmake(), "--build", str(folder), "--parallel", str(os.cpu_count() or 1)],
+        ):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return folder / "tests" / "simt" / "libsimt.so"
+
+
+class EmulatedDevice:
+    """`Device` on the CPU: arrays are NumPy's, launches run to their end.
+
+    Args:
+        library: What `build` made.
+        seed: Of the order in which threads run; every launch draws another.
+    """
+
+    name = "SIMT emulator"
+
+    def __init__(self, library: Path, seed: int = 0) -> None:
+        self._library = ctypes.CDLL(str(library))
+        self._library.simt_add_array.argtypes = [
+            *(ctypes.c_void_p, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_int, ctypes.c_int)
+        ]
+        self._library.simt_remove_array.argtypes = [ctypes.c_void_p]
+        self._library.simt_signature.restype = ctypes.c_char_p
+        self._library.simt_launch.restype = ctypes.c_char_p
+        self._library.simt_launch.argtypes = [
+            *(ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint),
+            *(ctypes.c_void_p, ctypes.c_uint64),
+        ]
+        self._seeds = itertools.count(seed << 32)
+        self._numbers = itertools.count()
+
+    def _array(self, shape: tuple[int, ...], dtype: npt.DTypeLike, written: bool) -> DeviceArray:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        whole = np.zeros(size + 2 * _GUARD + 15, np.uint8)
+        begin = _GUARD + -(whole.ctypes.data + _GUARD) % 16
+        array = whole[begin : begin + size]
+        array[:] = 0xA5
+        name = f"array {next(self._numbers)}, {np.dtype(dtype).name} {list(shape)}"
+        self._library.simt_add_array(array.ctypes.data, size, name.encode(), 1, written)
+        weakref.finalize(whole, self._library.simt_remove_array, array.ctypes.data)
+        return array.view(dtype).reshape(shape)
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
+        return self._array(shape, dtype, False)
+
+    def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
+        array = self._array(shape, dtype, True)
+        array[...] = 0
+        return array
+
+    def upload(self, array: npt.NDArray[Any]) -> DeviceArray:
+        copy = self._array(array.shape, array.dtype, True)
+        copy[...] = array
+        return copy
+
+    def write(self, target: DeviceArray, values: npt.NDArray[Any] | int) -> None:
+        if isinstance(values, np.ndarray):
+            assert values.shape == target.shape
+            assert values.dtype == target.dtype
+        target[...] = values
+
+    def download(self, array: DeviceArray) -> npt.NDArray[Any]:
+        return np.array(array)
+
+    def launch(
+        self,
+        kernel: str,
+        grid: tuple[int, int, int],
+        threads: int,
+        *arguments: Argument,
+        shared_bytes: int = 0,
+    ) -> None:
+        signature = self._library.simt_signature(kernel.encode())
+        assert signature is not None, f"there is no kernel {kernel!r}"
+        values = _arguments(kernel, signature.decode(), arguments)
+        pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
+        failure = self._library.simt_launch(
+            kernel.encode(),
+            (ctypes.c_uint * 3)(*grid),
+            (ctypes.c_uint * 3)(threads, 1, 1),
+            shared_bytes,
+            pointers,
+            next(self._seeds),
+        )
+        if failure is not None:
+            raise EmulatorError(f"{kernel}: {failure.decode()}")
+
+
+def _arguments(
+    kernel: str, signature: str, arguments: tuple[Argument, ...]
+) -> list[npt.NDArray[Any]]:
+    """Each argument's bytes, after a look at whether they are of the parameter's type."""
+    stars, _, letters = signature.partition("|")
+    assert len(arguments) == len(stars), f"{kernel} takes {len(stars)} arguments"
+    values = []
+    for number, (argument, star, letter) in enumerate(zip(arguments, stars, letters, strict=True)):
+        kind = _TYPES.get(letter)
+        where = f"argument {number} of {kernel}"
+        if star != "*":
+            assert kind is not None, where
+            assert isinstance(argument, kind), where
+            values.append(np.array(argument))
+            continue
+        if argument is not None:
+            assert isinstance(argument, np.ndarray), where
+            assert argument.flags.c_contiguous, where
+            assert kind in (None, argument.dtype.type), where
+        values.append(np.array(0 if argument is None else argument.ctypes.data, np.uint64))
+    return values
