@@ -184,7 +184,8 @@ class Recoding:
             if name == "reference" and slow:
                 continue
             options = dataclasses.replace(REFERENCE, kernels=name)
-            other = Walk(executor_for(engine, options), walk.padded, walk.d, StageClock(None))
+            machine = executor_for(engine, options)
+            other = Walk(machine, walk.padded, walk.d, StageClock(None), walk.importance)
             other.sizes, other.integers = walk.sizes, walk.integers
             packets[name] += 1
             found = bytes(fcmrt.Encoder(engine, options=options).code(other))

@@ -99,7 +99,7 @@ class TorchReference:
         Returns:
             The walk; the features are those of its tensors that `manifest.outputs` names, padded.
         """
-        walk = Walk(self, encoding.padded, encoding.d, StageClock(None))
+        walk = Walk(self, encoding.padded, encoding.d, StageClock(None), encoding.importance)
         walk.integers = dict(encoding.integers)
         walk.follow(self.manifest.decode)
         return walk

@@ -18,7 +18,7 @@ if importlib.util.find_spec("fcmrt.kernels") is None:
     )
 
 from . import errors
-from .bitstream import StreamHeader
+from .bitstream import Importance, Regions, StreamHeader
 from .config import CodingParams, Limits, RuntimeOptions
 from .container import open
 from .decoder import Decoder
@@ -33,8 +33,10 @@ __all__ = [
     "Encoder",
     "Engine",
     "FeatureSpec",
+    "Importance",
     "Limits",
     "Packet",
+    "Regions",
     "RuntimeOptions",
     "StreamHeader",
     "__version__",

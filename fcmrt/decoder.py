@@ -9,6 +9,7 @@ import numpy as np
 
 from .arrays import Framework, as_outputs, check_framework, from_numpy
 from .bitstream import (
+    PacketHead,
     ParsedPacket,
     StreamHeader,
     byte_view,
@@ -251,6 +252,12 @@ class Decoder:
             )
         return sizes, padded
 
+    def _walk(self, head: PacketHead, padded: Size, clock: StageClock) -> Walk:
+        try:
+            return Walk(self._executor, padded, head.step, clock, head.importance)
+        except ConfigError as error:
+            raise BitstreamError(f"the packet does not go with its engine: {error}") from error
+
     def _decode_integers(
         self, packet: Any, clock: StageClock, *, stop_early: bool
     ) -> tuple[Walk, tuple[Size, ...], Size, str]:
@@ -259,7 +266,7 @@ class Decoder:
         sizes, padded = self._level_sizes(parsed, header)
         if parsed.head.step not in manifest.step_numbers:
             raise BitstreamError(f"the packet's step {parsed.head.step} is not in the engine")
-        walk = Walk(self._executor, padded, parsed.head.step, clock)
+        walk = self._walk(parsed.head, padded, clock)
         dtype = self._dtype or (header.levels[0].dtype if header else "float32")
         decoder = self._executor.kernels.decoder(
             parsed.segments, parsed.head.words, parsed.escapes, parsed.head.lanes
@@ -286,7 +293,7 @@ class Decoder:
     def _decode_latent(self, walk: Walk, name: str, decoder: StepDecoder) -> None:
         latent = self.engine.manifest.latents[name]
         tables = self._executor.tables(latent)
-        means, prior, shift, _ = walk.prior(name)
+        means, prior, shift = walk.prior(name)
         indexes = self._executor.kernels.shift_indexes(prior, shift, tables.count)
         symbols = np.empty(len(indexes), np.int32)
         try:

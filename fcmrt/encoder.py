@@ -8,8 +8,10 @@ from typing import Any
 
 from .arrays import FloatArray, as_features, as_numpy, as_writable_bytes
 from .bitstream import (
+    EVEN,
     FeatureDType,
     Geometry,
+    Importance,
     LevelSpec,
     PacketHead,
     StreamHeader,
@@ -20,9 +22,11 @@ from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
 from .executor import RUNNER_NOTE, Walk, executor_for, runner_digest
+from .importance import ROI_GAIN, importance_of
 from .kernels.api import CodedPayload
 from .observe import Recorder, StageClock
 from .packet import Packet
+from .requantise import requantised
 from .schedule import Code
 from .spec import Size, padded_size
 
@@ -67,7 +71,8 @@ class Encoder:
         self.params = params or CodingParams()
         self._executor = executor_for(engine, options or RuntimeOptions())
         self._features = engine.manifest.features
-        self._step = self._choose_step(quality, None)
+        levels = engine.manifest.quality
+        self._step = levels.shift(levels.default if quality is None else quality)
         self._sizes = None if sizes is None else self._order(sizes)
         self._dtype: FeatureDType = dtype
         self._time_base = time_base
@@ -113,6 +118,10 @@ class Encoder:
         *,
         quality: float | None = None,
         step: int | None = None,
+        importance: Importance | None = None,
+        level_offsets: Mapping[str, int] | None = None,
+        roi: Any = None,
+        roi_gain: int = ROI_GAIN,
         pts: int | None = None,
     ) -> Any:
         """Encodes one picture's features, or a batch.
@@ -125,6 +134,11 @@ class Encoder:
                 engine's padding is applied inside, and the packet tells the true sizes.
             quality: Quality level of this call; None: the encoder's.
             step: Number of the quality step, instead of a quality level.
+            importance: Where the step is another; instead of the three below, which make one as
+                `importance` does. The same for all pictures of a batch.
+            level_offsets: By feature level, steps added to the picture's; negative: finer.
+            roi: Regions of interest: boxes, in fractions of the picture, or a mask.
+            roi_gain: By how many steps they are finer than the rest.
             pts: Presentation time of the (first) packet, in units of the time base; the pictures
                 of a batch count up from there.
 
@@ -136,17 +150,23 @@ class Encoder:
             ShapeError: Wrong rank, channels, number of levels, or levels of different batches.
             DTypeError: Not arrays of float32 or float16, or NaN or infinity among them.
             DeviceError: Arrays that are not in the CPU's memory.
-            ConfigError: A quality or step that the engine does not have.
+            ConfigError: A quality or step that the engine does not have, or an importance that
+                does not go with it.
             InexactRunnerError: The runner is not exact at this size; nothing was encoded.
 
         Determinism: The packet's bytes follow from the integers that the networks lead to. They
             are the same for the same input on the same machine, library and thread count.
         """
-        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
+        d = self._choose_step(quality, step)
         clock = StageClock(self._recorder)
         levels = self.take(features)
+        if level_offsets or roi is not None:
+            if importance is not None:
+                raise ConfigError("give an importance, or level offsets and regions; not both")
+            importance = self._importance(levels, level_offsets, roi, roi_gain)
         if levels[0].ndim == 3:
-            packet = self._encode_picture([level[None] for level in levels], d, pts, clock)
+            picture = [level[None] for level in levels]
+            packet = self._encode_picture(picture, d, importance, pts, clock)
             clock.report()
             return packet
 
@@ -154,7 +174,7 @@ class Encoder:
             item_clock = StageClock(self._recorder) if n else clock
             item_pts = None if pts is None else pts + n
             item = [level[n : n + 1] for level in levels]
-            return self._encode_picture(item, d, item_pts, item_clock), item_clock
+            return self._encode_picture(item, d, importance, item_pts, item_clock), item_clock
 
         packets = []
         for packet, item_clock in self._executor.map(encode_item, range(levels[0].shape[0])):
@@ -169,6 +189,7 @@ class Encoder:
         *,
         quality: float | None = None,
         step: int | None = None,
+        importance: Importance | None = None,
     ) -> int:
         """Encodes one picture's features into the caller's memory.
 
@@ -178,6 +199,7 @@ class Encoder:
                 is written to its beginning, and nothing behind it.
             quality: As for `encode`.
             step: As for `encode`.
+            importance: As for `encode`.
 
         Returns:
             The packet's length in bytes; its bytes are those that `encode` gives.
@@ -188,13 +210,14 @@ class Encoder:
             DTypeError: The buffer cannot be written to.
             FcmrtError: As for `encode`.
         """
-        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
+        d = self._choose_step(quality, step)
         target = as_writable_bytes(buffer, "buffer")
         clock = StageClock(self._recorder)
         levels = self.take(features)
         if levels[0].ndim != 3:
             raise ShapeError("a buffer takes one picture's packet; these features are a batch")
-        head, payload = self._code(self._walk([level[None] for level in levels], d, clock), clock)
+        walk = self._walk([level[None] for level in levels], d, importance, clock)
+        head, payload = self._code(walk, clock)
         size = write_packet_into(
             target, head, payload.segments, payload.escapes, self.engine.digest
         )
@@ -246,7 +269,41 @@ class Encoder:
             )
         return levels
 
-    def walk(self, features: Any, *, quality: float | None = None, step: int | None = None) -> Walk:
+    def importance(
+        self,
+        features: Any,
+        *,
+        level_offsets: Mapping[str, int] | None = None,
+        roi: Any = None,
+        roi_gain: int = ROI_GAIN,
+    ) -> Importance:
+        """Makes the importance of pictures of one size.
+
+        Args:
+            features: As for `encode`; only their sizes matter.
+            level_offsets: By feature level that has a latent of its own, steps added to the
+                picture's; negative: finer.
+            roi: Regions of interest. Boxes: a sequence or float array `[N, 4]` of left, top, right
+                and bottom, in fractions of the picture, 0 to 1; rounded outwards to cells, cut at
+                the picture's edges. Or a mask of the finest level's cells, `[H, W]`: bool, where
+                True is of interest; or integers, which are steps added to the picture's. A mask of
+                many shapes is coded in coarser blocks, to the finest step in each.
+            roi_gain: By how many steps what is of interest is finer than the rest.
+
+        Raises:
+            ConfigError: A level without a latent of its own, or whatever is no box or mask.
+            ShapeError, DTypeError, DeviceError: As `encode`.
+        """
+        return self._importance(self.take(features), level_offsets, roi, roi_gain)
+
+    def walk(
+        self,
+        features: Any,
+        *,
+        quality: float | None = None,
+        step: int | None = None,
+        importance: Importance | None = None,
+    ) -> Walk:
         """Takes one picture's features as far as their integers; `code` goes on from there.
 
         For those who want to look at every tensor between features and packet.
@@ -255,6 +312,7 @@ class Encoder:
             features: As for `encode`, one picture.
             quality: As for `encode`.
             step: As for `encode`.
+            importance: As for `encode`.
 
         Returns:
             The walk, which owns its tensors and integers.
@@ -263,11 +321,39 @@ class Encoder:
             ShapeError: As `encode`, or a batch.
             DTypeError, DeviceError, ConfigError: As `encode`.
         """
-        d = self._choose_step(quality, step) if (quality, step) != (None, None) else self._step
+        d = self._choose_step(quality, step)
         levels = self.take(features)
         if levels[0].ndim != 3:
             raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
-        return self._walk([level[None] for level in levels], d, StageClock(None))
+        return self._walk([level[None] for level in levels], d, importance, StageClock(None))
+
+    def requantise(
+        self,
+        walk: Walk,
+        *,
+        quality: float | None = None,
+        step: int | None = None,
+        importance: Importance | None = None,
+    ) -> Walk:
+        """Takes a picture whose walk is known to its integers at other steps.
+
+        Only what depends on the steps that change is done again: never analysis, unless quality
+        follows gains; networks of the exact path only where they see what is quantised anew.
+
+        Args:
+            walk: Of this encoder's engine; borrowed, and unchanged.
+            quality: Quality level; None: the walk's step.
+            step: Number of the quality step, instead of a quality level.
+            importance: Where the step is another; None: the walk's.
+
+        Returns:
+            The walk that `walk` would have given; it shares arrays with the first.
+
+        Raises:
+            ConfigError: As `encode`.
+        """
+        d = walk.d if quality is None and step is None else self._choose_step(quality, step)
+        return requantised(walk, d, walk.importance if importance is None else importance)
 
     def code(self, walk: Walk, pts: int | None = None) -> Packet:
         """Codes the integers of a walk.
@@ -285,12 +371,11 @@ class Encoder:
         return self._packet(walk, pts, StageClock(None))
 
     def _choose_step(self, quality: float | None, step: int | None) -> int:
-        manifest = self.engine.manifest
         if step is None:
-            return manifest.quality.shift(manifest.quality.default if quality is None else quality)
+            return self._step if quality is None else self.engine.manifest.quality.shift(quality)
         if quality is not None:
             raise ConfigError("give a quality or a step, not both")
-        manifest.step_width(step)
+        self.engine.manifest.step_width(step)
         return step
 
     def _order(self, levels: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -302,19 +387,40 @@ class Encoder:
             )
         return tuple(levels[name] for name in wanted)
 
+    def _importance(
+        self,
+        levels: list[FloatArray],
+        level_offsets: Mapping[str, int] | None,
+        roi: Any,
+        roi_gain: int,
+    ) -> Importance:
+        sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
+        return importance_of(self.engine.manifest, sizes, level_offsets or {}, roi, roi_gain)
+
     def _encode_picture(
-        self, levels: list[FloatArray], d: int, pts: int | None, clock: StageClock
+        self,
+        levels: list[FloatArray],
+        d: int,
+        importance: Importance | None,
+        pts: int | None,
+        clock: StageClock,
     ) -> Packet:
-        packet = self._packet(self._walk(levels, d, clock), pts, clock)
+        packet = self._packet(self._walk(levels, d, importance, clock), pts, clock)
         clock.stop()
         return packet
 
-    def _walk(self, levels: list[FloatArray], d: int, clock: StageClock) -> Walk:
+    def _walk(
+        self,
+        levels: list[FloatArray],
+        d: int,
+        importance: Importance | None,
+        clock: StageClock,
+    ) -> Walk:
         """Takes one picture (`[1, C, H, W]` by level) as far as its integers."""
         manifest = self.engine.manifest
         sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
         padded = padded_size(self._features, sizes, manifest.padding)
-        walk = Walk(self._executor, padded, d, clock)
+        walk = Walk(self._executor, padded, d, clock, importance or EVEN)
         walk.take(levels)
         clock.lap("prepare")
         walk.follow(manifest.encode)
@@ -352,5 +458,6 @@ class Encoder:
             ),
             words=payload.words,
             escape_bytes=len(payload.escapes),
+            importance=walk.importance,
         )
         return head, payload

@@ -14,18 +14,20 @@ import numpy.typing as npt
 
 from . import kernels
 from .arrays import FloatArray
+from .bitstream import EVEN, Importance
 from .config import RuntimeOptions
 from .elements import Elements, elements_of
 from .engine import Engine
 from .errors import EngineError, InexactRunnerError
 from .exact import Question, VerdictCache, bring_up, cache_folder
-from .kernels.api import I32, CodeStep, Indexes, Kernels, PreparedTables
+from .kernels.api import I32, CodeStep, Indexes, Kernels, PreparedTables, StepMap
 from .manifest import Manifest
 from .observe import StageClock
 from .processor import usable_cores
 from .runner import Network, make_runner
 from .schedule import Dequantize, Quantize, Run, Step
 from .spec import UNIT_STEP, LatentSpec, Size, margins, tensor_size
+from .step_maps import StepMaps, StepRule
 
 _PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 
@@ -203,14 +205,27 @@ class Walk:
         padded: Size of the padded finest level, in cells.
         d: Number of the quality step.
         clock: Is told the stages.
+        importance: Where the step is another than `d`.
+
+    Raises:
+        ConfigError: The engine has no such step, or no such importance goes with it (`StepMaps`).
     """
 
-    def __init__(self, machine: Machine, padded: Size, d: int, clock: StageClock) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        padded: Size,
+        d: int,
+        clock: StageClock,
+        importance: Importance = EVEN,
+    ) -> None:
         self._machine = machine
         self._manifest = machine.manifest
         self.padded = padded
         self.d = d
+        self.importance = importance
         self._step = self._manifest.step_width(d)
+        self._maps = StepMaps(self._manifest, d, importance, padded) if importance else None
         self._clock = clock
         self.tensors: dict[str, npt.NDArray[Any]] = {}
         quality = self._manifest.quality
@@ -219,6 +234,17 @@ class Walk:
         self.integers: dict[str, Integers] = {}
         self.sizes: tuple[Size, ...] = ()
         """Sizes of the levels that were taken, before padding."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """The engine's."""
+        return self._manifest
+
+    def at(self, d: int, importance: Importance) -> Walk:
+        """Returns a walk at the start, of a picture of the same sizes, at other steps."""
+        walk = Walk(self._machine, self.padded, d, self._clock, importance)
+        walk.sizes = self.sizes
+        return walk
 
     def elements(self, name: str) -> Elements:
         """Returns which elements the latent covers, at this picture's size."""
@@ -283,32 +309,49 @@ class Walk:
             )
         return np.ascontiguousarray(output[:, :, :rows, :columns])
 
-    def prior(self, name: str) -> tuple[I32 | None, npt.NDArray[Any], int, int]:
+    def steps(self, name: str) -> tuple[int | StepMap, int | StepMap]:
+        """Returns a latent's step number and the step's width in units of 2^-16.
+
+        Where not all elements have the same step, the step map in the place of both.
+        """
+        if not self._manifest.latents[name].step:
+            return 0, UNIT_STEP
+        if self._maps is None:
+            return self.d, self._step
+        steps = self._maps.steps(name)
+        return steps, steps if isinstance(steps, StepMap) else self._manifest.step_width(steps)
+
+    def step_rule(self, name: str) -> object:
+        """What a latent's steps follow from: if it is equal in another walk, so are the steps."""
+        if not self._manifest.latents[name].step:
+            return None
+        return StepRule(self.d, 0, None) if self._maps is None else self._maps.rule(name)
+
+    def prior(self, name: str) -> tuple[I32 | None, npt.NDArray[Any], int | StepMap]:
         """Gathers what is known of a latent before its symbols.
 
         Returns:
-            Means (None: none), table indexes (of the channels, or unclipped), by how much these
-            are shifted, and the step's width in units of 2^-16.
+            Means (None: none), table indexes (of the channels, or unclipped), and by how much these
+            are shifted.
         """
         latent = self._manifest.latents[name]
         elements = self.elements(name)
         means = None if latent.means is None else elements.take(self.tensors[latent.means])
-        shift, width = (self.d, self._step) if latent.step else (0, UNIT_STEP)
         if latent.indexes is None:
-            return means, elements.channels, 0, width
-        return means, elements.take(self.tensors[latent.indexes]), shift, width
+            return means, elements.channels, 0
+        return means, elements.take(self.tensors[latent.indexes]), self.steps(name)[0]
 
     def quantize(self, name: str) -> None:
         """Quantises a latent: float values to symbols, and unclipped indexes to table indexes."""
         latent = self._manifest.latents[name]
-        means, prior, shift, width = self.prior(name)
+        means, prior, shift = self.prior(name)
         symbols, indexes = self._machine.kernels.quantize(
             self.elements(name).take(self.tensors[latent.source]),
             means,
             self._manifest.mean_bits,
-            width,
+            self.steps(name)[1],
             prior,
-            shift,
+            None if isinstance(shift, StepMap) else shift,
             self._machine.tables(latent).count,
             latent.skip,
         )
@@ -317,13 +360,12 @@ class Walk:
 
     def dequantize(self, step: Dequantize) -> None:
         """Turns a latent's symbols into the values that the networks see."""
-        latent = self._manifest.latents[step.latent]
         integers = self.integers[step.latent]
         values: FloatArray = self._machine.kernels.dequantize(
             integers.symbols,
             integers.means,
             self._manifest.mean_bits,
-            self._step if latent.step else UNIT_STEP,
+            self.steps(step.latent)[1],
         )
         self.tensors[step.output] = self.elements(step.latent).put(values)
         self._clock.lap("dequantize")

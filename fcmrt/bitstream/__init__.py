@@ -13,6 +13,7 @@ from .header_syntax import (
     read_header,
     write_header,
 )
+from .importance import EVEN, Importance, Rectangle, Regions
 from .packet_head import Geometry, PacketHead
 from .packet_syntax import (
     LEAST_PACKET_BYTES,
@@ -26,18 +27,22 @@ from .varint import BytesLike, byte_view, read_varint, unzigzag, write_varint, z
 
 __all__ = [
     "DIGEST_BYTES",
+    "EVEN",
     "FORMAT_VERSION",
     "LEAST_PACKET_BYTES",
     "MAX_HEADER_BYTES",
     "BytesLike",
     "FeatureDType",
     "Geometry",
+    "Importance",
     "LevelSpec",
     "PacketBytes",
     "PacketHead",
     "PacketInfo",
     "ParsedPacket",
     "Profile",
+    "Rectangle",
+    "Regions",
     "StreamHeader",
     "byte_view",
     "is_self_contained",

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from ..errors import BitstreamError, ConfigError
+from .importance import EVEN, Importance
 from .varint import U32_MAX, zigzag
 
 LANES = (1, 2, 4, 8, 16, 32)
@@ -88,6 +89,9 @@ class PacketHead:
 
     escape_bytes: int
     """Length of the escape section; 0: there is none."""
+
+    importance: Importance = EVEN
+    """Where the step is another than `step`."""
 
     def __post_init__(self) -> None:
         if self.lanes not in LANES:

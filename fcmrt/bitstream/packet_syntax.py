@@ -22,6 +22,8 @@ from ..errors import (
 )
 from .header import DIGEST_BYTES
 from .header_syntax import is_self_contained
+from .importance import EVEN
+from .importance_syntax import read_importance, write_importance
 from .packet_head import LANES, MAX_SEGMENTS, Geometry, PacketHead
 from .varint import BytesLike, Cursor, byte_view, unzigzag, write_varint, zigzag
 
@@ -35,7 +37,7 @@ LEAST_PACKET_BYTES = 1 + 1 + 4 + 2
 
 _FLAG_SEGMENTS = 0x08
 _FLAG_ESCAPES = 0x10
-_FLAG_RESERVED = 0x80
+_FLAG_IMPORTANCE = 0x80
 _GEOMETRY_SHIFT = 5
 
 
@@ -137,6 +139,9 @@ def _packet_parts(
         )
     flags = LANES.index(head.lanes)
     fields = write_varint(zigzag(head.step))
+    if head.importance:
+        flags |= _FLAG_IMPORTANCE
+        fields += write_importance(head.importance)
     if head.geometry is not None:
         flags |= (1 if len(head.geometry.sizes) == 1 else 2) << _GEOMETRY_SHIFT
         for height, width in head.geometry.sizes:
@@ -214,10 +219,11 @@ def parse_fields(view: memoryview, begin: int, limits: Limits, levels: int | Non
     """
     cursor = Cursor(view, begin)
     flags = cursor.u8()
-    if flags & 7 >= len(LANES) or flags & _FLAG_RESERVED:
+    if flags & 7 >= len(LANES):
         raise BitstreamError(f"a packet cannot have the flags {flags:#04x}", offset=begin)
     lanes = LANES[flags & 7]
     step = unzigzag(cursor.varint())
+    importance = read_importance(cursor) if flags & _FLAG_IMPORTANCE else EVEN
     geometry = _read_geometry(cursor, flags >> _GEOMETRY_SHIFT & 3, limits, levels)
 
     directory = cursor.offset
@@ -242,7 +248,7 @@ def parse_fields(view: memoryview, begin: int, limits: Limits, levels: int | Non
         raise BitstreamError("the last segment ends within a word", offset=segments)
     words.append(last // 2)
 
-    head = PacketHead(lanes, step, geometry, tuple(words), escape_bytes)
+    head = PacketHead(lanes, step, geometry, tuple(words), escape_bytes, importance)
     parsed = ParsedPacket(head, cursor.take(head.segment_bytes), cursor.take(escape_bytes))
     _check_states(parsed, segments)
     return Layout(parsed, directory, segments)

@@ -20,7 +20,7 @@ class PacketBytes:
     """Stream header of a self-contained packet, 0 for a bare one."""
 
     head: int
-    """Flags, quality step and geometry."""
+    """Flags, quality step, importance and geometry."""
 
     directory: int
     """Number of segments, their lengths, length of the escape section."""

@@ -63,7 +63,9 @@ class EngineReference:
 
     def decode(self, encoding: Walk) -> Walk:
         """See `Reference.decode`."""
-        walk = Walk(self._machine, encoding.padded, encoding.d, StageClock(None))
+        walk = Walk(
+            self._machine, encoding.padded, encoding.d, StageClock(None), encoding.importance
+        )
         walk.integers = dict(encoding.integers)
         walk.follow(self._machine.manifest.decode)
         return walk

@@ -89,7 +89,7 @@ class CoderStages:
             stage = self._stages.of(self.name, "decode", f"code {name}", exact=True)
             wanted = walk.integers[name]
             tables = self._executor.tables(self._manifest.latents[name])
-            _, prior, shift, _ = walk.prior(name)
+            _, prior, shift = walk.prior(name)
             start = time.perf_counter()
             indexes = kernels.shift_indexes(prior, shift, tables.count)
             try:
@@ -109,7 +109,8 @@ class CoderStages:
 
     def _probe(self, walk: Walk, machine: Executor | None = None) -> Walk:
         """A walk that holds what the reference's holds; with this implementation's kernels."""
-        probe = Walk(machine or self._executor, walk.padded, walk.d, StageClock(None))
+        machine = machine or self._executor
+        probe = Walk(machine, walk.padded, walk.d, StageClock(None), walk.importance)
         probe.tensors, probe.integers = dict(walk.tensors), dict(walk.integers)
         return probe
 

@@ -13,6 +13,7 @@ from ..engine import Engine
 from ..errors import FcmrtError
 from ..exact import Verdict, bring_up
 from ..executor import Walk
+from ..kernels.api import StepMap
 from ..runner import Network, make_runner
 from ..schedule import Quantize, Run, Side, Step
 from ..spec import UNIT_STEP
@@ -77,8 +78,11 @@ class NetworkStages:
         values = walk.elements(name).take(walk.tensors[latent.source]).astype(np.float64)
         if wanted.means is not None:
             values -= wanted.means * 2.0**-self._engine.manifest.mean_bits
-        width = self._engine.manifest.steps.width(walk.d) if latent.step else UNIT_STEP
-        values *= UNIT_STEP / width
+        _, step = walk.steps(name)
+        if isinstance(step, StepMap):
+            values *= UNIT_STEP / step.widths[step.numbers.astype(np.intp) - step.first]
+        else:
+            values *= UNIT_STEP / step
         stage.compare_symbols(wanted.symbols, mine.integers[name].symbols, values)
 
     def _run(self, stage: Stage, step: Run, walk: Walk) -> dict[str, npt.NDArray[Any]]:

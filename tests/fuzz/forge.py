@@ -67,7 +67,7 @@ def forge(
             walk.dequantize(part)
         elif isinstance(part, Code):
             latent = manifest.latents[part.latent]
-            means, prior, shift, _ = walk.prior(part.latent)
+            means, prior, shift = walk.prior(part.latent)
             count = executor.tables(latent).count
             indexes = executor.kernels.shift_indexes(prior, shift, count)
             symbols = hostile_symbols(rng, len(indexes))

@@ -157,8 +157,11 @@ def build() -> dict[str, bytes]:
 def describe_packet(data: bytes) -> dict[str, Any]:
     """Returns what a bare packet says, for JSON."""
     parsed = read_packet(data, ENGINE, Limits(), levels=3)
+    fields = dataclasses.asdict(parsed.head)
+    if not parsed.head.importance:
+        del fields["importance"]  # as before packets could tell any
     return {
-        **dataclasses.asdict(parsed.head),
+        **fields,
         "segments": hashlib.sha256(parsed.segments).hexdigest(),
         "escapes": parsed.escapes.hex(),
     }

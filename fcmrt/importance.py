@@ -1,0 +1,159 @@
+"""Importance as users say it: offsets of levels, boxes and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .arrays import as_numpy
+from .bitstream import Importance, Rectangle, Regions
+from .bitstream.importance import MAX_BLOCK_BITS, MAX_OFFSET
+from .errors import ConfigError
+from .groups import Group, quality_groups
+from .manifest import Manifest
+from .spec import Size, margins, padded_size
+
+ROI_GAIN = 8
+"""Steps that regions of interest are finer by: half the width, where 8 steps are an octave."""
+
+_RECTANGLES = 32
+"""What regions may take by themselves: some 130 bytes. What takes more is coded more coarsely."""
+
+I16 = npt.NDArray[np.int16]
+
+
+def importance_of(
+    manifest: Manifest,
+    sizes: Sequence[Size],
+    level_offsets: Mapping[str, int],
+    roi: Any,
+    roi_gain: int,
+) -> Importance:
+    """Makes an importance; arguments and errors as `Encoder.importance`.
+
+    Args:
+        manifest: Of the engine.
+        sizes: Height and width of every level, in the engine's order.
+        level_offsets: By level.
+        roi: Boxes or a mask; None: neither.
+        roi_gain: Of boxes, and of masks of truth values.
+    """
+    groups = quality_groups(manifest)
+    offsets = [0] * len(groups)
+    for name, offset in level_offsets.items():
+        offsets[_number(groups, name)] = offset
+    if roi is None:
+        return Importance(tuple(offsets))
+    finest = next(n for n, feature in enumerate(manifest.features) if feature.stride == 1)
+    cells = _cells(roi, sizes[finest], roi_gain)
+    padded = padded_size(manifest.features, sizes, manifest.padding)
+    top, bottom, left, right = margins(sizes[finest], padded, manifest.padding)
+    cells = np.pad(cells, ((top, bottom), (left, right)), mode="edge")
+    strides = [manifest.tensors[source].stride for group in groups for source in group.sources]
+    return Importance(tuple(offsets), (), regions_of(cells, _common_bits(strides)))
+
+
+def _number(groups: Sequence[Group], level: str) -> int:
+    names = [group.name for group in groups]
+    if level not in names:
+        raise ConfigError(
+            f"level {level!r} has no latent of its own in this engine; those that can have an "
+            f"offset are: {', '.join(names) or 'none'}"
+        )
+    return names.index(level)
+
+
+def _cells(roi: Any, size: Size, gain: int) -> I16:
+    """Offsets of the finest level's cells, `[H, W]`."""
+    if not isinstance(roi, list | tuple):
+        roi = as_numpy(roi, "roi")
+        if roi.dtype == np.bool_ or np.issubdtype(roi.dtype, np.integer):
+            return _mask(roi, size, gain)
+    try:
+        boxes = np.asarray(roi, np.float64).reshape(-1, 4)
+    except ValueError as error:
+        raise ConfigError("roi must be boxes of four numbers, or a mask of the cells") from error
+    if not np.isfinite(boxes).all() or (boxes[:, :2] > boxes[:, 2:]).any():
+        raise ConfigError(
+            "a box of roi is not left, top, right, bottom in fractions of the picture"
+        )
+    rows, columns = size
+    scaled = np.clip(boxes, 0, 1) * (columns, rows, columns, rows)
+    cells = np.zeros(size, np.int16)
+    for left, top, right, bottom in np.c_[np.floor(scaled[:, :2]), np.ceil(scaled[:, 2:])]:
+        cells[int(top) : int(bottom), int(left) : int(right)] = -_checked(gain)
+    return cells
+
+
+def _mask(mask: npt.NDArray[Any], size: Size, gain: int) -> I16:
+    if mask.shape != size:
+        raise ConfigError(
+            f"the mask has the shape {list(mask.shape)}; the finest level has {list(size)} cells"
+        )
+    if mask.dtype == np.bool_:
+        return np.where(mask, -_checked(gain), 0).astype(np.int16)
+    for offset in (mask.min(), mask.max()):
+        _checked(int(offset))
+    return mask.astype(np.int16)
+
+
+def _checked(offset: int) -> int:
+    if abs(offset) > MAX_OFFSET:
+        raise ConfigError(f"regions are {offset} steps from the rest; at most {MAX_OFFSET} can be")
+    return offset
+
+
+def _common_bits(strides: Sequence[int]) -> int:
+    """Side, as a power of two, of blocks that no cell of a latent is a part of."""
+    together = int(np.bitwise_or.reduce(strides)) if strides else 1
+    return min((together & -together).bit_length() - 1, MAX_BLOCK_BITS)
+
+
+def regions_of(cells: I16, block_bits: int = 0) -> Regions | None:
+    """Returns the regions that cells lie in.
+
+    Args:
+        cells: Offsets of the padded finest level's cells, int16 `[rows, columns]`, -255 to 255.
+        block_bits: Side of a block, as a power of two, to begin with: it doubles until there are
+            at most 32 rectangles. A block has the least of its cells' offsets.
+
+    Raises:
+        ConfigError: The picture is so large that the largest blocks are too many.
+    """
+    if not cells.any():
+        return None
+    while block_bits <= MAX_BLOCK_BITS:
+        rectangles = _rectangles(_blocks(cells, 1 << block_bits))
+        if len(rectangles) <= _RECTANGLES:
+            return Regions(block_bits, tuple(rectangles)) if rectangles else None
+        block_bits += 1
+    raise ConfigError("the regions have too many shapes to be told")
+
+
+def _blocks(cells: I16, side: int) -> I16:
+    """The least offset in each block, `[rows, columns]`."""
+    for axis in (0, 1):
+        cells = np.minimum.reduceat(cells, range(0, cells.shape[axis], side), axis)
+    return cells
+
+
+def _rectangles(blocks: I16) -> list[Rectangle]:
+    """The rectangles of a grid, as `Regions` orders them; stops when there are too many."""
+    left = blocks.copy()
+    found: list[Rectangle] = []
+    while left.any() and len(found) <= _RECTANGLES:
+        row, column = divmod(int(np.argmax(left != 0)), left.shape[1])
+        offset = left[row, column]
+        columns = _run(left[row, column:] == offset)
+        rows = _run((left[row:, column : column + columns] == offset).all(1))
+        left[row : row + rows, column : column + columns] = 0
+        found.append(Rectangle(row, column, rows, columns, int(offset)))
+    return found
+
+
+def _run(same: npt.NDArray[np.bool_]) -> int:
+    """How many are True before the first that is not."""
+    return len(same) if same.all() else int(np.argmin(same))
