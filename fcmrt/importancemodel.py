@@ -29,7 +29,7 @@ class LevelModel:
     """How well the model fits: the share of the losses' variance that it explains, at most 1."""
     losses: tuple[float, ...]
     """What the task loses with this level alone coded at each of the steps; never decreasing."""
-    bits: tuple[float, ...]
+    rates: tuple[float, ...]
     """Bits per element of the level at each of the steps; strictly decreasing."""
 
     @property
@@ -44,8 +44,8 @@ class ImportanceModel:
 
     graph: str
     """Name of the graph that predicts importances: from all features, padded, to "importance",
-    float32 `[1, levels, h, w]` of any height and width. The sum of a plane's exponentials is the
-    importance of a level; 1 is the mean of training pictures."""
+    float32 `[1, levels, h, w]` of any height and width. The mean of a plane's exponentials is the
+    importance of a level: 1 is that of training pictures, on average."""
     steps: tuple[int, ...]
     """Step numbers that were measured, increasing; no level is coded outside of their range."""
     spread: int
@@ -78,17 +78,17 @@ def importance_value(model: ImportanceModel) -> dict[str, Any]:
 
 
 def _level(value: Any, place: str, points: int) -> LevelModel:
-    found = sj.fields(value, place, ("alpha", "beta", "fit", "losses", "bits"))
+    found = sj.fields(value, place, ("alpha", "beta", "fit", "losses", "rates"))
     alpha, beta, fit = (_number(found[key], f"{place}.{key}") for key in ("alpha", "beta", "fit"))
     if alpha <= 0 or beta >= 0 or fit > 1:
         raise EngineError(f"{place}: alpha must be above 0, beta below 0, and fit at most 1")
     losses = _curve(found["losses"], f"{place}.losses", points)
-    bits = _curve(found["bits"], f"{place}.bits", points)
+    rates = _curve(found["rates"], f"{place}.rates", points)
     if any(a > b for a, b in zip(losses, losses[1:], strict=False)):
         raise EngineError(f"{place}.losses decreases; a coarser step never loses less")
-    if any(a <= b for a, b in zip(bits, bits[1:], strict=False)):
-        raise EngineError(f"{place}.bits does not decrease; a coarser step takes fewer bits")
-    return LevelModel(alpha, beta, fit, losses, bits)
+    if any(a <= b for a, b in zip(rates, rates[1:], strict=False)):
+        raise EngineError(f"{place}.rates does not decrease; a coarser step takes fewer bits")
+    return LevelModel(alpha, beta, fit, losses, rates)
 
 
 def _curve(value: Any, place: str, points: int) -> tuple[float, ...]:
@@ -104,5 +104,3 @@ def _number(value: Any, place: str) -> float:
     if abs(number) > 1e12 or 0 < abs(number) < 1e-12:
         raise EngineError(f"{place} is {number}; its size must be within 1e-12 and 1e12")
     return number
-
-
