@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -84,9 +85,9 @@ def _level(value: Any, place: str, points: int) -> LevelModel:
         raise EngineError(f"{place}: alpha must be above 0, beta below 0, and fit at most 1")
     losses = _curve(found["losses"], f"{place}.losses", points)
     rates = _curve(found["rates"], f"{place}.rates", points)
-    if any(a > b for a, b in zip(losses, losses[1:], strict=False)):
+    if any(a > b for a, b in itertools.pairwise(losses)):
         raise EngineError(f"{place}.losses decreases; a coarser step never loses less")
-    if any(a <= b for a, b in zip(rates, rates[1:], strict=False)):
+    if any(a <= b for a, b in itertools.pairwise(rates)):
         raise EngineError(f"{place}.rates does not decrease; a coarser step takes fewer bits")
     return LevelModel(alpha, beta, fit, losses, rates)
 

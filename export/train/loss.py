@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,10 @@ class TaskHead(nn.Module, ABC, Generic[Told]):
     @abstractmethod
     def forward(self, features: Sequence[Tensor]) -> Told:
         """Run the head on features, finest first (float `[N, C, H, W]`)."""
+
+    @abstractmethod
+    def outputs(self, told: Told) -> Any:
+        """What the head gave, as the raw outputs of the task network (`TaskNetwork.outputs`)."""
 
     @abstractmethod
     def shift(self, student: Told, teacher: Told) -> dict[str, Tensor]:

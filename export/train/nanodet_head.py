@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from fcmrt.export.train.loss import HeadOutputs, TaskHead
 from fcmrt.onnxgraph import read_graph
-from fcmrt.tasks.nanodet import BINS, CLASS_NAMES
+from fcmrt.tasks.nanodet import BINS, CLASS_NAMES, Outputs
 
 CLASS_UNIT = 4.0  # weighted nats per picture that count as a distortion of 1
 BOX_UNIT = 8.0
@@ -68,6 +68,11 @@ class NanoDetHead(TaskHead[NanoDetOutputs]):
             logits.append(out[..., : len(CLASS_NAMES)])
             boxes.append(out[..., len(CLASS_NAMES) :].unflatten(-1, (4, BINS)))
         return NanoDetOutputs(tuple(hidden), torch.cat(logits, 1), torch.cat(boxes, 1))
+
+    def outputs(self, told: NanoDetOutputs) -> Outputs:
+        """See `TaskHead`."""
+        scores = torch.sigmoid(told.logits).cpu().numpy()
+        return Outputs(scores, told.boxes.flatten(2).cpu().numpy())
 
     def shift(self, student: NanoDetOutputs, teacher: NanoDetOutputs) -> dict[str, Tensor]:
         """See `TaskHead`: binary divergence of the scores, divergence of the distributions."""
