@@ -138,12 +138,15 @@ def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], i
 
 
 def _told(walk: Walk, groups: Sequence[Group], steps: Float64) -> tuple[int, Importance]:
-    """Steps as a packet tells them."""
+    """Steps as a packet tells them.
+
+    Groups are rounded at different places, so that not all gain a channel at the same time.
+    """
     numbers = walk.manifest.step_numbers
     clipped = np.clip(steps, numbers[0], numbers[-1])
     parts = [
-        divmod(round(float(step) * group.channels), group.channels)
-        for group, step in zip(groups, clipped, strict=True)
+        divmod(math.floor(step * group.channels + (k + 0.5) / len(groups)), group.channels)
+        for k, (group, step) in enumerate(zip(groups, clipped.tolist(), strict=True))
     ]
     d = parts[-1][0]  # offsets of 0 at the end take no bytes
     offsets = tuple(whole - d for whole, _ in parts)
