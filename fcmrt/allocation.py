@@ -97,7 +97,7 @@ class Allocator:
         found = np.array([float(weights[name]) for name in names])
         if not (np.isfinite(found).all() and (found > 0).all()):
             raise ConfigError("weights of levels must be above 0")
-        return found * len(found) / found.sum()
+        return np.asarray(found * len(found) / found.sum())
 
     def steps_at(self, walk: Walk, importances: Float64) -> Float64:
         """Finds the steps at the price of bits that goes with the walk's step.
@@ -154,7 +154,7 @@ class Allocator:
         costs = losses + trade * self._shares[:, None] * np.exp(log_rates)
         chosen = self._steps[np.argmin(costs, 1)]
         middle, spread = chosen.mean(), self._model.spread
-        return np.clip(chosen, middle - spread, middle + spread)
+        return np.asarray(np.clip(chosen, middle - spread, middle + spread))
 
     def _trade(self, losses: Float64, log_rates: Float64, rate: float) -> float:
         """The price at which the levels take as many bits per element as they may."""

@@ -33,7 +33,7 @@ class LossRate:
 
     def loss(self, rate: float, importance: float = 1.0) -> float:
         """What coding the level at this rate costs the task."""
-        return importance * self.alpha * rate**self.beta
+        return importance * self.alpha * math.pow(rate, self.beta)
 
 
 def rates_for(

@@ -60,7 +60,8 @@ def test_no_step_is_outside_of_what_was_measured_or_far_from_the_others() -> Non
     walk = Encoder(tiny_allocating()).walk(picture(3), step=4)
     for importances in ([1e-9, 1, 1e9], [1e9, 1e-9, 1e9], [1e-9] * 3):
         chosen = found.steps_at(walk, np.array(importances))
-        assert STEPS[0] <= chosen.min() and chosen.max() <= STEPS[-1]
+        assert chosen.min() >= STEPS[0]
+        assert chosen.max() <= STEPS[-1]
         assert np.abs(chosen - chosen.mean()).max() <= 20
 
 

@@ -16,6 +16,7 @@ from .allocating import picture, tiny_allocating
 from .engines import tiny_context, tiny_gain, tiny_hyperprior
 from .level_engine import tiny_levels
 
+
 def extremes(encoder: Encoder, features: list[np.ndarray]) -> tuple[int, int]:
     numbers = encoder.engine.manifest.step_numbers
     return tuple(len(encoder.encode(features, step=numbers[end])) for end in (-1, 0))

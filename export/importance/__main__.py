@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,14 +18,14 @@ from tqdm import tqdm
 from fcmrt.export.checkpoint import read_checkpoint
 from fcmrt.export.codec import FeatureCodec
 from fcmrt.export.importance import files
-from fcmrt.export.importance.fit import fit_model, importances_of, weights_of
+from fcmrt.export.importance.fit import fit_model, importance_maps, weights_of
 from fcmrt.export.importance.measure import Measured, measure
 from fcmrt.export.importance.predictor import (
     ImportancePredictor,
     deviance,
-    importances,
     train,
 )
+from fcmrt.export.layers import FeatureNorm
 from fcmrt.export.train.cache import Cache
 from fcmrt.export.train.heads import HEADS
 from fcmrt.export.train.loss import TaskHead, feature_statistics
@@ -76,8 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(describe(model, weights_of(curves)))
 
     numbers = chosen[args.curve_crops :]
-    labels = importances_of(_measured(codec, head, cache, numbers, LABEL_STEPS))
-    sizes = {
+    labels = importance_maps(_measured(codec, head, cache, numbers, LABEL_STEPS))
+    sizes: dict[str, Any] = {
         "channels": list(cache.task.feature_channels),
         "strides": [stride // cache.task.strides[0] for stride in cache.task.strides],
     }
@@ -101,7 +101,7 @@ def normalise(network: ImportancePredictor, cache: Cache, head: TaskHead[Any]) -
     features = [torch.from_numpy(level).float() for level in held]
     statistics = zip(*feature_statistics(features, head.robust), strict=True)
     for norm, (mean, std) in zip(network.norms, statistics, strict=True):
-        norm.set(mean, std)  # type: ignore[operator]
+        cast("FeatureNorm", norm).set(mean, std)
 
 
 def describe(model: ImportanceModel, weights: NDArray[np.float64]) -> str:
@@ -134,14 +134,15 @@ def _compared(
     network: ImportancePredictor, features: Features, labels: NDArray[np.float64]
 ) -> dict[str, float]:
     """How well importances are predicted, against the mean of all as the prediction."""
-    wanted = torch.from_numpy(labels).float()
-    found = importances(network(*(torch.from_numpy(level).float() for level in features)))
+    wanted = torch.from_numpy(labels.mean((2, 3))).float()
+    found = network(*(torch.from_numpy(level).float() for level in features)).exp().mean((2, 3))
     mean = wanted.mean(0).expand_as(wanted)
-    logs = [np.log(np.maximum(one.numpy(), 1e-6)).ravel() for one in (found, wanted)]
+    logs = [np.log(np.maximum(one.numpy(), 1e-3)).ravel() for one in (found, wanted)]
     return {
         "deviance": float(deviance(found, wanted)),
         "deviance_of_mean": float(deviance(mean, wanted)),
         "log_correlation": float(np.corrcoef(*logs)[0, 1]),
+        "log_error": float(np.std(logs[0] - logs[1])),
     }
 
 

@@ -44,13 +44,19 @@ def fit_model(
 
 
 def importances_of(measured: Measured) -> Float64:
-    """How much a picture loses by each level, against the mean of all: `[pictures, levels]`.
+    """How much a picture loses by each level, against the mean of all: `[pictures, levels]`."""
+    return np.asarray(importance_maps(measured).mean((2, 3)))
 
-    The mean over the steps of the ratio of losses, so that no step counts more than another.
+
+def importance_maps(measured: Measured) -> Float64:
+    """How much parts of a picture lose by each level: `[pictures, levels, rows, columns]`.
+
+    The mean over the steps of the ratios to the mean loss, so that no step counts more than
+    another. A picture's mean is its importance, and the mean of all of them is 1.
     """
-    losses = np.maximum(measured.losses, LEAST_LOSS)
-    ratios = (losses / losses.mean(0)).mean(2)
-    return np.asarray(ratios / ratios.mean(0))
+    parts = measured.maps.shape[3] * measured.maps.shape[4]
+    usual = np.maximum(measured.losses.mean(0), LEAST_LOSS)[..., None, None]
+    return np.asarray((measured.maps / usual).mean(2) * parts)
 
 
 def weights_of(measured: Measured) -> Float64:

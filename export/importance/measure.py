@@ -31,13 +31,19 @@ class Measured:
     # increasing
     rates: Float64
     # bits per element of the level, [pictures, levels, steps]; side information apart
-    losses: Float64
-    # with this level coded alone, [pictures, levels, steps]; their mean is the pooled distance
+    maps: Float64
+    # what is lost in each part of the picture with this level coded alone: [pictures, levels,
+    # steps, rows, columns]
 
     def __post_init__(self) -> None:
         shape = (len(self.rates), self.rates.shape[1], len(self.steps))
-        if self.rates.shape != shape or self.losses.shape != shape:
-            raise ValueError(f"rates and losses must be {shape}, for each picture, level and step")
+        if self.rates.shape != shape or self.maps.shape[:3] != shape:
+            raise ValueError(f"rates and maps must be {shape}, for each picture, level and step")
+
+    @property
+    def losses(self) -> Float64:
+        """Of whole pictures, `[pictures, levels, steps]`; their mean is the pooled distance."""
+        return np.asarray(self.maps.sum((3, 4)))
 
 
 @torch.no_grad()
@@ -62,32 +68,39 @@ def measure(
     """
     if not codec.levels_have_quality:
         raise ValueError("this codec fuses the levels: no level can be coded alone")
+    blocks = task.feature_shapes()[-1][-1]  # a part is a cell of the coarsest level
+
+    def outputs(levels: Sequence[Tensor]) -> Any:
+        return head.outputs(head(levels), blocks)
+
     rates, sums = [], []
     for batch in batches:
         features = [torch.from_numpy(level).float() for level in batch]
-        reference = head.outputs(head(features))
+        reference = outputs(features)
         coded = [_coded(codec, features, step) for step in steps]
         rates.append(np.stack([rate for rate, _ in coded], -1))
         alone = [
             [
-                task.distance_sums(reference, head.outputs(head(_replaced(features, decoded, i))))
+                task.distance_sums(reference, outputs(_replaced(features, decoded, i)))
                 for i in range(len(features))
             ]
             for _, decoded in coded
         ]
-        sums.append(np.transpose(np.array(alone), (2, 1, 0, 3)))
+        shape = (len(steps), len(features), -1, blocks, blocks, 4)
+        sums.append(np.array(alone).reshape(shape).transpose(2, 1, 0, 3, 4, 5))
     return Measured(tuple(steps), np.concatenate(rates), losses_of(np.concatenate(sums)))
 
 
 def losses_of(sums: Float64) -> Float64:
-    """Losses of pictures whose mean is the pooled distance of all.
+    """Losses of parts of pictures; of whole ones, the mean is the pooled distance.
 
     Args:
-        sums: What `Task.distance_sums` gives, float64 `[pictures, ..., 4]`.
+        sums: What `Task.distance_sums` gives: float64 `[pictures, levels, steps, rows, columns,
+            4]`.
     """
-    means = sums.reshape(-1, 4).mean(0)
     tiny = np.finfo(np.float64).tiny
-    return np.asarray(sums[..., 0] / max(means[1], tiny) + sums[..., 2] / max(means[3], tiny))
+    _, scores, _, weights = np.maximum(sums.sum((3, 4)).mean((0, 1, 2)), tiny)
+    return np.asarray(sums[..., 0] / scores + sums[..., 2] / weights)
 
 
 def _coded(

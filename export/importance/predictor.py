@@ -31,7 +31,7 @@ class ImportancePredictor(nn.Module):
     """
 
     def __init__(
-        self, channels: Sequence[int], strides: Sequence[int], width: int = 12, mixed: int = 24
+        self, channels: Sequence[int], strides: Sequence[int], width: int = 16, mixed: int = 32
     ) -> None:
         super().__init__()
         self.norms = nn.ModuleList(FeatureNorm(count) for count in channels)
@@ -62,11 +62,6 @@ class ImportancePredictor(nn.Module):
         return out
 
 
-def importances(logarithms: Tensor) -> Tensor:
-    """What the runtime makes of the network's output: `[N, levels]`."""
-    return logarithms.exp().mean((2, 3))
-
-
 def deviance(predicted: Tensor, measured: Tensor) -> Tensor:
     """Poisson deviance, a scalar: least where the mean is right, also of rare large values."""
     least = 1e-6
@@ -87,10 +82,12 @@ def train(
 ) -> list[float]:
     """Train a predictor on pictures whose importances were measured, and on their mirror images.
 
+    The loss is the deviance of whole levels, and that of their parts.
+
     Args:
         network: Normalisation set; trained in place.
         features: Gives the features of pictures, by number.
-        measured: Importances, `[pictures, levels]`.
+        measured: Importances of parts, `[pictures, levels, h, w]`.
         epochs: Passes over all pictures.
         batch: Pictures per step.
         rate: Of learning, at the beginning; falls to 0 along a cosine.
@@ -114,7 +111,9 @@ def train(
             levels = [torch.from_numpy(level).float() for level in features(chosen)]
             levels = [torch.where(flips, level.flip(3), level) for level in levels]
             wanted = torch.from_numpy(measured[chosen]).float()
-            loss = deviance(importances(network(*levels)), wanted)
+            wanted = torch.where(flips, wanted.flip(3), wanted)
+            found = network(*levels).exp()
+            loss = deviance(found.mean((2, 3)), wanted.mean((2, 3))) + deviance(found, wanted)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

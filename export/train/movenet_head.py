@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fcmrt.export.train.loss import HeadOutputs, TaskHead
+from fcmrt.export.train.loss import HeadOutputs, TaskHead, cut
 from fcmrt.onnxgraph import Graph, read_graph
 from fcmrt.onnxwire import Port
 from fcmrt.runners.torchrt.program import Placement, Program
@@ -73,14 +73,16 @@ class MoveNetHead(TaskHead[MoveNetOutputs]):
         centres, heat, *places = values[HIDDEN:]
         return MoveNetOutputs(tuple(values[:HIDDEN]), centres, heat, torch.cat(places, 1))
 
-    def outputs(self, told: MoveNetOutputs) -> Outputs:
+    def outputs(self, told: MoveNetOutputs, blocks: int = 1) -> Outputs:
         """See `TaskHead`."""
-        places = told.places.permute(0, 2, 3, 1).cpu().numpy()
+        scores = torch.sigmoid(told.centres), torch.sigmoid(told.heat), told.places
+        maps = (cut(one.permute(0, 2, 3, 1), blocks).cpu().numpy() for one in scores)
+        centres, heat, places = maps
         points = 2 * KEYPOINTS
         pairs = (*places.shape[:3], KEYPOINTS, 2)
         return Outputs(
-            torch.sigmoid(told.centres)[:, 0].cpu().numpy(),
-            torch.sigmoid(told.heat).permute(0, 2, 3, 1).cpu().numpy(),
+            centres[..., 0],
+            heat,
             places[..., :points].reshape(pairs),
             places[..., points : 2 * points].reshape(pairs),
             places[..., 2 * points : 2 * points + 2],
