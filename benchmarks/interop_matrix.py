@@ -12,7 +12,6 @@ from fcmrt import kernels
 from fcmrt.errors import BitstreamError
 from fcmrt.executor import Walk, executor_for
 from fcmrt.observe import StageClock
-from fcmrt.schedule import Dequantize, Quantize, Run
 from fcmrt.verify import REFERENCE, Configuration
 
 from . import report
@@ -44,9 +43,7 @@ class Side:
         self.encoder = fcmrt.Encoder(engine, options=configuration.options)
         self.decoder = fcmrt.Decoder(engine, options=configuration.options)
         self._known: dict[bytes, dict[str, Integers] | None] = {}
-        self._executor = executor_for(engine, configuration.options)
-        self.identity = self._executor.identity
-        self._manifest = engine.manifest
+        self.identity = executor_for(engine, configuration.options).identity
 
     def decode(self, packet: bytes) -> dict[str, Integers] | None:
         """Decode a packet as far as its integers, once; None if it is refused."""
@@ -69,24 +66,7 @@ class Side:
             steps: Numbers of the quality steps.
         """
         first = self.encoder.walk(features, step=steps[0])
-        return [first, *(self._at(first, step) for step in steps[1:])]
-
-    def _at(self, first: Walk, d: int) -> Walk:
-        """Take a picture whose analysis is known to its integers at another step."""
-        walk = Walk(self._executor, first.padded, d, StageClock(None))
-        walk.sizes = first.sizes
-        walk.tensors = {level.name: first.tensors[level.name] for level in self._manifest.features}
-        given = set(walk.tensors)
-        for step in self._manifest.encode:
-            if isinstance(step, Run) and given.issuperset(step.inputs):
-                walk.tensors |= {name: first.tensors[name] for name in step.outputs}
-            elif isinstance(step, Run):
-                walk.run(step)
-            elif isinstance(step, Quantize):
-                walk.quantize(step.latent)
-            elif isinstance(step, Dequantize):
-                walk.dequantize(step)
-        return walk
+        return [first, *(self.encoder.requantise(first, step=step) for step in steps[1:])]
 
 
 class Pair:

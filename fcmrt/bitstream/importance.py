@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..errors import ConfigError
 from .varint import U32_MAX
 
-MAX_GROUPS_TOLD = 63
+MAX_GROUPS = 64
 MAX_OFFSET = 255
 MAX_BLOCK_BITS = 12
 MAX_BLOCKS = 1 << 16
@@ -112,8 +112,8 @@ class Importance:
             numbers = [*getattr(self, field)]
             while numbers and not numbers[-1]:
                 numbers.pop()
-            if len(numbers) > MAX_GROUPS_TOLD:
-                raise ConfigError(f"{field} of {len(numbers)} groups cannot be told, at most 63")
+            if len(numbers) > MAX_GROUPS:
+                raise ConfigError(f"{field} has {len(numbers)} groups; at most 64 can be")
             object.__setattr__(self, field, tuple(numbers))
         if any(abs(offset) > MAX_OFFSET for offset in self.offsets):
             raise ConfigError(f"an offset of {self.offsets} is beyond {MAX_OFFSET}")

@@ -6,7 +6,7 @@ Rules: `docs/format.md`, section 7.
 from __future__ import annotations
 
 from ..errors import BitstreamError, ConfigError
-from .importance import MAX_BLOCK_BITS, MAX_RECTANGLES, Importance, Rectangle, Regions
+from .importance import MAX_BLOCK_BITS, MAX_GROUPS, MAX_RECTANGLES, Importance, Rectangle, Regions
 from .varint import Cursor, unzigzag, write_varint, zigzag
 
 _REGIONS = 0x01
@@ -26,13 +26,13 @@ def write_importance(importance: Importance) -> bytes:
     if importance.regions is not None:
         parts |= _REGIONS
         fields += _write_regions(importance.regions)
-    return bytes((parts,)) + fields
+    return write_varint(parts) + fields
 
 
 def _write_regions(regions: Regions) -> bytes:
     first = regions.rectangles[0]
     own = any(rectangle.offset != first.offset for rectangle in regions.rectangles)
-    out = bytes((regions.block_bits | (_OWN_OFFSETS if own else 0),))
+    out = write_varint(regions.block_bits | (_OWN_OFFSETS if own else 0))
     out += write_varint(len(regions.rectangles))
     out += b"" if own else write_varint(zigzag(first.offset))
     above = 0
@@ -52,8 +52,10 @@ def read_importance(cursor: Cursor) -> Importance:
         BitstreamError: It is malformed, says nothing, or could be told in another way.
     """
     begin = cursor.offset
-    parts = cursor.u8()
+    parts = cursor.varint()
     groups = parts >> _GROUPS_SHIFT
+    if groups > MAX_GROUPS:
+        raise BitstreamError(f"a packet cannot tell of {groups} groups", offset=begin)
     offsets = tuple(unzigzag(cursor.varint()) for _ in range(groups))
     mix = tuple(cursor.varint() for _ in range(groups)) if parts & _MIX else ()
     try:
@@ -72,11 +74,11 @@ def read_importance(cursor: Cursor) -> Importance:
 
 def _read_regions(cursor: Cursor) -> Regions:
     begin = cursor.offset
-    form = cursor.u8()
+    form = cursor.varint()
     own = bool(form & _OWN_OFFSETS)
     block_bits = form & ~_OWN_OFFSETS
     if block_bits > MAX_BLOCK_BITS:
-        raise BitstreamError(f"regions cannot have the form {form:#04x}", offset=begin)
+        raise BitstreamError(f"regions cannot have the form {form}", offset=begin)
     count = cursor.varint()
     if count > MAX_RECTANGLES:
         raise BitstreamError(f"a packet cannot tell of {count} rectangles", offset=begin)

@@ -7,11 +7,16 @@ from typing import Any, Protocol
 
 from .. import kernels
 from ..arrays import FloatArray
+from ..bitstream import EVEN, Importance, Rectangle, Regions
+from ..bitstream.importance import MAX_BLOCK_BITS
 from ..encoder import Encoder
 from ..engine import Engine
 from ..errors import ShapeError
 from ..executor import Walk, executor_for
+from ..groups import quality_groups
 from ..observe import StageClock
+from ..requantise import requantised
+from ..spec import Size
 from .coder import CoderStages
 from .configurations import REFERENCE, Configuration, runner_configurations
 from .networks import NetworkStages
@@ -71,6 +76,17 @@ class EngineReference:
         return walk
 
 
+def _importance(engine: Engine, padded: Size) -> Importance:
+    """One that gives elements of every latent with steps different ones; says nothing if none."""
+    groups = quality_groups(engine.manifest)
+    if not groups:
+        return EVEN
+    half = max(1, max(padded) // 2)
+    block_bits = min(half.bit_length() - 1, MAX_BLOCK_BITS)
+    corner = Regions(block_bits, (Rectangle(0, 0, 1, 1, -3),))
+    return Importance(mix=tuple(group.channels // 2 for group in groups), regions=corner)
+
+
 def verify(
     engine: Engine,
     pictures: Iterable[Any],
@@ -84,7 +100,8 @@ def verify(
     """Compares everything that can run the engine here with the reference.
 
     Every stage of both schedules is given what the reference had before it, so that a difference
-    shows where it arises and nowhere else.
+    shows where it arises and nowhere else. Kernels are given each picture twice: with one step
+    everywhere, and with steps that differ from element to element.
 
     Args:
         engine: The codec.
@@ -121,6 +138,13 @@ def verify(
         for one in compared:
             progress(f"picture {number}: {one.name}")
             one.compare(encoding, decoding)
+        importance = _importance(engine, encoding.padded)
+        if importance:
+            progress(f"picture {number}: kernels, with steps that differ")
+            encoding = requantised(encoding, d, importance)
+            decoding = reference.decode(encoding)
+            for coder in coders:
+                coder.compare(encoding, decoding)
     return Verification(
         reference=reference.identity,
         identities={one.name: one.identity for one in networks},

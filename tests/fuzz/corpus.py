@@ -11,13 +11,15 @@ from fractions import Fraction
 
 import numpy as np
 
-from fcmrt import CodingParams, Encoder, Engine, Limits, StreamHeader
-from fcmrt.bitstream import write_header
+from fcmrt import CodingParams, Encoder, Engine, Importance, Limits, StreamHeader
+from fcmrt.bitstream import EVEN, write_header
 from fcmrt.container import Writer
 from fcmrt.engine import EngineLimits
+from fcmrt.groups import quality_groups
+from fcmrt.importance import regions_of
 from fcmrt.kernels.api import LANES
-from fcmrt.spec import Size, level_sizes
-from tests import archives, engines
+from fcmrt.spec import Size, level_sizes, padded_size
+from tests import archives, engines, level_engine
 from tests.features import random_features
 
 from .forge import OPTIONS, forge
@@ -37,6 +39,7 @@ HEADER_SIZE: Size = (8, 12)
 _PARTS: dict[str, Callable[[], engines.EngineParts]] = {
     "hyperprior": engines.hyperprior_parts,
     "context": engines.context_parts,
+    "levels": level_engine.level_parts,
     "factorized": engines.factorized_parts,
     "gain": engines.gain_parts,
     "same-engine": lambda: engines.hyperprior_parts().same_engine(),
@@ -88,10 +91,11 @@ def headers(subject: str) -> tuple[bytes, ...]:
 
 @functools.cache
 def packets(subject: str) -> tuple[bytes, ...]:
-    """Packets of a subject: of all sizes, steps, lanes and segments, encoded and forged."""
+    """Packets of a subject: of all sizes, steps, importance, lanes and segments, also forged."""
     codec = engine(subject)
     levels = codec.manifest.features
     found: list[bytes] = []
+    rng = random.Random(subject)
 
     def encode(size: Size, scale: float, **more: object) -> None:
         n = len(found)
@@ -103,7 +107,11 @@ def packets(subject: str) -> tuple[bytes, ...]:
             sizes=header_sizes if size == HEADER_SIZE else None,
         )
         features = random_features(codec, size, n, scale=scale, **more)  # type: ignore[arg-type]
-        found.append(bytes(encoder.encode(features)))
+        walk = encoder.walk(features)
+        found.append(bytes(encoder.code(walk)))
+        importance = drawn_importance(codec, walk.padded, rng)
+        if importance:
+            found.append(bytes(encoder.encode(features, importance=importance)))
 
     header_sizes = {level.name: (level.height, level.width) for level in header(subject).levels}
     for size in (1, 1), (5, 7), HEADER_SIZE, (16, 16), (9, 24):
@@ -112,7 +120,6 @@ def packets(subject: str) -> tuple[bytes, ...]:
     if len(levels) > 1:
         encode((0, 0), 3.0, sizes=((6, 5), *((2, 7) for _ in levels[1:])))
 
-    rng = random.Random(subject)
     found += [forged(subject, rng) for _ in range(24)]
     return tuple(found)
 
@@ -122,15 +129,33 @@ def forged(subject: str, rng: random.Random) -> bytes:
     codec = engine(subject)
     manifest = codec.manifest
     least = 1 if manifest.profile == "exact" else 2
-    size = rng.randrange(1, 21), rng.randrange(1, 21)
+    sizes = level_sizes(manifest.features, rng.randrange(1, 21), rng.randrange(1, 21))
+    padded = padded_size(manifest.features, sizes, manifest.padding)
     return forge(
         codec,
-        level_sizes(manifest.features, *size),
+        sizes,
         rng.choice(manifest.step_numbers),
         max(least, rng.choice(LANES)),
         rng.choice((1, 1, 2, 5, 256)),
+        drawn_importance(codec, padded, rng) if rng.random() < 0.5 else EVEN,
         np.random.default_rng(rng.getrandbits(64)),
     )
+
+
+def drawn_importance(codec: Engine, padded: Size, rng: random.Random) -> Importance:
+    """An importance that goes with an engine, of small and extreme numbers; nothing for some."""
+    groups = quality_groups(codec.manifest)
+    if not groups:
+        return EVEN
+    offsets = tuple(rng.choice((0, 0, 1, -7, 255, -255)) for _ in groups)
+    mix = tuple(rng.choice((0, 0, 1, group.channels - 1)) for group in groups)
+    cells = np.zeros(padded, np.int16)
+    for _ in range(rng.choice((0, 1, 1, 3, 9))):
+        row, column = rng.randrange(padded[0]), rng.randrange(padded[1])
+        cells[row : rng.randrange(row, padded[0]) + 1, column : column + rng.randrange(1, 9)] = (
+            rng.choice((-8, -8, 3, 255, -255))
+        )
+    return Importance(offsets, mix, regions_of(cells, rng.randrange(5)))
 
 
 @functools.cache

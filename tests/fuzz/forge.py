@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fcmrt import Engine, RuntimeOptions
-from fcmrt.bitstream import Geometry, PacketHead, write_packet
+from fcmrt.bitstream import Geometry, Importance, PacketHead, write_packet
 from fcmrt.executor import Integers, Walk, executor_for
 from fcmrt.kernels.api import CodedPayload, CodeStep
 from fcmrt.observe import StageClock
@@ -40,6 +40,7 @@ def forge(
     step: int,
     lanes: int,
     segments: int,
+    importance: Importance,
     rng: np.random.Generator,
 ) -> bytes:
     """Makes a packet whose integers are drawn, not computed.
@@ -50,6 +51,7 @@ def forge(
         step: Number of the quality step.
         lanes: 1, 2, 4, 8, 16 or 32.
         segments: 1 to 256; also such as no encoder would choose for so few symbols.
+        importance: Where the step is another.
         rng: Draws the symbols.
 
     Returns:
@@ -58,7 +60,7 @@ def forge(
     manifest = engine.manifest
     executor = executor_for(engine, OPTIONS)
     padded = padded_size(manifest.features, sizes, manifest.padding)
-    walk = Walk(executor, padded, step, StageClock(None))
+    walk = Walk(executor, padded, step, StageClock(None), importance)
     order = [s.latent for s in manifest.decode if isinstance(s, Code)]
     for part in manifest.decode:
         if isinstance(part, Run):
@@ -79,7 +81,7 @@ def forge(
                 break
     coded = code(engine, walk.integers, lanes, segments)
     geometry = Geometry.of_levels(sizes, [f.stride for f in manifest.features])
-    head = PacketHead(lanes, step, geometry, coded.words, len(coded.escapes))
+    head = PacketHead(lanes, step, geometry, coded.words, len(coded.escapes), importance)
     return write_packet(head, coded.segments, coded.escapes, engine.digest)
 
 

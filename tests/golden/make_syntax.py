@@ -2,7 +2,8 @@
 
     python tests/golden/make_syntax.py
 
-writes what is missing under tests/golden/syntax and refuses if the manifest is already there.
+writes the sets that are missing, each a folder with a manifest under tests/golden, and refuses if
+there are all.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from collections.abc import Callable
 from typing import Any
 
 from fcmrt.bitstream import (
+    EVEN,
     Geometry,
+    Importance,
     LevelSpec,
     PacketHead,
+    Rectangle,
+    Regions,
     StreamHeader,
     read_header,
     read_packet,
@@ -31,7 +36,7 @@ from fcmrt.bitstream import (
 from fcmrt.config import CodingParams, Limits
 from fcmrt.container import Reader, Writer
 
-FOLDER = pathlib.Path(__file__).parent / "syntax"
+FOLDER = pathlib.Path(__file__).parent
 ENGINE = bytes(range(32))
 
 SMALL = StreamHeader(
@@ -71,9 +76,10 @@ def packet(
     geometry: Geometry | None = None,
     words: tuple[int, ...] = (3,),
     escapes: bytes = b"",
+    importance: Importance = EVEN,
 ) -> bytes:
     """Returns a packet of made-up contents."""
-    head = PacketHead(lanes, step, geometry, words, len(escapes))
+    head = PacketHead(lanes, step, geometry, words, len(escapes), importance)
     return write_packet(head, payload(lanes, words), escapes, ENGINE)
 
 
@@ -99,7 +105,10 @@ def stream() -> bytes:
 
 
 def build() -> dict[str, bytes]:
-    """Returns the golden files by name; the part before the dash says what they are."""
+    """Returns the files of the set "syntax" by name; the part before the dash says what they are.
+
+    They are older than importance, which none of them tells.
+    """
     bare = packet(step=-3)
     header = write_header(SMALL)
     file = stream()
@@ -152,6 +161,45 @@ def build() -> dict[str, bytes]:
         "bad-file-headers.fcm": flipped(flipped(file, 40), 40 + len(header)),
         "bad-file-cut.fcm": file[: 12 + 20],
     }
+
+
+def build_importance() -> dict[str, bytes]:
+    """Returns the files of the set "importance": packets that tell one."""
+    box, small, other = (
+        Rectangle(3, 4, 5, 6, -8),
+        Rectangle(8, 9, 1, 1, -8),
+        Rectangle(9, 0, 2, 2, 3),
+    )
+    many = tuple(Rectangle(2 * n, n, 1, 1, -1 - n % 2) for n in range(256))
+    everything = Importance((2, 0, -4), (0, 300, 1), Regions(2, (box, other)))
+    tail = struct.pack("<I", 65536) + b"\0\0"
+    return {
+        "packet-offsets.bin": packet(step=7, importance=Importance((2, 0, -255))),
+        "packet-mix.bin": packet(importance=Importance((), (17,))),
+        "packet-mix-late.bin": packet(importance=Importance((), (0, 0, 1 << 20))),
+        "packet-groups64.bin": packet(importance=Importance((1,) * 64)),
+        "packet-box.bin": packet(importance=Importance(regions=Regions(0, (box,)))),
+        "packet-boxes.bin": packet(importance=Importance(regions=Regions(12, (box, small)))),
+        "packet-rectangles256.bin": packet(importance=Importance(regions=Regions(1, many))),
+        "packet-everything.bin": packet(
+            2, -20, Geometry(((80, 104),)), (5,), b"\x00\x81\x01", importance=everything
+        ),
+        "datagram-box.bin": write_header(SMALL)
+        + packet(importance=Importance(regions=Regions(1, (box,)))),
+        "bad-packet-nothing.bin": mended(b"\x80\x00\x00" + tail),
+        "bad-packet-zero-group.bin": mended(b"\x80\x00\x08\x02\x00" + tail),
+        "bad-packet-zero-mix.bin": mended(b"\x80\x00\x06\x02\x00" + tail),
+        "bad-packet-groups65.bin": mended(b"\x80\x00\x84\x02" + b"\x02" * 65 + tail),
+        "bad-packet-offset256.bin": mended(b"\x80\x00\x04\x80\x04" + tail),
+        "bad-packet-form.bin": mended(b"\x80\x00\x01\x0d\x01\x02\0\0\0\0" + tail),
+        "bad-packet-overlap.bin": mended(b"\x80\x00\x01\x00\x02\x02\0\0\1\1\1\0\0\0" + tail),
+        "bad-packet-to-the-right.bin": mended(b"\x80\x00\x01\x00\x02\x02\0\0\0\0\0\1\0\0" + tail),
+        "bad-packet-downwards.bin": mended(b"\x80\x00\x01\x00\x02\x02\0\0\0\1\1\0\0\1" + tail),
+        "bad-packet-same-offsets.bin": mended(b"\x80\x00\x01\x10\x01\0\0\0\0\2" + tail),
+    }
+
+
+SETS: dict[str, Callable[[], dict[str, bytes]]] = {"syntax": build, "importance": build_importance}
 
 
 def describe_packet(data: bytes) -> dict[str, Any]:
@@ -221,20 +269,22 @@ def describe(name: str, data: bytes) -> Any:
 
 
 def main() -> None:
-    """Writes the golden files and their manifest."""
-    manifest = FOLDER / "manifest.json"
-    if manifest.exists():
-        raise SystemExit(f"{manifest} exists; golden files are never made again")
-    FOLDER.mkdir(exist_ok=True)
-    entries = {}
-    for name, data in build().items():
-        with (FOLDER / name).open("xb") as file:
-            file.write(data)
-        entries[name] = {
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "expected": describe(name, data),
-        }
-    manifest.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Writes the sets of golden files that are missing, with their manifests."""
+    missing = [name for name in SETS if not (FOLDER / name / "manifest.json").exists()]
+    if not missing:
+        raise SystemExit(f"there are all of {', '.join(SETS)}; golden files are never made again")
+    for folder in (FOLDER / name for name in missing):
+        folder.mkdir(exist_ok=True)
+        entries = {}
+        for name, data in SETS[folder.name]().items():
+            with (folder / name).open("xb") as file:
+                file.write(data)
+            entries[name] = {
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "expected": describe(name, data),
+            }
+        text = json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
+        (folder / "manifest.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
