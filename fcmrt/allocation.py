@@ -10,7 +10,7 @@ take. The steps are those with which
 is least; rates are in bits per element, and a level's share is that of its elements in all.
 
 This is the allocation of MFIBA (arXiv 2503.19278) with losses that follow the step, which measured
-ones do more closely than a power of the rate; `fcmrt.lossrate` has its closed form.
+ones do more closely than a power of the rate; `fcmrt.loss_rate` has its closed form.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from .errors import ConfigError, EngineError
 from .executor import Executor, Walk
 from .groups import Group, quality_groups
-from .importancemodel import OUTPUT, ImportanceModel
+from .importance_model import OUTPUT, ImportanceModel
 from .spec import tensor_size
 
 Float64 = npt.NDArray[np.float64]

@@ -14,8 +14,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from . import onnxwire, storedzip, strictjson
 from .errors import ConfigError, EngineError
 from .exact import Proof, prove
-from .groups import quality_groups
-from .importancemodel import OUTPUT, ImportanceModel
+from .importance_ports import check_importance
 from .manifest import Manifest, Member
 from .onnxgraph import Graph, read_graph
 from .schedule import Run
@@ -249,7 +248,7 @@ def _check_graphs(
             if isinstance(step, Run):
                 _check_run(manifest, step, infos[step.graph], f"manifest.{side}[{i}]")
     if manifest.importance is not None:
-        _check_importance(manifest, manifest.importance, infos[manifest.importance.graph])
+        check_importance(manifest, manifest.importance, infos[manifest.importance.graph])
 
 
 def _prove(name: str, layers: Mapping[str, int], data: memoryview) -> Proof:
@@ -303,40 +302,6 @@ def _check_run(manifest: Manifest, step: Run, info: onnxwire.GraphInfo, place: s
                     f"{place}: {name!r} is [1, {spec.channels}, {size}] in the manifest, but "
                     f"{list(dims)} in graph {step.graph!r}"
                 )
-
-
-def _check_importance(manifest: Manifest, model: ImportanceModel, info: onnxwire.GraphInfo) -> None:
-    """Checks the levels of an importance model, and the graph that predicts it."""
-    place = "manifest.importance"
-    groups = [group.name for group in quality_groups(manifest)]
-    if list(model.levels) != groups:
-        raise EngineError(
-            f"{place}.levels are {_list(model.levels)}; levels that can be given bits apart are "
-            f"{', '.join(groups)}, in this order"
-        )
-    ports = [
-        *((feature.name, feature.channels) for feature in manifest.features),
-        (OUTPUT, len(groups)),
-    ]
-    found = [(p.name, p.dtype, p.dims) for p in (*info.inputs, *info.outputs)]
-    for name, channels in ports:
-        fits = [
-            dims is None
-            or (len(dims) == 4 and dims[0] in (None, 1) and dims[1] in (None, channels))
-            for other, dtype, dims in found
-            if other == name and dtype == onnxwire.FLOAT32
-        ]
-        if fits != [True]:
-            raise EngineError(
-                f"{place}: graph {model.graph!r} must have {name!r} once, float32 "
-                f"[1, {channels}, H, W]"
-            )
-    if len(found) != len(ports):
-        raise EngineError(
-            f"{place}: graph {model.graph!r} takes {_list(tuple(p.name for p in info.inputs))} and "
-            f"gives {_list(tuple(p.name for p in info.outputs))}; it must take all features and "
-            f"give {OUTPUT!r} alone"
-        )
 
 
 def _list(names: Mapping[str, Any] | tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, cast
 from . import strictjson as sj
 from .errors import ConfigError, EngineError
 from .exact import SUM_LIMIT
-from .importancemodel import ImportanceModel, importance_value, parse_importance
+from .importance_model import ImportanceModel, importance_value, parse_importance
 from .schedule import Step, parse_steps, step_value
 from .spec import (
     ONE_STEP,

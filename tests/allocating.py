@@ -8,7 +8,7 @@ import functools
 import numpy as np
 
 from fcmrt.engine import Engine
-from fcmrt.importancemodel import ImportanceModel, LevelModel
+from fcmrt.importance_model import ImportanceModel, LevelModel
 from fcmrt.spec import TensorSpec
 
 from .engines import EngineParts

@@ -32,7 +32,7 @@ from fcmrt.export.train.loss import TaskHead, feature_statistics
 from fcmrt.export.train.schedule import LEVEL_SPREAD
 from fcmrt.export.train.source import STATISTICS_STEP, Features
 from fcmrt.export.trained import codec_of
-from fcmrt.importancemodel import OUTPUT, ImportanceModel
+from fcmrt.importance_model import OUTPUT, ImportanceModel
 
 CURVE_STEPS = (-20, -14, -8, -2, 2, 6, 10, 14, 18, 22, 26)
 LABEL_STEPS = (4, 10, 16)

@@ -12,7 +12,7 @@ from fcmrt.engine_writer import write_engine
 from fcmrt.errors import EngineError
 from fcmrt.export.importance.predictor import ImportancePredictor
 from fcmrt.export.onnx import export_graph
-from fcmrt.importancemodel import OUTPUT, ImportanceModel
+from fcmrt.importance_model import OUTPUT, ImportanceModel
 
 
 def write_with_importance(

@@ -12,7 +12,7 @@ import torch
 from fcmrt.errors import EngineError, ExportError
 from fcmrt.export.checkpoint import read_checkpoint
 from fcmrt.export.importance.predictor import ImportancePredictor
-from fcmrt.importancemodel import ImportanceModel, importance_value, parse_importance
+from fcmrt.importance_model import ImportanceModel, importance_value, parse_importance
 from fcmrt.strictjson import loads
 
 _LARGEST = 1 << 20

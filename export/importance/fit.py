@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcmrt.export.importance.measure import Measured
-from fcmrt.importancemodel import ImportanceModel, LevelModel
+from fcmrt.importance_model import ImportanceModel, LevelModel
 
 Float64 = NDArray[np.float64]
 

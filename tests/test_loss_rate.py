@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fcmrt.lossrate import LossRate, rates_for, rates_within
+from fcmrt.loss_rate import LossRate, rates_for, rates_within
 
 # P2 to P6 of the ResNet50-FPN family, github SYSU-Video/MFIBA.
 PUBLISHED = {

@@ -11,12 +11,14 @@ import pytest
 from fcmrt.engine import Engine
 from fcmrt.engine_writer import pack_engine
 from fcmrt.errors import EngineError
-from fcmrt.importancemodel import importance_value, parse_importance
+from fcmrt.importance_model import importance_value, parse_importance
 from fcmrt.manifest import Manifest
+from fcmrt.spec import FeatureSpec, TensorSpec
 
 from .allocating import allocating_parts, tiny_allocating
 from .engines import gain_parts
-from .level_engine import level_parts
+from .graph_maker import GraphMaker
+from .level_engine import LEVELS, level_parts
 
 
 def value() -> dict[str, Any]:
@@ -106,6 +108,13 @@ def packed(**changes: Any) -> bytes:
     return pack_engine(manifest, parts.graphs, parts.tables)
 
 
+def packed_with(graph: str) -> bytes:
+    """With the bytes of another graph in the place of its own."""
+    parts = allocating_parts()
+    graphs = {**parts.graphs, "importance": parts.graphs[graph]}
+    return pack_engine(parts.manifest, graphs, parts.tables)
+
+
 def test_its_levels_are_the_engines_in_their_order() -> None:
     model = allocating_parts().manifest.importance
     assert model is not None
@@ -124,10 +133,32 @@ def test_its_graph_is_declared() -> None:
         Engine.load(packed(graph="other"))
 
 
-def test_its_graph_takes_the_features_and_gives_importances() -> None:
-    # A graph of the schedule has other ports, and the true one is then in the schedule's way.
-    with pytest.raises(EngineError, match=r"graph 'p3_analysis' must have 'p4' once|not declared"):
-        Engine.load(packed(graph="p3_analysis"))
+@pytest.mark.parametrize("feature", LEVELS, ids=[f.name for f in LEVELS])
+def test_its_graph_takes_all_features_with_their_channels(feature: FeatureSpec) -> None:
+    names = [f.name for f in LEVELS]
+    specs = {f.name: f.tensor for f in LEVELS} | {"importance": TensorSpec(3, 4, "float32")}
+
+    def loaded(inputs: list[str], specs: dict[str, TensorSpec]) -> Engine:
+        g = GraphMaker(61)
+        maps = [g.conv(f.name, f.channels, 3, 3, 4 // f.stride) for f in LEVELS if f.name in inputs]
+        g.op("Sum", *maps, output="importance")
+        graph = g.model("importance", specs, inputs, ("importance",))
+        parts = allocating_parts()
+        graphs = {**parts.graphs, "importance": graph}
+        return Engine.load(pack_engine(parts.manifest, graphs, parts.tables))
+
+    assert loaded(names, specs).manifest.importance is not None
+    fewer = [name for name in names if name != feature.name]
+    with pytest.raises(EngineError, match=r"it must take all features and give importance"):
+        loaded(fewer, specs)
+    other = TensorSpec(feature.channels + 1, feature.stride, "float32")
+    with pytest.raises(EngineError, match=rf"'{feature.name}' must be float32 \[1, "):
+        loaded(names, specs | {feature.name: other})
+
+
+def test_another_graph_in_its_place_is_refused() -> None:
+    with pytest.raises(EngineError, match="it must take all features and give importance"):
+        Engine.load(packed_with("p3_hyper_synthesis"))
 
 
 def test_engines_whose_quality_follows_gains_have_none() -> None:

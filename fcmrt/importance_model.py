@@ -9,7 +9,7 @@ from typing import Any
 
 from . import strictjson as sj
 from .errors import EngineError
-from .lossrate import LossRate
+from .loss_rate import LossRate
 
 OUTPUT = "importance"
 """Name of the output of the graph that predicts importances."""
@@ -24,7 +24,7 @@ class LevelModel:
     """What coding one level costs and saves, on average over training pictures."""
 
     alpha: float
-    """Of the loss-rate model (`fcmrt.lossrate`); rates in bits per element of the level."""
+    """Of the loss-rate model (`fcmrt.loss_rate`); rates in bits per element of the level."""
     beta: float
     fit: float
     """How well the model fits: the share of the losses' variance that it explains, at most 1."""
