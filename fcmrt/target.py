@@ -1,14 +1,14 @@
 """A picture brought to the steps, or to the size in bytes, that are wished of it.
 
-Steps are real numbers here: at 7.25, a quarter of a level's channels take step 8 and the others
-step 7. The size is that of the packet itself. Analysis is never run again.
+Between two steps lie as many others as there are channels: one after another, group by group, they
+take the next step. The size is that of the packet itself. Analysis is never run again.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from .allocation import Allocator
 from .bitstream import EVEN, Importance
 from .errors import ConfigError, TargetError
 from .executor import Walk
-from .groups import Group, quality_groups
+from .groups import quality_groups
 from .requantise import requantised
 
 Float64 = npt.NDArray[np.float64]
@@ -25,8 +25,9 @@ Float64 = npt.NDArray[np.float64]
 TOLERANCE = 0.01
 """Share of the wanted bytes within which the search for a size stops."""
 
-_TRIES = 10
+_TRIES = 12
 _STEPS_PER_E = 8.0  # that are thought to take a factor of e off the size, to begin with
+_MARGIN = 0.05  # share of what is left to search that is taken off at least
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,36 +74,48 @@ class Wish:
         weights = self.weights
         found = allocator.predicted(walk) if weights is None else allocator.weighted(weights)
         if self.target_bytes is None:
-            return at_steps(walk, np.round(allocator.steps_at(walk, found)))
+            return at_steps(walk, allocator.steps_at(walk, found))
         other = 8 * size_of(walk) - allocator.bits(walk)
         steps = allocator.steps_within(walk, found, max(8 * self.target_bytes - other, 1.0))
         return to_size(walk, self.target_bytes, steps, size_of)
 
 
 def steps_of(walk: Walk) -> Float64:
-    """Returns the step of each quality group, regions apart."""
-    groups = enumerate(quality_groups(walk.manifest))
-    told = walk.importance
-    return np.array([walk.d + told.offset(k) + told.mixed(k) / g.channels for k, g in groups])
+    """Returns the step of each quality group; mixes and regions apart."""
+    groups = range(len(quality_groups(walk.manifest)))
+    return np.array([float(walk.d + walk.importance.offset(k)) for k in groups])
 
 
-def at_steps(walk: Walk, steps: Float64) -> Walk:
+def at_steps(walk: Walk, steps: Float64, moved: int = 0) -> Walk:
     """Returns a picture at other steps; its regions stay.
 
     Args:
         walk: The picture, with all its integers; borrowed.
-        steps: One for each quality group; fractions become a mix of channels. Clipped to the
-            engine's.
+        steps: One for each quality group; rounded, and clipped to the engine's.
+        moved: How many channels take the next step, group by group; those of all groups together
+            move all steps by 1. May be negative.
     """
-    d, importance = _told(walk, quality_groups(walk.manifest), steps)
-    return requantised(walk, d, importance)
+    groups = quality_groups(walk.manifest)
+    common, left = divmod(moved, sum(group.channels for group in groups))
+    first, last = walk.manifest.step_numbers[0], walk.manifest.step_numbers[-1]
+    wholes, mixes = [], []
+    for group, step in zip(groups, steps, strict=True):
+        more, mix = divmod(min(max(left, 0), group.channels), group.channels)
+        left -= group.channels
+        whole = round(float(step)) + common + more
+        wholes.append(min(max(whole, first), last))
+        mixes.append(mix if first <= whole < last else 0)
+    d = wholes[-1]  # offsets of 0 at the end take no bytes
+    offsets = tuple(whole - d for whole in wholes)
+    return requantised(walk, d, Importance(offsets, tuple(mixes), walk.importance.regions))
 
 
 def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], int]) -> Walk:
     """Returns a picture whose packet has the wanted size, or the nearest that was found.
 
-    The steps of all groups are moved by the same amount. It is found by the secant rule, on the
-    logarithm of the size, between the last two places with a size on either side.
+    The steps of all groups are moved together, between the engine's finest and that of its lowest
+    quality. How far, the secant rule finds on the logarithm of the size, within the nearest places
+    known on either side.
 
     Args:
         walk: The picture, with all its integers; borrowed. Its regions stay.
@@ -112,68 +125,74 @@ def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], i
 
     Raises:
         ConfigError: Quality does not follow steps in this engine.
-        TargetError: No steps of the engine come to this size.
+        TargetError: No such steps come to this size.
     """
-    if not len(steps):
+    manifest = walk.manifest
+    groups = quality_groups(manifest)
+    if not groups:
         raise ConfigError(
-            f"quality does not follow steps in engine {walk.manifest.name!r}, so it cannot aim at "
-            "a size; give a quality"
+            f"quality does not follow steps in engine {manifest.name!r}, so it cannot aim at a "
+            "size; give a quality"
         )
-    first, last = walk.manifest.step_numbers[0], walk.manifest.step_numbers[-1]
-    search = _Search(first - float(steps.max()), last - float(steps.min()))
+    finest, coarsest = manifest.step_numbers[0], manifest.quality.levels[0]
+    channels = sum(group.channels for group in groups)
+    low = (finest - math.ceil(steps.max())) * channels
+    high = (coarsest - math.floor(steps.min())) * channels
+    search = _Search(low, high, _STEPS_PER_E * channels)
     best, nearest = walk, math.inf
     for _ in range(_TRIES):
-        found = at_steps(walk, steps + search.at)
+        found = at_steps(walk, steps, search.at)
         miss = math.log(size_of(found) / wanted)
         if abs(miss) < nearest:
             best, nearest = found, abs(miss)
         if nearest <= TOLERANCE or not search.go_on(miss):
             break
-    if nearest > TOLERANCE and search.at_end:
-        ends = [np.full(len(steps), float(end)) for end in (last, first)]
+    if nearest > TOLERANCE and not search.enclosed:
+        ends = [np.full(len(groups), float(end)) for end in (coarsest, finest)]
         least, most = (size_of(at_steps(walk, end)) for end in ends)
         if not least <= wanted <= most:
             raise TargetError(wanted, least, most)
     return best
 
 
-def _told(walk: Walk, groups: Sequence[Group], steps: Float64) -> tuple[int, Importance]:
-    """Steps as a packet tells them.
-
-    Groups are rounded at different places, so that not all gain a channel at the same time.
-    """
-    numbers = walk.manifest.step_numbers
-    clipped = np.clip(steps, numbers[0], numbers[-1])
-    parts = [
-        divmod(math.floor(step * group.channels + (k + 0.5) / len(groups)), group.channels)
-        for k, (group, step) in enumerate(zip(groups, clipped.tolist(), strict=True))
-    ]
-    d = parts[-1][0]  # offsets of 0 at the end take no bytes
-    offsets = tuple(whole - d for whole, _ in parts)
-    return d, Importance(offsets, tuple(mixed for _, mixed in parts), walk.importance.regions)
-
-
 class _Search:
-    """Looks for the zero of a falling function between two places, beginning at 0."""
+    """Looks for the zero of a falling function of integers, beginning at 0.
 
-    def __init__(self, low: float, high: float) -> None:
+    Args:
+        low: Least integer.
+        high: Greatest.
+        per_unit: How far to go for a value of 1, to begin with.
+    """
+
+    def __init__(self, low: int, high: int, per_unit: float) -> None:
         self._low, self._high = low, high
-        self._sides: dict[bool, tuple[float, float]] = {}
-        self.at = min(max(0.0, low), high)
+        self._slope = -1 / per_unit
+        self._last: tuple[int, float] | None = None
+        self._above: int | None = None  # where the value was positive, furthest to the right
+        self._below: int | None = None  # where it was not, furthest to the left
+        self.at = min(max(0, low), high)
 
     @property
-    def at_end(self) -> bool:
-        """Whether it has come to one of the two places."""
-        return self.at in (self._low, self._high)
+    def enclosed(self) -> bool:
+        """Whether values on both sides of 0 are known."""
+        return self._above is not None and self._below is not None
 
     def go_on(self, value: float) -> bool:
-        """Takes the value where it is and moves; False if there is nowhere else to look."""
+        """Takes the value where it is, and moves; False if there is nowhere else to look."""
         here = self.at
-        self._sides[value > 0] = (here, value)
-        if len(self._sides) == 2:
-            (a, above), (b, below) = self._sides[True], self._sides[False]
-            share = above / (above - below)
-            self.at = a + (b - a) * min(max(share, 0.1), 0.9)
+        if self._last is not None:
+            slope = (value - self._last[1]) / (here - self._last[0])
+            self._slope = slope if slope < 0 else self._slope
+        self._last = here, value
+        if value > 0:
+            self._above = here if self._above is None else max(self._above, here)
         else:
-            self.at = min(max(here + _STEPS_PER_E * value, self._low), self._high)
+            self._below = here if self._below is None else min(self._below, here)
+        low = self._low if self._above is None else self._above + 1
+        high = self._high if self._below is None else self._below - 1
+        if low > high:
+            return False
+        margin = int((high - low) * _MARGIN) if self.enclosed else 0
+        aim = round(here - value / self._slope)
+        self.at = min(max(aim, low + margin), high - margin)
         return self.at != here
