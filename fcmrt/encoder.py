@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 from .allocation import Allocator
-from .arrays import FloatArray, as_features, as_numpy, as_writable_bytes
+from .arrays import FloatArray, as_writable_bytes
 from .bitstream import (
     EVEN,
     FeatureDType,
@@ -24,6 +24,7 @@ from .engine import Engine
 from .errors import ConfigError, ShapeError
 from .executor import RUNNER_NOTE, Walk, executor_for, runner_digest
 from .importance import ROI_GAIN, importance_of
+from .intake import in_order, take_features
 from .kernels.api import CodedPayload
 from .observe import Recorder, StageClock
 from .packet import Packet
@@ -75,7 +76,7 @@ class Encoder:
         self._features = engine.manifest.features
         levels = engine.manifest.quality
         self._step = levels.shift(levels.default if quality is None else quality)
-        self._sizes = None if sizes is None else self._order(sizes)
+        self._sizes = None if sizes is None else in_order(self._features, sizes)
         self._dtype: FeatureDType = dtype
         self._time_base = time_base
         self._recorder = recorder
@@ -253,36 +254,7 @@ class Encoder:
         Raises:
             ShapeError, DTypeError, DeviceError, ConfigError: As `encode`.
         """
-        names = [f.name for f in self._features]
-        if isinstance(features, Mapping):
-            arrays: Sequence[Any] = self._order(features)
-        elif isinstance(features, list | tuple):
-            arrays = features
-        else:
-            arrays = [features]
-        if len(arrays) != len(names):
-            raise ShapeError(f"got {len(arrays)} levels; the engine has {', '.join(names)}")
-        levels = []
-        for spec, array in zip(self._features, arrays, strict=True):
-            shape = as_numpy(array, spec.name).shape
-            if len(shape) not in (3, 4):
-                raise ShapeError(
-                    f"{spec.name} has shape {list(shape)}; it must be [C, H, W] or [N, C, H, W]"
-                )
-            if shape[-3] != spec.channels:
-                raise ShapeError(
-                    f"{spec.name} has {shape[-3]} channels (shape {list(shape)}); the engine "
-                    f"takes {spec.channels}, in the order [C, H, W]"
-                )
-            if 0 in shape:
-                raise ShapeError(f"{spec.name} is empty (shape {list(shape)})")
-            levels.append(as_features(array, spec.name))
-        if len({level.shape[:-3] for level in levels}) > 1:
-            raise ShapeError(
-                "the levels differ in batch: "
-                + ", ".join(f"{n} {list(a.shape)}" for n, a in zip(names, levels, strict=True))
-            )
-        return levels
+        return take_features(self._features, features)
 
     def importance(
         self,
@@ -395,15 +367,6 @@ class Encoder:
             raise ConfigError("give a quality or a step, not both")
         self.engine.manifest.step_width(step)
         return step
-
-    def _order(self, levels: Mapping[str, Any]) -> tuple[Any, ...]:
-        wanted = [f.name for f in self._features]
-        if set(levels) != set(wanted):
-            raise ConfigError(
-                f"got the levels {', '.join(sorted(map(str, levels)))}; the engine has "
-                f"{', '.join(wanted)}"
-            )
-        return tuple(levels[name] for name in wanted)
 
     def _importance(
         self,

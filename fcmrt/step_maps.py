@@ -48,7 +48,6 @@ class StepMaps:
     def __init__(self, manifest: Manifest, d: int, importance: Importance, padded: Size) -> None:
         self._manifest = manifest
         self._padded = padded
-        self._regions = importance.regions
         groups = quality_groups(manifest)
         _check(manifest, groups, importance, padded)
         table = manifest.steps

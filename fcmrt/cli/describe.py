@@ -10,6 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..bitstream import (
+    Importance,
     StreamHeader,
     is_self_contained,
     peek_packet,
@@ -178,10 +179,22 @@ def _packet(data: bytes, digest: bytes, levels: Sequence[object], begin: int = 0
     return {
         "bytes": len(data),
         "step": head.step,
+        "importance": _importance(head.importance) if head.importance else None,
         "lanes": head.lanes,
         "segments": len(head.words),
         "geometry": None if head.geometry is None else [list(s) for s in head.geometry.sizes],
         "accounting": dataclasses.asdict(info.bytes),
+    }
+
+
+def _importance(importance: Importance) -> Description:
+    """Describes where the step is another; by group, in the engine's order."""
+    regions = importance.regions
+    return {
+        "offsets": list(importance.offsets),
+        "mix": list(importance.mix),
+        "block": None if regions is None else 1 << regions.block_bits,
+        "rectangles": [one._asdict() for one in regions.rectangles] if regions else [],
     }
 
 

@@ -40,7 +40,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="quality level, 1 is smallest; may be between two",
     )
+    parser.add_argument(
+        "--roi",
+        metavar="L,T,R,B",
+        action="append",
+        type=_box,
+        help="box of interest, left, top, right, bottom in fractions of the picture (0 to 1); may "
+        "be told several times",
+    )
+    parser.add_argument(
+        "--roi-gain", metavar="N", type=int, help="by how many steps boxes are finer"
+    )
+    parser.add_argument(
+        "--level-offset",
+        metavar="LEVEL=N",
+        action="append",
+        type=_offset,
+        default=[],
+        help="steps added to those of a feature level that has a latent of its own; negative is "
+        "finer",
+    )
     parser.add_argument("--task", choices=TASKS, help="network whose front half takes the pictures")
+
+
+def _box(text: str) -> tuple[float, ...]:
+    try:
+        left, top, right, bottom = map(float, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not four numbers L,T,R,B") from error
+    return left, top, right, bottom
+
+
+def _offset(text: str) -> tuple[str, int]:
+    level, _, offset = text.partition("=")
+    try:
+        return level, int(offset)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LEVEL=N") from error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,13 +105,16 @@ def run(args: argparse.Namespace) -> int:
 
         header = describe_pictures(header, args.task, [picture_size(path) for path in paths])
 
+    wishes: dict[str, Any] = {"level_offsets": dict(args.level_offset), "roi": args.roi}
+    if args.roi_gain is not None:
+        wishes["roi_gain"] = args.roi_gain
     totals = _Totals()
     output = Path(args.output)
     partial = output.with_name(output.name + ".part")
     try:
         with partial.open("wb") as file, Writer(file, header) as writer:
             for name, features in itertools.chain([first], sources):
-                coded = encoder.encode(features)
+                coded = encoder.encode(features, **wishes)
                 for packet in coded if isinstance(coded, list) else [coded]:
                     writer.write(packet)
                     print(totals.add(name, packet))

@@ -200,6 +200,24 @@ def _level(level: Description) -> str:
     return f"[{level['channels']}, {level['height']}, {level['width']}], {level['dtype']}"
 
 
+def _importance(importance: Description | None) -> str:
+    if importance is None:
+        return "the same step everywhere"
+    parts = []
+    if importance["offsets"]:
+        parts.append("offsets by group " + ", ".join(f"{n:+d}" for n in importance["offsets"]))
+    if importance["mix"]:
+        channels = ", ".join(map(str, importance["mix"]))
+        parts.append(f"one step more for the first channels by group {channels}")
+    if importance["rectangles"]:
+        steps = sorted({one["offset"] for one in importance["rectangles"]})
+        parts.append(
+            f"{len(importance['rectangles'])} rectangles of {importance['block']}-cell blocks at "
+            + ", ".join(f"{step:+d}" for step in steps)
+        )
+    return "; ".join(parts)
+
+
 def _packet_alone(packet: Description) -> list[str]:
     geometry = packet["geometry"]
     sizes = "as in the stream header"
@@ -208,6 +226,7 @@ def _packet_alone(packet: Description) -> list[str]:
         sizes += " (finest level)" if len(geometry) == 1 else ""
     rows = [
         ("quality step d", str(packet["step"])),
+        ("importance", _importance(packet["importance"])),
         ("lanes", str(packet["lanes"])),
         ("segments", str(packet["segments"])),
         ("sizes", sizes),

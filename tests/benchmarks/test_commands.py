@@ -81,6 +81,17 @@ def test_latency(batch: int) -> None:
     assert len(found["diagnosis"]) == 2
 
 
+def test_roi() -> None:
+    found = run("roi")
+    even, roi = found["rows"]
+    assert (even["allocation"], roi["allocation"]) == ("even", "roi")
+    assert 0.97 * even["bytes"] < roi["bytes"] <= even["bytes"]
+    assert roi["distance"] < even["distance"]
+    assert roi["distance_outside"] > even["distance_outside"]
+    assert 0 < even["agreement"] <= 1
+    assert found["pictures"] == 2
+
+
 def test_precision_cost() -> None:
     found = run("precision_cost")
     names = ["fp32", "fp16", "bf16", "int8 mse", "int8 mse, outer layers fp32"]

@@ -131,3 +131,25 @@ def test_what_a_terminal_would_obey_is_written_out(run, tmp_path):
     assert r"level \x1b[2Jp3" in out
     assert r"note \x9bkey" in out
     assert r"ü\x1b]0;title\x07\n\u202e" in out
+
+
+def test_a_packet_with_an_importance(run, engine_file, features, tmp_path):
+    encoder = fcmrt.Encoder(fcmrt.Engine.load(engine_file))
+    picture = {name: level[0] for name, level in features.items()}
+    importance = fcmrt.Importance((2,), (5,), fcmrt.Regions(1, ((0, 1, 2, 3, -8),)))
+    path = tmp_path / "packet"
+    path.write_bytes(encoder.encode(picture, importance=importance))
+    found = inspected(run, path, "--engine", engine_file)
+    assert found["importance"] == {
+        "offsets": [2],
+        "mix": [5],
+        "block": 2,
+        "rectangles": [{"row": 0, "column": 1, "rows": 2, "columns": 3, "offset": -8}],
+    }
+    text = run("inspect", path, "--engine", engine_file)[1]
+    assert "offsets by group +2" in text
+    assert "first channels by group 5" in text
+    assert "1 rectangles of 2-cell blocks at -8" in text
+    path.write_bytes(encoder.encode(picture))
+    assert inspected(run, path, "--engine", engine_file)["importance"] is None
+    assert "the same step everywhere" in run("inspect", path, "--engine", engine_file)[1]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fcmrt
+from fcmrt.bitstream import peek_packet
 
 
 def test_encode_prints_one_line_per_packet_and_totals(run, engine_file, one, batch, tmp_path):
@@ -32,6 +33,33 @@ def test_packets_are_those_of_the_encoder(run, engine_file, one, features, tmp_p
     with fcmrt.open(tmp_path / "o.fcm") as reader:
         assert bytes(reader[0]) == bytes(expected)
         assert reader.header == encoder.header
+
+
+def test_regions_of_interest(run, engine_file, one, features, tmp_path):
+    boxes = ("--roi", "0.1,0.2,0.5,0.6", "--roi", "0.5,0.5,1,1", "--roi-gain", "5")
+    wanted = fcmrt.Encoder(fcmrt.Engine.load(engine_file)).importance(
+        {name: level[0] for name, level in features.items()},
+        level_offsets={"p3+p4": 2},
+        roi=[(0.1, 0.2, 0.5, 0.6), (0.5, 0.5, 1, 1)],
+        roi_gain=5,
+    )
+    path = tmp_path / "o.fcm"
+    offset = ("--level-offset", "p3+p4=2")
+    code, _, err = run("encode", one, "-o", path, "--engine", engine_file, *boxes, *offset)
+    assert (code, err) == (0, "")
+    with fcmrt.open(path) as reader:
+        assert peek_packet(reader[0]).head.importance == wanted
+    code, _, err = run("encode", one, "-o", path, "--engine", engine_file, "--roi-gain", "5")
+    assert (code, err) == (0, "")
+    with fcmrt.open(path) as reader:
+        assert not peek_packet(reader[0]).head.importance
+
+
+@pytest.mark.parametrize("wrong", [("--roi", "1,2,3"), ("--level-offset", "p3")])
+def test_wrong_regions_are_told(run, engine_file, one, tmp_path, capsys, wrong):
+    with pytest.raises(SystemExit):
+        run("encode", one, "-o", tmp_path / "o.fcm", "--engine", engine_file, *wrong)
+    assert "is not" in capsys.readouterr().err
 
 
 def test_decode_to_a_folder(run, engine_file, one, batch, features, tmp_path):

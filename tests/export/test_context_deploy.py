@@ -19,6 +19,8 @@ from fcmrt.export.engine import write
 from fcmrt.export.entropy import INDEX_START, INDEXES_PER_OCTAVE
 from fcmrt.export.lmsfc_v2 import LmsfcV2Config
 from fcmrt.export.trained import deploy_codec
+from fcmrt.groups import quality_groups
+from fcmrt.kernels.api import StepMap
 
 CONTEXT = ContextConfig(
     groups=(2, 3, 4), channel_widths=(6, 5), channel_kernel=3, aggregation_widths=(8, 7)
@@ -123,3 +125,29 @@ def test_engine_gives_what_the_codec_gives(config: V2 | LEVELS, tmp_path) -> Non
             assert level.shape == features[name].shape
             # A value at a tie moves what is predicted from it.
             assert (error > 1e-3 * np.abs(wanted.numpy()).max()).mean() < 0.02, name
+
+
+def test_levels_apart_take_steps_apart(tmp_path) -> None:
+    """A same-engine codec with contexts: the groups of its schedule, and packets that use them."""
+    engine = write(tmp_path / "small.fcmrt", deploy_codec(codec_of(LEVELS), NAMES), name="small")
+    groups = quality_groups(engine.manifest)
+    assert [group.name for group in groups] == NAMES
+    assert groups[1].sources == {"p4_y0": 0, "p4_y1": 2, "p4_y2": 5}
+    assert groups[1].channels == 9
+    rng = np.random.default_rng(0)
+    features = {
+        "p3": rng.normal(0, 1, (6, 10, 18)).astype(np.float32),
+        "p4": rng.normal(0, 1, (4, 5, 9)).astype(np.float32),
+    }
+    encoder = Encoder(engine)
+    importance = encoder.importance(features, level_offsets={"p4": -6}, roi=[(0, 0, 0.4, 0.6)])
+    importance = replace(importance, mix=(3, 4))
+    walk = encoder.requantise(encoder.walk(features, step=12), step=4, importance=importance)
+    packet = encoder.code(walk)
+    assert packet == encoder.encode(features, step=4, importance=importance)
+    found = Decoder(engine).integers(packet)
+    for latent, integers in walk.integers.items():
+        assert np.array_equal(found[latent].symbols, integers.symbols)
+    numbers, _ = walk.steps("p4_y1_anchor")
+    assert isinstance(numbers, StepMap)
+    assert set(numbers.numbers.tolist()) == {-2, -1, -10, -9}  # two of its three channels are mixed
