@@ -62,6 +62,9 @@ class Allocator:
         levels = self._model.levels.values()
         self._losses = np.exp(np.stack([self._curve(level.losses) for level in levels]))
         self._log_rates = np.stack([self._curve(level.rates) for level in levels])
+        quality = manifest.quality
+        self.first_step = quality.levels[quality.default - 1]
+        """The step at which a picture is best quantised first: rates are measured there."""
         cells = {f.name: f.channels / f.stride**2 for f in manifest.features}
         elements = [sum(cells[name] for name in _levels(group)) for group in self._groups]
         self._shares = np.array(elements) / sum(elements)
@@ -99,16 +102,16 @@ class Allocator:
             raise ConfigError("weights of levels must be above 0")
         return np.asarray(found * len(found) / found.sum())
 
-    def steps_at(self, walk: Walk, importances: Float64) -> Float64:
-        """Finds the steps at the price of bits that goes with the walk's step.
+    def steps_at(self, walk: Walk, importances: Float64, d: int) -> Float64:
+        """Finds the steps at the price of bits that goes with a step number.
 
         The price is the one at which a picture of mean importances, with the mean curves, takes as
-        many bits as with the walk's step on all levels.
+        many bits as with step `d` on all levels.
 
         Returns:
             float64 `[levels]`, not rounded.
         """
-        near = int(np.argmin(np.abs(self._steps - walk.d)))
+        near = int(np.argmin(np.abs(self._steps - d)))
         rate = float(self._shares @ np.exp(self._log_rates[:, near]))
         trade = self._trade(self._losses, self._log_rates, rate)
         return self._cheapest(self._scaled(importances), self._own_rates(walk), trade)

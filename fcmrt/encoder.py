@@ -412,11 +412,11 @@ class Encoder:
         manifest = self.engine.manifest
         sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
         padded = padded_size(self._features, sizes, manifest.padding)
-        walk = Walk(self._executor, padded, d, clock, wish.importance)
+        walk = Walk(self._executor, padded, wish.first_step(d), clock, wish.importance)
         walk.take(levels)
         clock.lap("prepare")
         walk.follow(manifest.encode)
-        return wish.granted(walk, self._size)
+        return wish.granted(walk, d, self._size)
 
     def _size(self, walk: Walk) -> int:
         """Length of a picture's packet in bytes."""

@@ -56,11 +56,16 @@ class Wish:
         if self.allocator is not None and self.weights is not None:
             self.allocator.weighted(self.weights)
 
-    def granted(self, walk: Walk, size_of: Callable[[Walk], int]) -> Walk:
+    def first_step(self, d: int) -> int:
+        """The step that a picture is first quantised at, if its own is `d`."""
+        return d if self.allocator is None else self.allocator.first_step
+
+    def granted(self, walk: Walk, d: int, size_of: Callable[[Walk], int]) -> Walk:
         """Returns the picture as it is wanted.
 
         Args:
-            walk: The picture at its step, with all its integers; borrowed.
+            walk: The picture at `first_step(d)`, with all its integers; borrowed.
+            d: Its own step number.
             size_of: Bytes of a picture's packet.
 
         Raises:
@@ -74,7 +79,7 @@ class Wish:
         weights = self.weights
         found = allocator.predicted(walk) if weights is None else allocator.weighted(weights)
         if self.target_bytes is None:
-            return at_steps(walk, allocator.steps_at(walk, found))
+            return at_steps(walk, allocator.steps_at(walk, found, d))
         other = 8 * size_of(walk) - allocator.bits(walk)
         steps = allocator.steps_within(walk, found, max(8 * self.target_bytes - other, 1.0))
         return to_size(walk, self.target_bytes, steps, size_of)

@@ -29,19 +29,19 @@ def steps(walk: Walk) -> list[int]:
 @pytest.mark.parametrize("d", [-4, 2, 8, 12])
 def test_a_picture_of_mean_importance_and_rates_keeps_its_step(d: int) -> None:
     found = allocator(tiny_allocating())
-    walk = Encoder(tiny_allocating()).walk(picture(0), step=d)
+    walk = Encoder(tiny_allocating()).walk(picture(0), step=3)
     found._own_rates = lambda walk: found._log_rates  # type: ignore[method-assign]
-    assert found.steps_at(walk, np.ones(3)) == pytest.approx([d] * 3, abs=0.5)
+    assert found.steps_at(walk, np.ones(3), d) == pytest.approx([d] * 3, abs=0.5)
 
 
 def test_what_is_worth_more_gets_finer_steps() -> None:
     found = allocator(tiny_allocating())
     walk = Encoder(tiny_allocating()).walk(picture(1), step=12)
-    even = found.steps_at(walk, np.ones(3))
+    even = found.steps_at(walk, np.ones(3), 12)
     for level in range(3):
         importances = np.ones(3)
         importances[level] = 8
-        more = found.steps_at(walk, importances)
+        more = found.steps_at(walk, importances, 12)
         assert more[level] < even[level]
 
 
@@ -59,7 +59,7 @@ def test_no_step_is_outside_of_what_was_measured_or_far_from_the_others() -> Non
     found = allocator(tiny_allocating())
     walk = Encoder(tiny_allocating()).walk(picture(3), step=4)
     for importances in ([1e-9, 1, 1e9], [1e9, 1e-9, 1e9], [1e-9] * 3):
-        chosen = found.steps_at(walk, np.array(importances))
+        chosen = found.steps_at(walk, np.array(importances), 4)
         assert chosen.min() >= STEPS[0]
         assert chosen.max() <= STEPS[-1]
         assert np.abs(chosen - chosen.mean()).max() <= 20

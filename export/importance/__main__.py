@@ -35,7 +35,7 @@ from fcmrt.export.trained import codec_of
 from fcmrt.importance_model import OUTPUT, ImportanceModel
 
 CURVE_STEPS = (-20, -14, -8, -2, 2, 6, 10, 14, 18, 22, 26)
-LABEL_STEPS = (4, 10, 16)
+LABEL_STEPS = (6, 14)
 BATCH = 4
 HELD_BACK = 5  # every so-manyth picture is not trained on, but compared with
 STATISTICS = 32  # crops
@@ -50,9 +50,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", type=Path, help="of fcmrt.export.train: a codec by level")
     parser.add_argument("--cache", type=Path, required=True, help="of fcmrt.export.train.cache")
     parser.add_argument("--out", type=Path, required=True, help="for fcmrt export --importance")
-    parser.add_argument("--crops", type=int, default=600, help="to train the predictor on")
+    parser.add_argument("--crops", type=int, default=1200, help="to train the predictor on")
     parser.add_argument("--curve-crops", type=int, default=64, help="to fit the curves to")
-    parser.add_argument("--epochs", type=int, default=40, help="of the predictor's training")
+    parser.add_argument("--epochs", type=int, default=20, help="of the predictor's training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     return parser
