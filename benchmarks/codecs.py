@@ -6,7 +6,7 @@ python -m benchmarks.codecs [CHECKPOINT ...] [--pictures N] [--repeats N] [--qua
 Each checkpoint of `fcmrt.export.train` (all in models/, unless named) becomes an engine. Step by
 step, each step given what the PyTorch networks had before it, symbols and features of every runner
 are compared with theirs. Then the whole codec is timed beside the same networks in PyTorch with
-CompressAI's coder, called as its models call it, in turns.
+CompressAI's coder, called as its models call it, in blocks with pauses between them.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fcmrt.export.deployment import Deployment
     from fcmrt.verify import Stage
 
+    from .evaluation_set import Item
     from .report import Row
 
     Features = dict[str, NDArray[np.float32]]
@@ -96,19 +97,19 @@ def load(path: Path, folder: Path) -> Codec:
 
 
 def task_features(name: str, count: int) -> list[Features]:
-    """Give the features of the first test pictures: float32 `[C, H, W]` by level."""
+    """Give features of test pictures, whole photos first: float32 `[C, H, W]` by level."""
     task = TASKS[name]
     assets = evaluation_set.assets_folder()
     network = task.load(None if assets is None else assets / "models", None)
-    pictures = evaluation_set.photos(crops=count > evaluation_set_size()).items[:count]
+    pictures = whole_first(evaluation_set.photos().items)[:count]
     report.progress(f"{name}: features of {len(pictures)} pictures")
     maps = [network.features(task.letterbox(picture.image)[0]) for picture in pictures]
     return [{level: array[0] for level, array in found.items()} for found in maps]
 
 
-def evaluation_set_size() -> int:
-    """Give the number of whole photos."""
-    return len(evaluation_set.photos(crops=False).items)
+def whole_first(items: Sequence[Item]) -> list[Item]:
+    """Order photos before crops: many photos say more than all crops of a few."""
+    return sorted(items, key=lambda item: item.name != item.group)
 
 
 def compare(codec: Codec, pictures: Sequence[Features], quality: float | None) -> list[Row]:
@@ -149,7 +150,7 @@ def _row(codec: Codec, runner: str, pictures: int, stages: Sequence[Stage]) -> R
 def times(
     codec: Codec, pictures: Sequence[Features], quality: float | None, repeats: int
 ) -> list[Row]:
-    """Time encoding and decoding of whole pictures beside CompressAI's way, in turns.
+    """Time encoding and decoding of whole pictures beside CompressAI's way, in blocks.
 
     Raises:
         PeerMissingError: CompressAI is not installed.
@@ -231,7 +232,8 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         "ties: of these, how many were rounded from within 1e-4 of the middle",
         "features: largest difference as a share of the level's largest value, each step given "
         "the PyTorch networks' tensors",
-        "ratio: time of CompressAI's way over ours, encode and decode together; blocks in turns",
+        "ratio: time of CompressAI's way over ours, encode and decode together; timed in blocks "
+        "with pauses between them",
     ]
     with tempfile.TemporaryDirectory() as folder:
         for path in paths:

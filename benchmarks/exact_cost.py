@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,16 +12,15 @@ from fcmrt.errors import ConfigError
 from fcmrt.schedule import Run
 
 from . import report
-from .statistics import Curve
+from .coding_cost import coding_cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from .detection import Coded, DetectionTask
+    from .detection import DetectionTask
     from .report import Row
-    from .statistics import Measured
 
     Features = Mapping[str, NDArray[np.float32]]
 
@@ -35,26 +33,6 @@ COLUMNS = {
     "agreement": ".4f",
     "distance": ".4f",
 }
-
-
-class Errors(NamedTuple):
-    """Squared error and energy of features, by level, summed over pictures."""
-
-    error: dict[str, float]
-    energy: dict[str, float]
-
-    def add(self, original: Features, decoded: Features) -> None:
-        """Add one picture."""
-        for name, level in original.items():
-            exact = level.astype(np.float64)
-            error = float(np.sum((exact - decoded[name]) ** 2))
-            self.error[name] = self.error.get(name, 0.0) + error
-            self.energy[name] = self.energy.get(name, 0.0) + float(np.sum(exact**2))
-
-    @property
-    def nmse(self) -> float:
-        """Error over energy, the mean over the levels."""
-        return float(np.mean([self.error[name] / self.energy[name] for name in self.error]))
 
 
 def check_parent(engine: fcmrt.Engine, parent: fcmrt.Engine) -> None:
@@ -104,10 +82,15 @@ def compare_with_parent(
         encoder, decoder = fcmrt.Encoder(one), fcmrt.Decoder(one)
         for quality in qualities:
             report.progress(f"cost: {one.manifest.name}, {one.manifest.profile}, {quality}")
-            errors = Errors({}, {})
-            code = functools.partial(_code, encoder, decoder, quality, errors)
-            measured = task.measure(str(quality), code, parallel=False)
-            rows.append(_row(one, quality, measured, errors))
+            found = coding_cost(encoder, decoder, task, quality)
+            rows.append(
+                {
+                    "engine": f"{one.manifest.name} ({one.manifest.profile})",
+                    "quality": quality,
+                    **found._asdict(),
+                    "bytes": float(found.bytes.sum()),
+                }
+            )
         own = rows[-len(qualities) :]
         totals.append((sum(r["bytes"] for r in own), sum(r["nmse"] for r in own)))
     (size, nmse), (parent_size, parent_nmse) = totals
@@ -121,31 +104,6 @@ def compare_with_parent(
         "parent_path_ms": parent_ms,
     }
     return cost, rows
-
-
-def _code(
-    encoder: fcmrt.Encoder,
-    decoder: fcmrt.Decoder,
-    quality: int,
-    errors: Errors,
-    features: Features,
-) -> Coded:
-    packet = encoder.encode(features, quality=quality)
-    decoded = decoder.decode(packet)
-    errors.add(features, decoded)
-    return len(packet), decoded
-
-
-def _row(engine: fcmrt.Engine, quality: int, measured: Measured, errors: Errors) -> Row:
-    values = Curve([measured]).values(np.ones(len(measured.bytes)))
-    return {
-        "engine": f"{engine.manifest.name} ({engine.manifest.profile})",
-        "quality": quality,
-        "bytes": float(measured.bytes.sum()),
-        "nmse": errors.nmse,
-        "agreement": float(values.agreement[0]),
-        "distance": float(values.distance[0]),
-    }
 
 
 def time_exact_paths(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,9 +20,8 @@ from fcmrt.export.train.source import FeatureSource
 from fcmrt.export.variants import graph_inputs, in_precision
 
 from . import evaluation_set, report
+from .coding_cost import coding_cost
 from .detection import DetectionTask, detector
-from .exact_cost import Errors
-from .statistics import Curve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from fcmrt.export.calibration import Method
     from fcmrt.export.onnx import Precision
 
-    from .detection import Coded
     from .report import Row
 
     Features = Mapping[str, NDArray[np.float32]]
@@ -116,36 +113,18 @@ def cost_rows(made: Sequence[Variant], task: DetectionTask, qualities: Sequence[
         decoder = fcmrt.Decoder(engine, options=options)
         for quality in qualities:
             report.progress(f"{name}: quality {quality}")
-            errors = Errors({}, {})
-            code = functools.partial(_code, encoder, decoder, quality, errors)
-            measured = task.measure(str(quality), code, parallel=False)
-            values = Curve([measured]).values(np.ones(len(measured.bytes)))
+            found = coding_cost(encoder, decoder, task, quality)
             row = {
                 "precision": name,
                 "quality": quality,
-                "bytes": float(values.bytes[0]),
-                "nmse": errors.nmse,
-                "agreement": float(values.agreement[0]),
-                "distance": float(values.distance[0]),
+                **found._asdict(),
+                "bytes": float(found.bytes.mean()),
             }
             first = base.setdefault(quality, row)
             for key in ("bytes", "nmse"):
                 row[f"{key}_percent"] = 100 * (row[key] / first[key] - 1)
             rows.append(row)
     return rows
-
-
-def _code(
-    encoder: fcmrt.Encoder,
-    decoder: fcmrt.Decoder,
-    quality: int,
-    errors: Errors,
-    features: Features,
-) -> Coded:
-    packet = encoder.encode(features, quality=quality)
-    decoded = decoder.decode(packet)
-    errors.add(features, decoded)
-    return len(packet), decoded
 
 
 def time_rows(made: Sequence[Variant], features: Features, calls: int) -> list[Row]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     Box = tuple[float, float, float, float]
 
 QUICK_PHOTOS = 2
+LARGEST_REGION = 0.5  # of the input's area; with more there is little to take bytes from
 MIX_TRIALS = 4  # halvings of the number of channels
 COLUMNS = {
     "quality": "",
@@ -64,13 +65,14 @@ class Case(NamedTuple):
 
 
 def cases_of(references: Sequence[Reference]) -> list[Case]:
-    """Give the pictures that have a reference box, with the best one."""
+    """Give the pictures that have a reference box, with the best one, if it is not too large."""
     found = []
     for reference in references:
         if (reference.found.scores > REFERENCE_THRESHOLD).any():
             box = np.clip(reference.found.boxes[0] * reference.scale / INPUT_SIZE, 0, 1)
             left, top, right, bottom = map(float, box)
-            found.append(Case(reference, (left, top, right, bottom)))
+            if (right - left) * (bottom - top) <= LARGEST_REGION:
+                found.append(Case(reference, (left, top, right, bottom)))
     return found
 
 
@@ -207,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         {"gain": arguments.gain, "pictures": len(cases)},
         [
             f"measured on {pictures.description}, {len(cases)} with a reference box; the best of "
-            "each is its region",
+            "each is its region, if it takes no more than half of the input",
             "agreement (AP at IoU 0.5) is of boxes with their middle in the region, distance of "
             "cells in it, distance_outside of all others; both against uncompressed features",
         ],

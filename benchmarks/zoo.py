@@ -76,13 +76,13 @@ def cut(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
 def compare(
     name: str, model: Any, pictures: Sequence[NDArray[np.float32]], repeats: int, threads: int
 ) -> Row:
-    """Time a model and its engine in turns, and count bytes.
+    """Time a model and its engine in blocks, and count bytes.
 
     Args:
         name: CompressAI's.
         model: Trained.
         pictures: float32 `[3, H, W]`, of a size that needs no padding.
-        repeats: How often each picture is taken, after one turn that is not counted.
+        repeats: How often each picture is taken.
         threads: Of both.
     """
     variable = name.endswith("-vbr")
@@ -148,8 +148,9 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         rows,
         {"threads": arguments.threads, "repeats": repeats, "steps": steps, "size": [height, width]},
         [
-            "ms are medians of wall times, in one process, in blocks by turns: encode, compress, "
-            "decode, decompress; faster: (compress + decompress) / (encode + decode)",
+            "ms are medians of wall times, in one process, in blocks with pauses between them: "
+            "encode, compress, decode, decompress; faster: (compress + decompress) / (encode + "
+            "decode)",
             f"weights seeded and trained for {steps} steps on crops of the same pictures; "
             f"{len(pictures)} pictures of {height} x {width}, {found.description}",
             f"variable-rate models at rate {RATE}, with quantisation offsets",

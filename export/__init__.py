@@ -1,6 +1,6 @@
 """Trained codecs in PyTorch become engine files.
 
-`deploy` says how a checkpoint's codec is run, `write` makes an engine file of that. Everything else
+A family says how a checkpoint's codec is run, `write` makes an engine file of that. Everything else
 is in the modules; PyTorch is loaded when one of them is used.
 """
 

@@ -64,6 +64,10 @@ class EntropyBottleneck(nn.Module):
         side[side == 0] = 1.0
         return (torch.sigmoid(side * upper) - torch.sigmoid(side * lower)).abs()
 
-    def tables(self) -> CdfTables:
-        """The integer tables, one for each channel."""
-        return channel_tables(self.probabilities(-Z_RANGE, Z_RANGE).numpy(), -Z_RANGE)
+    def tables(self, reach: int = Z_RANGE) -> CdfTables:
+        """The integer tables, one for each channel.
+
+        Args:
+            reach: Integers that have a place in them, to either side of the median.
+        """
+        return channel_tables(self.probabilities(-reach, reach).numpy(), -reach)

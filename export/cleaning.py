@@ -21,6 +21,9 @@ OPSET = 18
 BFLOAT16_OPSET = 22
 """The first in which convolutions take bfloat16."""
 
+BATCH = "batch"
+"""Name of the first dimension of a graph's inputs and outputs, which is any number."""
+
 _ROUNDS = 4  # of folding and fusing; a folded constant may show the next thing to fuse
 _ANY_SIZE = 1 << 40
 _DOMAINS = ("", "ai.onnx")

@@ -15,6 +15,7 @@ from .deployment import Deployment, DeploymentBuilder
 from .lictcm import LicTcm
 from .lictcm_slices_deploy import HYPER, add_slices, declare_slices
 from .lictcm_state import load_lictcm
+from .medians import LessMedians, PlusMedians
 from .scale_index import ScaleIndex, scale_tables
 
 
@@ -24,27 +25,24 @@ class _Analysis(nn.Module):
     def __init__(self, codec: LicTcm) -> None:
         super().__init__()
         self.analysis = codec.analysis
-        self.hyper_analysis = codec.hyper_analysis
+        self.hyper_analysis = LessMedians(codec.hyper_analysis, codec.prior.medians)
         self.parts = codec.config.slices
-        self.register_buffer("medians", codec.prior.medians.detach())
 
     def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
         y = self.analysis(picture)
-        return (*y.chunk(self.parts, 1), self.hyper_analysis(y) - self.medians)
+        return (*y.chunk(self.parts, 1), self.hyper_analysis(y))
 
 
 class _HyperSynthesis(nn.Module):
-    """Decoded `z` less its medians to what it says of means and of scales."""
+    """Decoded `z` to what it says of means and of scales."""
 
     def __init__(self, codec: LicTcm) -> None:
         super().__init__()
         self.means = codec.hyper_means
         self.scales = codec.hyper_scales
-        self.register_buffer("medians", codec.prior.medians.detach())
 
     def forward(self, z_hat: Tensor) -> tuple[Tensor, Tensor]:
-        z = z_hat + self.medians
-        return self.means(z), self.scales(z)
+        return self.means(z_hat), self.scales(z_hat)
 
 
 class _Synthesis(nn.Module):
@@ -80,7 +78,8 @@ def deploy_lictcm(codec: LicTcm, picture: str = "picture") -> Deployment:
     build.coded("z", hyper_latent("z", "hyper"), "z_hat")
     for name in HYPER:
         build.tensor(name, config.latent_channels, stride)
-    build.both("hyper_synthesis", _HyperSynthesis(codec), ["z_hat"], HYPER)
+    hyper_synthesis = PlusMedians(_HyperSynthesis(codec), codec.prior.medians)
+    build.both("hyper_synthesis", hyper_synthesis, ["z_hat"], HYPER)
     known = add_slices(build, codec.slices, stride, ScaleIndex(), step=False, skip=0)
     build.tensor(f"{picture}_hat", 3, 1)
     build.decoder("synthesis", _Synthesis(codec), known, [f"{picture}_hat"])

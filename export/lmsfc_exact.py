@@ -1,4 +1,4 @@
-"""The exact hyper-synthesis of an L-MSFC codec: calibration and fine-tuning."""
+"""Fine-tuning of the exact hyper-synthesis of an L-MSFC codec."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .entropy import MEAN_GRID, STEPS_PER_OCTAVE, Z_RANGE
-from .exact import ExactInput, IntegerNetwork, Precision, convert
+from .entropy import MEAN_GRID, STEPS_PER_OCTAVE
+from .exact import IntegerNetwork
 from .exact.tuning import tune
 from .lmsfc import Lmsfc
 
@@ -24,7 +24,7 @@ HOLD = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Latents:
-    """Latents of calibration pictures, as the codec's analysis gives them."""
+    """Latents of pictures, as the codec's analysis gives them."""
 
     y: Tensor
     """float32 `[N, M, H, W]`."""
@@ -44,32 +44,6 @@ def latents_of(codec: Lmsfc, features: Iterable[Sequence[Tensor]]) -> Latents:
     batches = [codec.analysis(*maps).float() for maps in features]
     y = torch.cat(batches)
     return Latents(y, torch.cat([codec.hyper_analysis(batch).float() for batch in batches]))
-
-
-def exact_hyper_synthesis(
-    codec: Lmsfc, latents: Latents, precision: Precision | None = None
-) -> IntegerNetwork:
-    """Converts the hyper-synthesis to integers.
-
-    Args:
-        codec: Trained; not changed.
-        latents: Of pictures as they occur in use, never of those the codec is judged by.
-        precision: None: the default.
-
-    Returns:
-        A network from `z_hat` to `y_mean`, in units of the means' grid, and `y_index`.
-
-    Raises:
-        EngineError: A layer has no exact form; the text names it.
-    """
-    return convert(
-        codec.hyper_synthesis,
-        {"z_hat": ExactInput(limit=Z_RANGE)},
-        {"y_mean": MEAN_GRID.bit_length() - 1, "y_index": 0},
-        [torch.round(latents.z)],
-        name="hyper_synthesis",
-        precision=precision,
-    )
 
 
 class _Exact(nn.Module):
@@ -104,8 +78,8 @@ def tune_hyper_synthesis(
 
     Args:
         codec: With the float hyper-synthesis, whose means are held; not changed.
-        network: What `exact_hyper_synthesis` gave; changed.
-        latents: As there.
+        network: Its exact form, as `convert_path` gives it; changed.
+        latents: Of pictures as they occur in use, never of those the codec is judged by.
         steps: Steps of training.
         batch: Pictures per step.
         seed: Of the pictures and qualities drawn.

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from .calibration import Feeds
-from .cleaning import OPSET, clean, finish
+from .cleaning import BATCH, OPSET, clean, finish
 from .float_graph import FloatGraph
 from .fp16 import store_weights_fp16
 from .int8 import with_int8
+from .phases import split_transposed
 from .precision import with_precision
 from .sensitive import sensitive_constants
 
@@ -33,14 +34,14 @@ def export_graph(
     precision: Precision = "fp32",
     calibration: Feeds = (),
 ) -> bytes:
-    """Traces a module to a clean ONNX graph (`fcmrt.export.cleaning`) with free height and width.
+    """Traces a module to a clean ONNX graph (`fcmrt.export.cleaning`) for any batch and size.
 
     Args:
         module: Called with the inputs in order; put into evaluation mode.
         inputs: Example inputs `[1, C, H, W]`, float32.
         input_names: Names of the tensors of the schedule that they are.
         output_names: Likewise of the outputs.
-        scalars: Names of inputs whose height and width are always 1.
+        scalars: Names of inputs that are `[1, 1, 1, 1]` always, also beside a batch of others.
         half_weights: Store weights of "fp32" as float16, but for those of `sensitive_constants`;
             the arithmetic stays float32.
         precision: Of the arithmetic; other than "fp32" for networks off the exact path only.
@@ -65,12 +66,12 @@ def export_graph(
             buffer,
             input_names=list(input_names),
             output_names=list(output_names),
-            dynamic_axes={name: {2: f"{name}_h", 3: f"{name}_w"} for name in sized},
+            dynamic_axes={name: {0: BATCH, 2: f"{name}_h", 3: f"{name}_w"} for name in sized},
             opset_version=OPSET,
             do_constant_folding=True,
             dynamo=False,
         )
-    model = onnx.load_from_string(buffer.getvalue())
+    model = split_transposed(onnx.load_from_string(buffer.getvalue()))
     model.producer_name, model.producer_version, model.doc_string = "fcmrt", "", ""
     if precision == "int8":
         return with_int8(model.SerializeToString(), calibration)

@@ -71,6 +71,7 @@ def in_precision(
     inputs: Graphs | None = None,
     method: Method = "mse",
     keep_outer: bool = False,
+    path: str | os.PathLike[str] | None = None,
 ) -> Engine:
     """Make an engine whose float graphs compute in another precision.
 
@@ -80,38 +81,15 @@ def in_precision(
         inputs: For int8, what `graph_inputs` gives.
         method: For int8, see `magnitudes`.
         keep_outer: For int8, keep `outer_layers` in float32.
+        path: File to write it to; None: it is in memory only.
 
     Returns:
         A new engine, with a digest of its own: it reads no packets of the other.
 
     Raises:
         EngineError: See `with_precision` and `with_int8`.
-    """
-    graphs = _graphs(engine, precision, inputs, method, keep_outer)
-    return Engine.load(pack_engine(engine.manifest, graphs, _tables(engine)))
-
-
-def write_in_precision(
-    path: str | os.PathLike[str],
-    engine: Engine,
-    precision: Precision,
-    *,
-    inputs: Graphs | None = None,
-    method: Method = "mse",
-    keep_outer: bool = False,
-) -> Engine:
-    """Write what `in_precision` makes to a file; arguments, result and errors as there.
-
-    Raises:
         OSError: The file cannot be written.
     """
-    graphs = _graphs(engine, precision, inputs, method, keep_outer)
-    return write_engine(path, engine.manifest, graphs, _tables(engine))
-
-
-def _graphs(
-    engine: Engine, precision: Precision, inputs: Graphs | None, method: Method, keep_outer: bool
-) -> dict[str, bytes]:
     graphs = {name: engine.graph(name) for name in engine.manifest.graphs}
     for name in float_graphs(engine):
         graph = graphs[name]
@@ -121,8 +99,7 @@ def _graphs(
             graphs[name] = with_int8(graph, feeds, method=method, keep=keep)
         else:
             graphs[name] = with_precision(graph, precision)
-    return graphs
-
-
-def _tables(engine: Engine) -> dict[str, bytes]:
-    return {name: engine.tables(name).to_bytes() for name in engine.manifest.tables}
+    tables = {name: engine.tables(name).to_bytes() for name in engine.manifest.tables}
+    if path is not None:
+        return write_engine(path, engine.manifest, graphs, tables)
+    return Engine.load(pack_engine(engine.manifest, graphs, tables))

@@ -84,7 +84,7 @@ class _Bonds:
     def root(self, name: str) -> str:
         """The name that stands for all that `name` belongs to."""
         while (parent := self._parents.get(name, name)) != name:
-            name = parent
+            self._parents[name] = name = self._parents.get(parent, parent)
         return name
 
     def join(self, names: Iterable[str]) -> None:

@@ -145,13 +145,23 @@ def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], i
     high = (coarsest - math.floor(steps.min())) * channels
     search = _Search(low, high, _STEPS_PER_E * channels)
     best, nearest = walk, math.inf
-    for _ in range(_TRIES):
-        found = at_steps(walk, steps, search.at)
+
+    def tried(moved: int) -> float:
+        nonlocal best, nearest
+        found = at_steps(walk, steps, moved)
         miss = math.log(size_of(found) / wanted)
         if abs(miss) < nearest:
             best, nearest = found, abs(miss)
-        if nearest <= TOLERANCE or not search.go_on(miss):
+        return miss
+
+    for _ in range(_TRIES):
+        if not search.go_on(tried(search.at)) or nearest <= TOLERANCE:
             break
+    if nearest > TOLERANCE:
+        # A mix takes some bytes itself, which count where there are few.
+        below = search.at // channels
+        for whole in (below, below + 1):
+            tried(min(max(whole * channels, low), high))
     if nearest > TOLERANCE and not search.enclosed:
         ends = [np.full(len(groups), float(end)) for end in (coarsest, finest)]
         least, most = (size_of(at_steps(walk, end)) for end in ends)

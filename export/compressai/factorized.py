@@ -17,9 +17,9 @@ from .picture import (
     LATENT_STRIDE,
     MEAN_BITS,
     PICTURE,
+    PRIOR_RANGE,
     picture_builder,
     prior_of,
-    prior_tables,
 )
 
 
@@ -40,6 +40,6 @@ def deploy_factorized(model: Any) -> Deployment:
     return build.finish(
         family="compressai-factorized",
         outputs={PICTURE: DECODED},
-        tables={"prior": prior_tables(prior)},
+        tables={"prior": prior.tables(PRIOR_RANGE)},
         mean_bits=MEAN_BITS,
     )

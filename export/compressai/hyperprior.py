@@ -23,9 +23,9 @@ from .picture import (
     LATENT_STRIDE,
     MEAN_BITS,
     PICTURE,
+    PRIOR_RANGE,
     picture_builder,
     prior_of,
-    prior_tables,
 )
 
 
@@ -68,7 +68,7 @@ def deploy_hyperprior(
     return build.finish(
         family=family,
         outputs={PICTURE: DECODED},
-        tables={"gaussian": scale_tables(), "hyper": prior_tables(prior)},
+        tables={"gaussian": scale_tables(), "hyper": prior.tables(PRIOR_RANGE)},
         mean_bits=MEAN_BITS,
         steps=steps,
         quality=quality,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fcmrt.spec import FeatureSpec, Padding
-from fcmrt.tables import CdfTables
 
 from ..bottleneck import EntropyBottleneck
 from ..deployment import DeploymentBuilder
-from ..tables import channel_tables
 
 LATENT_STRIDE = 16
 """Side of a cell of `y`, in pixels."""
@@ -47,8 +45,3 @@ def prior_of(bottleneck: Any) -> EntropyBottleneck:
     state = bottleneck.state_dict()
     prior.load_state_dict({key: state[key] for key in prior.state_dict()})
     return prior
-
-
-def prior_tables(prior: EntropyBottleneck) -> CdfTables:
-    """Returns the tables of a prior's channels, in float64 from its own probabilities."""
-    return channel_tables(prior.probabilities(-PRIOR_RANGE, PRIOR_RANGE).numpy(), -PRIOR_RANGE)

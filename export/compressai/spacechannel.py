@@ -30,9 +30,9 @@ from .picture import (
     LATENT_STRIDE,
     MEAN_BITS,
     PICTURE,
+    PRIOR_RANGE,
     picture_builder,
     prior_of,
-    prior_tables,
 )
 
 HALVES: tuple[Parity, Parity] = ("even", "odd")
@@ -160,7 +160,7 @@ def deploy_spacechannel(model: Any) -> Deployment:
     return build.finish(
         family="compressai-elic" if len(groups) > 1 else "compressai-checkerboard",
         outputs={PICTURE: DECODED},
-        tables={"gaussian": scale_tables(), "hyper": prior_tables(prior)},
+        tables={"gaussian": scale_tables(), "hyper": prior.tables(PRIOR_RANGE)},
         mean_bits=MEAN_BITS,
     )
 

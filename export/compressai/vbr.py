@@ -35,9 +35,9 @@ from .picture import (
     LATENT_STRIDE,
     MEAN_BITS,
     PICTURE,
+    PRIOR_RANGE,
     picture_builder,
     prior_of,
-    prior_tables,
 )
 
 FAMILY = "compressai-vbr"
@@ -195,6 +195,6 @@ def _one_rate(model: Any, gain: float, *, offsets: bool) -> Deployment:
     return build.finish(
         family=FAMILY,
         outputs={PICTURE: DECODED},
-        tables={"gaussian": scale_tables(), "hyper": prior_tables(prior)},
+        tables={"gaussian": scale_tables(), "hyper": prior.tables(PRIOR_RANGE)},
         mean_bits=MEAN_BITS,
     )

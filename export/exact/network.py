@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fcmrt.exact import Proof, prove
 from fcmrt.onnxgraph import read_graph
 
-from ..cleaning import OPSET
+from ..cleaning import BATCH, OPSET
 from ..fp16 import store_weights_fp16
 from .operations import WeightedSum
 from .precision import ExactInput
@@ -97,7 +97,7 @@ class IntegerNetwork(nn.Module):
         return prove(read_graph(self.to_onnx(), self.name), f"graph {self.name!r}")
 
     def to_onnx(self) -> bytes:
-        """Writes the network as an ONNX graph with free height and width.
+        """Writes the network as an ONNX graph for any batch and size.
 
         Weights are stored as float16, which holds them exactly; biases stay float32.
         """
@@ -130,4 +130,4 @@ class IntegerNetwork(nn.Module):
 
 def _port(name: str, kind: int, channels: int, axes: int) -> onnx.ValueInfoProto:
     sides = [f"{name}_h", f"{name}_w"] if axes == 4 else []
-    return helper.make_tensor_value_info(name, kind, [1, channels, *sides])
+    return helper.make_tensor_value_info(name, kind, [BATCH, channels, *sides])

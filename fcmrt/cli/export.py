@@ -155,13 +155,12 @@ def _with_importance(out: Path, engine: Engine, file: str) -> Engine:
 def _in_precision(
     out: Path, engine: Engine, precision: Precision, pictures: Sequence[Picture]
 ) -> Engine:
-    from ..export.variants import graph_inputs, write_in_precision
+    from ..export.variants import graph_inputs, in_precision
 
     singles = ([level[0] for level in picture] for picture in pictures)
     qualities = range(1, len(engine.manifest.quality.levels) + 1)
-    return write_in_precision(
-        out, engine, precision, inputs=graph_inputs(engine, singles, qualities)
-    )
+    inputs = graph_inputs(engine, singles, qualities)
+    return in_precision(engine, precision, inputs=inputs, path=out)
 
 
 def deployment_of(

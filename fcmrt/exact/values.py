@@ -22,7 +22,7 @@ _NO_BIT = 1 << 12  # stands for the lowest bit of 0: above that of any float
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Values:
-    """Bounds on a tensor `[1, C, ...]`; all arrays are `[C]`, one entry a channel.
+    """Bounds on a tensor `[N, C, ...]`; all arrays are `[C]`, one entry a channel.
 
     A value is `n * 2^-exponent` with `low <= n <= high`, and `n` an integer unless the channel is
     free. Bounds are whole numbers in float64: exact below 2^53, and far above every limit where

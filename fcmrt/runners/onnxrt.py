@@ -85,6 +85,8 @@ class OnnxRuntimeRunner:
         options.intra_op_num_threads = self._options.threads or 0
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # A session's helpers would spin for work after its run, on the cores of the next graph's.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             session = self._onnxruntime.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .halves import load_halves
+from .letterbox import letterbox_square
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,15 +102,7 @@ def letterbox(image: NDArray[np.uint8]) -> tuple[Float32, float]:
         The input (float32 `[1, 3, 256, 256]`, RGB, 0 to 255; owned) and the scale from pixels of
         the picture to pixels of the input.
     """
-    from PIL import Image
-
-    height, width = image.shape[:2]
-    scale = INPUT_SIZE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    x = np.zeros((1, 3, INPUT_SIZE, INPUT_SIZE), np.float32)
-    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    x[:, :, : size[1], : size[0]] = normalise(np.asarray(resized))
-    return x, scale
+    return letterbox_square(image, INPUT_SIZE, normalise)
 
 
 def normalise(image: NDArray[np.uint8]) -> Float32:

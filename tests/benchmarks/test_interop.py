@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fcmrt
-from benchmarks import exact_cost, interop, interop_matrix
+from benchmarks import coding_cost, exact_cost, interop, interop_matrix
 from benchmarks.fault_injection import KINDS, Injection
 from benchmarks.interop_matrix import Side
 from fcmrt.errors import ConfigError
@@ -129,7 +129,7 @@ def test_a_parent_has_the_same_analysis_and_steps() -> None:
 
 
 def test_the_errors_of_levels_are_normalised_each_by_itself() -> None:
-    errors = exact_cost.Errors({}, {})
+    errors = coding_cost.Errors({}, {})
     ones = np.ones((1, 2, 2), np.float32)
     errors.add({"a": ones, "b": 10 * ones}, {"a": 0.5 * ones, "b": 10 * ones})
     assert errors.nmse == pytest.approx(0.125)

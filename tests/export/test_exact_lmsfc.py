@@ -14,15 +14,10 @@ from fcmrt.errors import EngineError
 from fcmrt.export.engine import write
 from fcmrt.export.entropy import Z_RANGE
 from fcmrt.export.exact import IntegerNetwork
+from fcmrt.export.exact.path import convert_path
 from fcmrt.export.lmsfc import Lmsfc, LmsfcConfig
 from fcmrt.export.lmsfc_engine import deploy_lmsfc
-from fcmrt.export.lmsfc_exact import (
-    Latents,
-    exact_hyper_synthesis,
-    latents_of,
-    tune_hyper_synthesis,
-    with_exact,
-)
+from fcmrt.export.lmsfc_exact import Latents, latents_of, tune_hyper_synthesis, with_exact
 
 LIGHT = LmsfcConfig(
     feature_channels=(6, 8),
@@ -38,6 +33,8 @@ LEAKY = LmsfcConfig(
     feature_channels=(4, 4), width=8, latent_channels=6, latent_stride=2, hyper_channels=6
 )
 
+NAMES = ["p3", "p4"]
+
 Made = tuple[Lmsfc, Latents, IntegerNetwork]
 
 
@@ -49,15 +46,26 @@ def features_of(config: LmsfcConfig, count: int, side: int, seed: int) -> list[T
     ]
 
 
+def batches_of(codec: Lmsfc) -> list[list[Tensor]]:
+    return [features_of(codec.config, 4, 32, seed) for seed in range(3)]
+
+
+def exact_network(codec: Lmsfc) -> IntegerNetwork:
+    pictures = [
+        [level[k : k + 1].numpy() for level in batch]
+        for batch in batches_of(codec)
+        for k in range(4)
+    ]
+    return convert_path(deploy_lmsfc(codec, NAMES), pictures)["hyper_synthesis"]
+
+
 @pytest.fixture(scope="module", params=[LIGHT, LEAKY], ids=["relu", "leaky"])
 def made(request: pytest.FixtureRequest) -> Made:
     torch.manual_seed(0)
     codec = Lmsfc(request.param).eval()
     with torch.no_grad():
         codec.hyper_analysis.layers[-1].weight.mul_(8)  # so that z is not all 0
-    batches = [features_of(codec.config, 4, 32, seed) for seed in range(3)]
-    latents = latents_of(codec, batches)
-    return codec, latents, exact_hyper_synthesis(codec, latents)
+    return codec, latents_of(codec, batches_of(codec)), exact_network(codec)
 
 
 def test_the_codec_stays_what_it_was(made: Made) -> None:
@@ -75,8 +83,7 @@ def test_the_codec_stays_what_it_was(made: Made) -> None:
 def test_an_exact_engine_decodes_what_the_network_says(made: Made, tmp_path: Path) -> None:
     codec, _, network = made
     path = tmp_path / "exact.fcmrt"
-    names = ["p3", "p4"]
-    deployment = deploy_lmsfc(codec, names).with_networks({"hyper_synthesis": network})
+    deployment = deploy_lmsfc(codec, NAMES).with_networks({"hyper_synthesis": network})
     engine = write(path, deployment, name="small")
     assert engine.manifest.profile == "exact"
     assert dict(engine.manifest.exact["hyper_synthesis"]) == dict(network.proof().layers)
@@ -84,7 +91,7 @@ def test_an_exact_engine_decodes_what_the_network_says(made: Made, tmp_path: Pat
     features = {
         name: level[0, :, : 27 >> n, : 21 >> n].numpy()
         for n, (name, level) in enumerate(
-            zip(names, features_of(codec.config, 1, 32, 9), strict=True)
+            zip(NAMES, features_of(codec.config, 1, 32, 9), strict=True)
         )
     }
     features = {
@@ -116,7 +123,7 @@ def test_tuning_lowers_the_rate_and_keeps_the_proof(made: Made) -> None:
         with torch.no_grad():
             return float(with_exact(codec, network).entropy_forward([latents.y], d).sum())
 
-    network = exact_hyper_synthesis(codec, latents)
+    network = exact_network(codec)
     before = bits(network)
     losses = tune_hyper_synthesis(codec, network, latents, steps=15)
     assert len(losses) == 15
@@ -127,8 +134,8 @@ def test_tuning_lowers_the_rate_and_keeps_the_proof(made: Made) -> None:
 
 
 def test_weights_over_the_bound_are_refused_until_they_are_settled(made: Made) -> None:
-    codec, latents, _ = made
-    network = exact_hyper_synthesis(codec, latents)
+    codec, _, _ = made
+    network = exact_network(codec)
     head = network.sums()["head"]
     with torch.no_grad():
         head.bias += 2.0**24

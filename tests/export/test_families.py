@@ -9,13 +9,19 @@ import pytest
 
 from benchmarks.codec_samples import SAMPLES, Sample, features_of
 from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
-from fcmrt.errors import DTypeError
+from fcmrt.errors import DTypeError, EngineError
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.engine import with_half_weights, write
+from fcmrt.export.exact.path import convert_path
 from fcmrt.export.reference import TorchReference
 from fcmrt.verify import Configuration, verify
 
+from .batches import assert_takes_batches
+
 ONE = Configuration("one", RuntimeOptions(threads=1))
+
+WITHOUT_EXACT_FORM = {"lic-tcm", "lic-tcm-features"}
+"""Window attention, and GDN in the hyper-synthesis."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,36 @@ def test_a_batch_is_its_pictures(case: Case, batch: int) -> None:
     assert len({bytes(packet) for packet in packets}) == batch
     for picture, decoded in zip(pictures, Decoder(case.engine).decode(packets), strict=True):
         assert {k: v.shape for k, v in decoded.items()} == {k: v.shape for k, v in picture.items()}
+
+
+def input_shapes(deployment: Deployment, graph: str) -> dict[str, tuple[int, ...]]:
+    """Those of one picture, higher than wide."""
+    multiple = deployment.padding.multiple
+    manifest = deployment.manifest(name="it", card={})
+    size = (3 * multiple, 2 * multiple)
+    return {name: manifest.shape(name, size) for name in deployment.runs[graph].inputs}
+
+
+def test_a_graph_takes_several_pictures_at_a_time(case: Case) -> None:
+    """The runtime gives it one; other users of the file need not."""
+    for graph in case.engine.manifest.graphs:
+        shapes = input_shapes(case.deployment, graph)
+        shared = {case.deployment.quality.input} & set(shapes)
+        assert_takes_batches(graph, case.engine.graph(graph), shapes, shared=shared)
+
+
+def test_an_exact_graph_takes_several_pictures_at_a_time(case: Case) -> None:
+    deployment = case.deployment
+    picture = [level[None] for level in case.features(case.side, case.side).values()]
+    if case.sample.name in WITHOUT_EXACT_FORM:
+        with pytest.raises(EngineError, match="no exact form"):
+            convert_path(deployment, [picture])
+        return
+    networks = convert_path(deployment, [picture])
+    assert set(networks) == set(deployment.entropy_path)
+    for graph, network in networks.items():
+        shapes = input_shapes(deployment, graph)
+        assert_takes_batches(graph, network.to_onnx(), shapes, exact=True)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

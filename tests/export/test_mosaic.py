@@ -22,6 +22,8 @@ from fcmrt.export.reference import TorchReference
 from fcmrt.export.tables import channel_tables
 from fcmrt.spec import FeatureSpec, LatentSpec, Padding
 
+from .batches import assert_takes_batches
+
 
 def limits(channels: int) -> tuple[Tensor, Tensor]:
     low = -torch.arange(1.0, channels + 1)
@@ -151,6 +153,10 @@ def test_levels_through_a_codec_of_pictures(tmp_path: Path, size: tuple[int, int
     assert [part.tensors["y"].stride for part in parts] == [2, 1]
     deployment = with_half_weights(side_by_side(parts, [1, 2]))
     engine = write(tmp_path / "mosaic.fcmrt", deployment, name="mosaic")
+    for name in engine.manifest.graphs:
+        run = deployment.runs[name]
+        shapes = {key: engine.manifest.shape(key, (4, 8)) for key in run.inputs}
+        assert_takes_batches(name, engine.graph(name), shapes)
     rng = np.random.default_rng(1)
     features = {
         name: rng.normal(0, 0.5, (c, -(-size[0] // stride), -(-size[1] // stride))).astype(

@@ -16,7 +16,7 @@ from fcmrt.plans import BuildOptions, Profile, Recipe, SizeRange
 from .. import engines
 from .building import TARGETS, assert_builds, rtx
 
-BUILTIN = ("lmsfc-v1-nanodet",)
+BUILTIN = ("lmsfc-v1-nanodet", "lmsfc-v2-nanodet")
 MADE = (
     engines.tiny_hyperprior,
     engines.tiny_context,
