@@ -146,9 +146,9 @@ def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], i
     search = _Search(low, high, _STEPS_PER_E * channels)
     best, nearest = walk, math.inf
 
-    def tried(moved: int) -> float:
+    def tried(moved: int, more: Float64 | float = 0.0) -> float:
         nonlocal best, nearest
-        found = at_steps(walk, steps, moved)
+        found = at_steps(walk, steps + more, moved)
         miss = math.log(size_of(found) / wanted)
         if abs(miss) < nearest:
             best, nearest = found, abs(miss)
@@ -158,10 +158,11 @@ def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], i
         if not search.go_on(tried(search.at)) or nearest <= TOLERANCE:
             break
     if nearest > TOLERANCE:
-        # A mix takes some bytes itself, which count where there are few.
-        below = search.at // channels
-        for whole in (below, below + 1):
-            tried(min(max(whole * channels, low), high))
+        # A mix takes some bytes itself, which count where there are few: all groups at one step, or
+        # one of them a step further.
+        below = min(max(search.at // channels * channels, low), high)
+        for more in (np.zeros(len(groups)), *np.eye(len(groups)), np.ones(len(groups))):
+            tried(below, more)
     if nearest > TOLERANCE and not search.enclosed:
         ends = [np.full(len(groups), float(end)) for end in (coarsest, finest)]
         least, most = (size_of(at_steps(walk, end)) for end in ends)
