@@ -336,8 +336,8 @@ def _version(version: Any) -> tuple[int, int]:
     if any(type(part) is not int for part in parts) or tuple(parts) not in MECHANISMS:
         known = ", ".join(f"{major}.{minor}" for major, minor in MECHANISMS)
         raise EngineError(
-            f"manifest.format is {parts[0]!r:.20}.{parts[1]!r:.20}; this library reads "
-            f"engines of the formats {known}"
+            f"manifest.format is {parts[0]!r:.20}.{parts[1]!r:.20}; this library reads engines of "
+            f"format {known}"
         )
     return parts[0], parts[1]
 
