@@ -68,6 +68,7 @@ class Allocator:
         cells = {f.name: f.channels / f.stride**2 for f in manifest.features}
         elements = [sum(cells[name] for name in _levels(group)) for group in self._groups]
         self._shares = np.array(elements) / sum(elements)
+        self._trades: dict[int, float] = {}  # by step number
 
     def _curve(self, values: Sequence[float]) -> Float64:
         """Logarithms of a measured curve at all steps that are tried."""
@@ -111,10 +112,12 @@ class Allocator:
         Returns:
             float64 `[levels]`, not rounded.
         """
-        near = int(np.argmin(np.abs(self._steps - d)))
-        rate = float(self._shares @ np.exp(self._log_rates[:, near]))
-        trade = self._trade(self._losses, self._log_rates, rate)
-        return self._cheapest(self._scaled(importances), self._own_rates(walk), trade)
+        if d not in self._trades:
+            near = int(np.argmin(np.abs(self._steps - d)))
+            rate = float(self._shares @ np.exp(self._log_rates[:, near]))
+            self._trades[d] = self._trade(self._losses, self._log_rates, rate)
+        own = self._own_rates(walk)
+        return self._cheapest(self._scaled(importances), own, self._trades[d])
 
     def steps_within(self, walk: Walk, importances: Float64, bits: float) -> Float64:
         """Finds the steps with which all levels take so many bits, and the task loses least.
