@@ -29,7 +29,7 @@ def float_graphs(engine: Engine) -> tuple[str, ...]:
     """Name the graphs whose numbers decide no bytes: they may be rounded differently."""
     manifest = engine.manifest
     kept = exact_path(manifest.latents, manifest.decode)
-    return tuple(name for name in manifest.graphs if name not in kept)
+    return tuple(name for name in manifest.scheduled if name not in kept)
 
 
 def graph_inputs(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from .allocation import Allocator
 from .arrays import FloatArray, as_writable_bytes
 from .bitstream import (
     EVEN,
@@ -30,6 +31,7 @@ from .packet import Packet
 from .requantise import requantised
 from .schedule import Code
 from .spec import Size, padded_size
+from .target import Wish
 
 
 class Encoder:
@@ -82,6 +84,7 @@ class Encoder:
         exact = engine.manifest.profile == "exact"
         self._least_lanes = 1 if exact and self.params.check_bits == 16 else 2
         self._code_order = [s.latent for s in engine.manifest.encode if isinstance(s, Code)]
+        self._allocator: Allocator | None = None
 
     @property
     def header(self) -> StreamHeader:
@@ -119,7 +122,8 @@ class Encoder:
         *,
         quality: float | None = None,
         step: int | None = None,
-        importance: Importance | None = None,
+        importance: Importance | Mapping[str, float] | bool | None = None,
+        target_bytes: int | None = None,
         level_offsets: Mapping[str, int] | None = None,
         roi: Any = None,
         roi_gain: int = ROI_GAIN,
@@ -135,8 +139,14 @@ class Encoder:
                 engine's padding is applied inside, and the packet tells the true sizes.
             quality: Quality level of this call; None: the encoder's.
             step: Number of the quality step, instead of a quality level.
-            importance: Where the step is another; instead of the three below, which make one as
-                `importance` does. The same for all pictures of a batch.
+            importance: Where the step is another; instead of the three last, which make one as
+                `importance` does; the same for all pictures of a batch. Or True: each picture's
+                levels get what the engine's importance model says that the task needs, at the
+                price of bits that goes with the quality. Or weights by level, above 0, in place of
+                what it predicts; equal ones are those of an average picture.
+            target_bytes: Length of each packet, which it comes near to (mostly within 1 %): the
+                steps of all levels are moved until it does; with an importance of either kind,
+                from where that puts them. (At so many bits per pixel: `bpp * pixels / 8`.)
             level_offsets: By feature level, steps added to the picture's; negative: finer.
             roi: Regions of interest: boxes, in fractions of the picture, or a mask.
             roi_gain: By how many steps they are finer than the rest.
@@ -152,7 +162,8 @@ class Encoder:
             DTypeError: Not arrays of float32 or float16, or NaN or infinity among them.
             DeviceError: Arrays that are not in the CPU's memory.
             ConfigError: A quality or step that the engine does not have, or an importance that
-                does not go with it.
+                does not go with it; or a size, and quality does not follow steps.
+            TargetError: A size that no steps lead to; the text tells the picture's range.
             InexactRunnerError: The runner is not exact at this size; nothing was encoded.
 
         Determinism: The packet's bytes follow from the integers that the networks lead to. They
@@ -165,9 +176,10 @@ class Encoder:
             if importance is not None:
                 raise ConfigError("give an importance, or level offsets and regions; not both")
             importance = self._importance(levels, level_offsets, roi, roi_gain)
+        wish = self._wish(importance, target_bytes)
         if levels[0].ndim == 3:
             picture = [level[None] for level in levels]
-            packet = self._encode_picture(picture, d, importance, pts, clock)
+            packet = self._encode_picture(picture, d, wish, pts, clock)
             clock.report()
             return packet
 
@@ -175,7 +187,7 @@ class Encoder:
             item_clock = StageClock(self._recorder) if n else clock
             item_pts = None if pts is None else pts + n
             item = [level[n : n + 1] for level in levels]
-            return self._encode_picture(item, d, importance, item_pts, item_clock), item_clock
+            return self._encode_picture(item, d, wish, item_pts, item_clock), item_clock
 
         packets = []
         for packet, item_clock in self._executor.map(encode_item, range(levels[0].shape[0])):
@@ -190,7 +202,8 @@ class Encoder:
         *,
         quality: float | None = None,
         step: int | None = None,
-        importance: Importance | None = None,
+        importance: Importance | Mapping[str, float] | bool | None = None,
+        target_bytes: int | None = None,
     ) -> int:
         """Encodes one picture's features into the caller's memory.
 
@@ -201,6 +214,7 @@ class Encoder:
             quality: As for `encode`.
             step: As for `encode`.
             importance: As for `encode`.
+            target_bytes: As for `encode`.
 
         Returns:
             The packet's length in bytes; its bytes are those that `encode` gives.
@@ -217,7 +231,8 @@ class Encoder:
         levels = self.take(features)
         if levels[0].ndim != 3:
             raise ShapeError("a buffer takes one picture's packet; these features are a batch")
-        walk = self._walk([level[None] for level in levels], d, importance, clock)
+        wish = self._wish(importance, target_bytes)
+        walk = self._walk([level[None] for level in levels], d, wish, clock)
         head, payload = self._code(walk, clock)
         size = write_packet_into(
             target, head, payload.segments, payload.escapes, self.engine.digest
@@ -274,7 +289,8 @@ class Encoder:
         *,
         quality: float | None = None,
         step: int | None = None,
-        importance: Importance | None = None,
+        importance: Importance | Mapping[str, float] | bool | None = None,
+        target_bytes: int | None = None,
     ) -> Walk:
         """Takes one picture's features as far as their integers; `code` goes on from there.
 
@@ -285,6 +301,7 @@ class Encoder:
             quality: As for `encode`.
             step: As for `encode`.
             importance: As for `encode`.
+            target_bytes: As for `encode`.
 
         Returns:
             The walk, which owns its tensors and integers.
@@ -297,7 +314,8 @@ class Encoder:
         levels = self.take(features)
         if levels[0].ndim != 3:
             raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
-        return self._walk([level[None] for level in levels], d, importance, StageClock(None))
+        wish = self._wish(importance, target_bytes)
+        return self._walk([level[None] for level in levels], d, wish, StageClock(None))
 
     def requantise(
         self,
@@ -364,30 +382,46 @@ class Encoder:
         self,
         levels: list[FloatArray],
         d: int,
-        importance: Importance | None,
+        wish: Wish,
         pts: int | None,
         clock: StageClock,
     ) -> Packet:
-        packet = self._packet(self._walk(levels, d, importance, clock), pts, clock)
+        packet = self._packet(self._walk(levels, d, wish, clock), pts, clock)
         clock.stop()
         return packet
+
+    def _wish(
+        self, importance: Importance | Mapping[str, float] | bool | None, target_bytes: int | None
+    ) -> Wish:
+        """What is wanted of a picture beside its step."""
+        if importance is True or isinstance(importance, Mapping):
+            if self._allocator is None:
+                self._allocator = Allocator(self._executor)
+            weights = importance if isinstance(importance, Mapping) else None
+            return Wish(target_bytes, allocator=self._allocator, weights=weights)
+        return Wish(target_bytes, importance or EVEN)
 
     def _walk(
         self,
         levels: list[FloatArray],
         d: int,
-        importance: Importance | None,
+        wish: Wish,
         clock: StageClock,
     ) -> Walk:
         """Takes one picture (`[1, C, H, W]` by level) as far as its integers."""
         manifest = self.engine.manifest
         sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
         padded = padded_size(self._features, sizes, manifest.padding)
-        walk = Walk(self._executor, padded, d, clock, importance or EVEN)
+        walk = Walk(self._executor, padded, wish.first_step(d), clock, wish.importance)
         walk.take(levels)
         clock.lap("prepare")
         walk.follow(manifest.encode)
-        return walk
+        return wish.granted(walk, d, self._size)
+
+    def _size(self, walk: Walk) -> int:
+        """Length of a picture's packet in bytes."""
+        head, payload = self._code(walk, StageClock(None))
+        return len(write_packet(head, payload.segments, payload.escapes, self.engine.digest))
 
     def _packet(self, walk: Walk, pts: int | None, clock: StageClock) -> Packet:
         head, payload = self._code(walk, clock)

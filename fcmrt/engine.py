@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from . import onnxwire, storedzip, strictjson
 from .errors import ConfigError, EngineError
 from .exact import Proof, prove
+from .importance_ports import check_importance
 from .manifest import Manifest, Member
 from .onnxgraph import Graph, read_graph
 from .schedule import Run
@@ -246,6 +247,8 @@ def _check_graphs(
         for i, step in enumerate(steps):
             if isinstance(step, Run):
                 _check_run(manifest, step, infos[step.graph], f"manifest.{side}[{i}]")
+    if manifest.importance is not None:
+        check_importance(manifest, manifest.importance, infos[manifest.importance.graph])
 
 
 def _prove(name: str, layers: Mapping[str, int], data: memoryview) -> Proof:

@@ -26,6 +26,24 @@ class ConfigError(FcmrtError, ValueError):
     """An option is out of its range, unknown, or contradicts another."""
 
 
+class TargetError(ConfigError):
+    """A size that no quality steps of the engine bring a picture to.
+
+    Args:
+        wanted: The size, in bytes.
+        least: The picture's smallest packet, in bytes.
+        most: Its largest.
+    """
+
+    def __init__(self, wanted: int, least: int, most: int) -> None:
+        super().__init__(
+            f"{wanted} bytes are wanted; with this engine this picture takes {least} to {most}"
+        )
+        self.wanted = wanted
+        self.least = least
+        self.most = most
+
+
 class BitstreamError(FcmrtError, ValueError):
     """Bytes that are not a packet, stream or file of this format.
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, cast
 from . import strictjson as sj
 from .errors import ConfigError, EngineError
 from .exact import SUM_LIMIT
+from .importance_model import ImportanceModel, importance_value, parse_importance
 from .schedule import Step, parse_steps, step_value
 from .spec import (
     ONE_STEP,
@@ -38,8 +39,11 @@ from .specjson import (
 )
 from .validator import check_exact, validate
 
-MECHANISMS = {(0, 2): ("step",), (0, 3): ("step", "gain")}
-"""The formats that are read, and the quality mechanisms of each, which is all they differ in."""
+MECHANISMS = {(0, 2): ("step",), (0, 3): ("step", "gain"), (0, 4): ("step",)}
+"""The formats that are read, and the quality mechanisms of each."""
+
+_WITH_IMPORTANCE = (0, 4)
+"""The format that has one key more: `importance`."""
 
 MAX_MANIFEST_BYTES = 4 << 20
 
@@ -97,6 +101,8 @@ class Manifest:
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What people should know, in JSON's plain types: data, training, machine, metrics. Not read
     by the library."""
+    importance: ImportanceModel | None = None
+    """What decides how many bits each level of a picture gets; None: nothing of the kind."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -116,8 +122,10 @@ class Manifest:
                 range, or a schedule that does not hold; the text names the place.
         """
         found = sj.mapping(sj.loads(data, "manifest", MAX_MANIFEST_BYTES), "manifest")
-        mechanisms = _mechanisms(found.get("format"))
-        keys = ("format", *(field.name for field in dataclasses.fields(cls)))
+        version = _version(found.get("format"))
+        keys = ["format", *(field.name for field in dataclasses.fields(cls))]
+        if version != _WITH_IMPORTANCE:
+            keys.remove("importance")
         sj.fields(found, "manifest", keys)
         features = sj.array(found["features"], "manifest.features", 1, _MAX_FEATURES)
         outputs = sj.named(found["outputs"], "manifest.outputs", _MAX_FEATURES)
@@ -136,7 +144,7 @@ class Manifest:
             latents=_each(found["latents"], "manifest.latents", parse_latent),
             mean_bits=sj.integer(found["mean_bits"], "manifest.mean_bits", 0, 16),
             steps=parse_steps_table(found["steps"], "manifest.steps"),
-            quality=parse_quality(found["quality"], "manifest.quality", mechanisms),
+            quality=parse_quality(found["quality"], "manifest.quality", MECHANISMS[version]),
             encode=parse_steps(found["encode"], "encode"),
             decode=parse_steps(found["decode"], "decode"),
             outputs={k: sj.name(v, f"manifest.outputs.{k}") for k, v in outputs.items()},
@@ -144,6 +152,11 @@ class Manifest:
             graphs=_each(found["graphs"], "manifest.graphs", _member),
             tables=_each(found["tables"], "manifest.tables", _member),
             card=sj.mapping(found["card"], "manifest.card"),
+            importance=(
+                parse_importance(found["importance"], "manifest.importance")
+                if "importance" in found
+                else None
+            ),
         )
         manifest.check()
         return manifest
@@ -163,6 +176,8 @@ class Manifest:
                     f"of the stride of {feature.name!r}, {feature.stride}"
                 )
         self._check_quality()
+        if self.importance is not None:
+            self._check_importance(self.importance)
         for section, suffix in ("graphs", "onnx"), ("tables", "bin"):
             members: Mapping[str, Member] = getattr(self, section)
             for name, member in members.items():
@@ -175,7 +190,7 @@ class Manifest:
             features=self.features,
             tensors=self.tensors,
             latents=self.latents,
-            graphs=self.graphs,
+            graphs=self.scheduled,
             tables=self.tables,
             encode=self.encode,
             decode=self.decode,
@@ -209,6 +224,26 @@ class Manifest:
             raise EngineError(
                 "manifest.quality: no latent takes a step, so there is one level, 0, of step 1.0"
             )
+
+    def _check_importance(self, model: ImportanceModel) -> None:
+        """Checks what an importance model has in common with the rest; EngineError otherwise."""
+        place = "manifest.importance"
+        if model.graph not in self.graphs:
+            raise EngineError(f"{place}.graph: graph {model.graph!r} is not declared")
+        if self.quality.input is not None or self.steps == ONE_STEP:
+            raise EngineError(f"{place}: no latent takes a step, so no level can get more or less")
+        first, last = model.steps[0], model.steps[-1]
+        if not self.steps.first <= first < last <= self.steps.last:
+            raise EngineError(
+                f"{place}.steps go from {first} to {last}; manifest.steps has {self.steps.first} "
+                f"to {self.steps.last}"
+            )
+
+    @property
+    def scheduled(self) -> dict[str, Member]:
+        """The graphs that the schedule runs: all but the one that predicts importances."""
+        apart = None if self.importance is None else self.importance.graph
+        return {name: member for name, member in self.graphs.items() if name != apart}
 
     def shape(self, name: str, padded: Size) -> tuple[int, int, int, int]:
         """Shape of a tensor that graphs read or write, at a canonical size.
@@ -244,7 +279,8 @@ class Manifest:
     def to_json(self) -> bytes:
         """Writes the manifest: UTF-8, keys in a fixed order, one entry a line.
 
-        The format is the oldest that says it: 0.3 for the mechanism "gain", otherwise 0.2.
+        The format is the oldest that says it: 0.4 with an importance model, 0.3 for the mechanism
+        "gain", otherwise 0.2.
 
         Returns:
             Bytes that `from_json` reads back to an equal manifest, if this one is valid.
@@ -265,8 +301,11 @@ class Manifest:
         return ("\n".join(parts) + "\n}\n").encode("utf-8")
 
     def _values(self) -> dict[str, Any]:
+        minor, told = 2 if self.quality.mechanism == "step" else 3, {}
+        if self.importance is not None:
+            minor, told = _WITH_IMPORTANCE[1], {"importance": importance_value(self.importance)}
         return {
-            "format": [0, 2 if self.quality.mechanism == "step" else 3],
+            "format": [0, minor],
             "name": self.name,
             "family": self.family,
             "profile": self.profile,
@@ -287,19 +326,20 @@ class Manifest:
             "graphs": {name: dataclasses.asdict(member) for name, member in self.graphs.items()},
             "tables": {name: dataclasses.asdict(member) for name, member in self.tables.items()},
             "card": self.card,
+            **told,
         }
 
 
-def _mechanisms(version: Any) -> tuple[str, ...]:
-    """The quality mechanisms of a format; EngineError where it is not read here."""
+def _version(version: Any) -> tuple[int, int]:
+    """A format; EngineError where it is not read here."""
     parts = sj.array(version, "manifest.format", 2, 2)
     if any(type(part) is not int for part in parts) or tuple(parts) not in MECHANISMS:
-        known = " and ".join(f"{major}.{minor}" for major, minor in MECHANISMS)
+        known = ", ".join(f"{major}.{minor}" for major, minor in MECHANISMS)
         raise EngineError(
             f"manifest.format is {parts[0]!r:.20}.{parts[1]!r:.20}; this library reads engines of "
             f"format {known}"
         )
-    return MECHANISMS[tuple(parts)]
+    return parts[0], parts[1]
 
 
 def _plain(value: object) -> dict[Any, Any]:

@@ -140,6 +140,13 @@ def boolean(value: Any, place: str) -> bool:
     return value
 
 
+def real(value: Any, place: str) -> float:
+    """Takes a number, which `loads` has found to be finite; EngineError otherwise."""
+    if type(value) not in (int, float):
+        raise EngineError(f"{place} is {_kind(value)}; it must be a number")
+    return float(value)
+
+
 def text(value: Any, place: str) -> str:
     """Takes a string; EngineError otherwise."""
     if not isinstance(value, str):

@@ -132,7 +132,7 @@ def test_engines_by_steps_stay_of_format_0_2_and_are_read_as_0_3_too():
     assert Manifest.from_json(json.dumps(value).encode()) == tiny_hyperprior().manifest
 
 
-@pytest.mark.parametrize("version", [[0, 1], [0, 4], [1, 3], [0, 3.0], [0, [3]], [0]])
+@pytest.mark.parametrize("version", [[0, 1], [0, 5], [1, 3], [0, 3.0], [0, [3]], [0]])
 def test_other_formats_are_refused(version):
     value = json.loads(tiny_gain().manifest.to_json()) | {"format": version}
     with pytest.raises(EngineError, match=r"manifest\.format"):

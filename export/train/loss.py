@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,13 @@ from fcmrt.export.codec import Forward
 from fcmrt.export.entropy import STEPS_PER_OCTAVE
 
 BITS_UNIT = 40_000.0  # bits per picture that count as a rate of 1 (5 kB)
+
+
+def cut(maps: Tensor, blocks: int) -> Tensor:
+    """Square maps (`[N, S, S, ...]`) in parts: `[N * blocks^2, S / blocks, S / blocks, ...]`."""
+    side = maps.shape[1] // blocks
+    parts = maps.unflatten(2, (blocks, side)).unflatten(1, (blocks, side))
+    return parts.transpose(2, 3).flatten(0, 2)
 
 
 class HeadOutputs(ABC):
@@ -43,6 +50,16 @@ class TaskHead(nn.Module, ABC, Generic[Told]):
     @abstractmethod
     def forward(self, features: Sequence[Tensor]) -> Told:
         """Run the head on features, finest first (float `[N, C, H, W]`)."""
+
+    @abstractmethod
+    def outputs(self, told: Told, blocks: int = 1) -> Any:
+        """What the head gave, as the raw outputs of the task network (`TaskNetwork.outputs`).
+
+        Args:
+            told: Of square pictures.
+            blocks: Into how many parts a side is cut; the parts of a picture follow each other, row
+                by row, each as if it were a picture.
+        """
 
     @abstractmethod
     def shift(self, student: Told, teacher: Told) -> dict[str, Tensor]:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fcmrt.export.train.loss import HeadOutputs, TaskHead
+from fcmrt.export.train.loss import HeadOutputs, TaskHead, cut
 from fcmrt.onnxgraph import Graph, read_graph
 from fcmrt.onnxwire import Port
 from fcmrt.runners.torchrt.program import Placement, Program
+from fcmrt.tasks.movenet import KEYPOINTS, Outputs
 
 HEAT_UNIT = 4.0  # weighted nats per picture that count as a distortion of 1
 CENTRE_UNIT = 1.0
@@ -71,6 +72,22 @@ class MoveNetHead(TaskHead[MoveNetOutputs]):
         values = [registers[slot].permute(0, 3, 1, 2) for slot in program.outputs.values()]
         centres, heat, *places = values[HIDDEN:]
         return MoveNetOutputs(tuple(values[:HIDDEN]), centres, heat, torch.cat(places, 1))
+
+    def outputs(self, told: MoveNetOutputs, blocks: int = 1) -> Outputs:
+        """See `TaskHead`."""
+        scores = torch.sigmoid(told.centres), torch.sigmoid(told.heat), told.places
+        maps = (cut(one.permute(0, 2, 3, 1), blocks).cpu().numpy() for one in scores)
+        centres, heat, places = maps
+        points = 2 * KEYPOINTS
+        pairs = (*places.shape[:3], KEYPOINTS, 2)
+        return Outputs(
+            centres[..., 0],
+            heat,
+            places[..., :points].reshape(pairs),
+            places[..., points : 2 * points].reshape(pairs),
+            places[..., 2 * points : 2 * points + 2],
+            places[..., 2 * points + 2 :],
+        )
 
     def shift(self, student: MoveNetOutputs, teacher: MoveNetOutputs) -> dict[str, Tensor]:
         """See `TaskHead`: binary divergence of centres and heat, and how far places move.

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fcmrt.export.train.loss import HeadOutputs, TaskHead
+from fcmrt.export.train.loss import HeadOutputs, TaskHead, cut
 from fcmrt.onnxgraph import read_graph
-from fcmrt.tasks.nanodet import BINS, CLASS_NAMES
+from fcmrt.tasks.nanodet import BINS, CLASS_NAMES, Outputs
+
+Float32 = NDArray[np.float32]
 
 CLASS_UNIT = 4.0  # weighted nats per picture that count as a distortion of 1
 BOX_UNIT = 8.0
@@ -68,6 +71,20 @@ class NanoDetHead(TaskHead[NanoDetOutputs]):
             logits.append(out[..., : len(CLASS_NAMES)])
             boxes.append(out[..., len(CLASS_NAMES) :].unflatten(-1, (4, BINS)))
         return NanoDetOutputs(tuple(hidden), torch.cat(logits, 1), torch.cat(boxes, 1))
+
+    def outputs(self, told: NanoDetOutputs, blocks: int = 1) -> Outputs:
+        """See `TaskHead`."""
+
+        def parts(cells: Tensor) -> Float32:
+            sides = [level.shape[-1] for level in told.hidden]
+            levels = cells.split([side**2 for side in sides], 1)
+            squares = [
+                cut(level.unflatten(1, (s, s)), blocks)
+                for level, s in zip(levels, sides, strict=True)
+            ]
+            return torch.cat([square.flatten(1, 2) for square in squares], 1).cpu().numpy()
+
+        return Outputs(parts(torch.sigmoid(told.logits)), parts(told.boxes.flatten(2)))
 
     def shift(self, student: NanoDetOutputs, teacher: NanoDetOutputs) -> dict[str, Tensor]:
         """See `TaskHead`: binary divergence of the scores, divergence of the distributions."""

@@ -60,6 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="steps added to those of a feature level that has a latent of its own; negative is "
         "finer",
     )
+    parser.add_argument(
+        "--importance",
+        action="store_true",
+        help="give each level the bits that the engine's importance model says it is worth",
+    )
+    parser.add_argument(
+        "--target-bytes", metavar="N", type=int, help="length that each packet comes near to"
+    )
     parser.add_argument("--task", choices=TASKS, help="network whose front half takes the pictures")
 
 
@@ -106,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
         header = describe_pictures(header, args.task, [picture_size(path) for path in paths])
 
     wishes: dict[str, Any] = {"level_offsets": dict(args.level_offset), "roi": args.roi}
+    wishes |= {"importance": args.importance or None, "target_bytes": args.target_bytes}
     if args.roi_gain is not None:
         wishes["roi_gain"] = args.roi_gain
     totals = _Totals()

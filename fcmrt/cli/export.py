@@ -89,6 +89,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what else the codec lets its users choose; may be given several times",
     )
     parser.add_argument(
+        "--importance",
+        metavar="FILE",
+        help="what fcmrt.export.importance has made: the engine then knows how much its levels are "
+        "worth to the task",
+    )
+    parser.add_argument(
         "--float32-weights",
         action="store_true",
         help="store weights as float32; without it as float16, in half the file",
@@ -122,6 +128,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         with tempfile.TemporaryDirectory() as folder:
             engine = _in_precision(out, write(Path(folder) / out.name), args.precision, pictures)
+    if args.importance is not None:
+        engine = _with_importance(out, engine, args.importance)
     print(f"{out}: {_summary(engine)}, {count(out.stat().st_size)} bytes")
     return 0
 
@@ -134,6 +142,14 @@ def _exact(
 
     precision = Precision(activation_bits=activation_bits) if activation_bits else None
     return deployment.with_networks(convert_path(deployment, pictures, precision=precision))
+
+
+def _with_importance(out: Path, engine: Engine, file: str) -> Engine:
+    from ..export.importance import files
+    from ..export.importance.engine import write_with_importance
+
+    model, network, _ = files.read(file)
+    return write_with_importance(out, engine, model, network)
 
 
 def _in_precision(

@@ -16,7 +16,7 @@ from fcmrt.export.train import loss  # noqa: E402
 from fcmrt.export.train.movenet_head import MoveNetHead  # noqa: E402
 from fcmrt.export.train.nanodet_head import NanoDetHead  # noqa: E402
 from fcmrt.tasks import movenet, nanodet  # noqa: E402
-from fcmrt.tasks.task import MOVENET  # noqa: E402
+from fcmrt.tasks.task import MOVENET, NANODET, Task  # noqa: E402
 
 
 def random_features(seed: int, batch: int) -> dict[str, np.ndarray]:
@@ -137,3 +137,37 @@ def test_levels_are_balanced_by_their_own_steps() -> None:
     rate = 4**1.5 * 1 + 2
     expected = rate + 3 * (0.1 * 4**-0.5 + 0.2 + 0.7 * 2**-0.5)
     torch.testing.assert_close(mixed, torch.tensor([expected]))
+
+
+def test_outputs_are_those_of_the_network(
+    back_half: Path, make_picture: Callable[..., np.ndarray]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    network = nanodet.NanoDet(threads=1)
+    features = network.features(nanodet.letterbox(make_picture(1))[0])
+    expected = network.outputs(features)
+    head = NanoDetHead(back_half)
+    actual = head.outputs(head([torch.from_numpy(f) for f in features.values()]))
+    np.testing.assert_allclose(actual.scores, expected.scores, atol=1e-5)
+    np.testing.assert_allclose(actual.boxes, expected.boxes, atol=1e-4)
+
+
+def test_parts_of_outputs_add_up_to_the_whole(back_half: Path, movenet_back: Path) -> None:
+    rng = np.random.default_rng(0)
+    cases: list[tuple[Any, Task]] = [
+        (NanoDetHead(back_half), NANODET),
+        (MoveNetHead(movenet_back), MOVENET),
+    ]
+    for head, task in cases:
+        shapes = task.feature_shapes()
+        pair = [
+            [torch.from_numpy(rng.normal(0, 1, (2, *s)).astype(np.float32)) for s in shapes]
+            for _ in range(2)
+        ]
+        blocks = shapes[-1][-1]
+        with torch.no_grad():
+            told = [head(features) for features in pair]
+        whole = task.distance_sums(*(head.outputs(one) for one in told))
+        parts = task.distance_sums(*(head.outputs(one, blocks) for one in told))
+        assert parts.shape == (2 * blocks**2, 4)
+        np.testing.assert_allclose(parts.reshape(2, -1, 4).sum(1), whole, rtol=1e-6)

@@ -1,0 +1,204 @@
+"""Which step each level of a picture takes, from how much the task needs it.
+
+The loss of level `i` at step number `d` is `e_i loss_i(d)`: `loss_i` is the engine's curve, the
+mean over training pictures, and `e_i` the picture's importance of the level. What the level takes
+is the engine's curve of rates, moved along the steps until it meets what the level was measured to
+take. The steps are those with which
+
+    sum_i e_i loss_i(d_i) + trade * sum_i share_i rate_i(d_i)
+
+is least; rates are in bits per element, and a level's share is that of its elements in all.
+
+This is the allocation of MFIBA (arXiv 2503.19278) with losses that follow the step, which measured
+ones do more closely than a power of the rate; `fcmrt.loss_rate` has its closed form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ConfigError, EngineError
+from .executor import Executor, Walk
+from .groups import Group, quality_groups
+from .importance_model import OUTPUT, ImportanceModel
+from .spec import tensor_size
+
+Float64 = npt.NDArray[np.float64]
+
+_PER_STEP = 4  # fractions of a step that are tried
+_HALVINGS = 60
+_LEAST_TRADE, _MOST_TRADE = -60.0, 20.0  # logarithms
+_MOST_LOG = 20.0  # of a cell's importance; more would be no prediction, but a fault
+
+
+class Allocator:
+    """Shares bits out over the levels of pictures, for one engine.
+
+    Walks that it is given are pictures at one step everywhere, with all their integers; borrowed.
+
+    Args:
+        executor: Of the engine.
+
+    Raises:
+        ConfigError: The engine has no importance model.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        manifest = executor.manifest
+        if manifest.importance is None:
+            raise ConfigError(
+                f"engine {manifest.name!r} has no importance model; export it with --importance, "
+                "or give level_offsets"
+            )
+        self._executor = executor
+        self._model: ImportanceModel = manifest.importance
+        self._groups = quality_groups(manifest)
+        first, last = self._model.steps[0], self._model.steps[-1]
+        self._steps = np.linspace(first, last, (last - first) * _PER_STEP + 1)
+        levels = self._model.levels.values()
+        self._losses = np.exp(np.stack([self._curve(level.losses) for level in levels]))
+        self._log_rates = np.stack([self._curve(level.rates) for level in levels])
+        quality = manifest.quality
+        self.first_step = quality.levels[quality.default - 1]
+        """The step at which a picture is best quantised first: rates are measured there."""
+        cells = {f.name: f.channels / f.stride**2 for f in manifest.features}
+        elements = [sum(cells[name] for name in _levels(group)) for group in self._groups]
+        self._shares = np.array(elements) / sum(elements)
+        self._trades: dict[int, float] = {}  # by step number
+
+    def _curve(self, values: Sequence[float]) -> Float64:
+        """Logarithms of a measured curve at all steps that are tried."""
+        return np.interp(self._steps, self._model.steps, np.log(values))
+
+    def predicted(self, walk: Walk) -> Float64:
+        """Predicts the importances of a picture's levels: float64 `[levels]`, 1 on average.
+
+        Raises:
+            EngineError: The graph gave something else than the manifest says.
+        """
+        features = {f.name: walk.tensors[f.name] for f in walk.manifest.features}
+        (found,) = self._executor.run(self._model.graph, features, [OUTPUT])
+        if found.dtype != np.float32 or found.ndim != 4 or found.shape[1] != len(self._groups):
+            raise EngineError(f"the predicted importance is {found.dtype} {list(found.shape)}")
+        cells = found[0].reshape(len(self._groups), -1).astype(np.float64)
+        if not np.isfinite(cells).all():
+            raise EngineError("the predicted importance is not finite")
+        return np.asarray(np.exp(np.clip(cells, -_MOST_LOG, _MOST_LOG)).mean(1))
+
+    def weighted(self, weights: Mapping[str, float]) -> Float64:
+        """Makes importances of weights by level, of which only the ratios count.
+
+        Raises:
+            ConfigError: Not a weight above 0 for each level.
+        """
+        names = [group.name for group in self._groups]
+        if set(weights) != set(names):
+            raise ConfigError(f"give a weight for each level: {', '.join(names)}")
+        found = np.array([float(weights[name]) for name in names])
+        if not (np.isfinite(found).all() and (found > 0).all()):
+            raise ConfigError("weights of levels must be above 0")
+        return np.asarray(found * len(found) / found.sum())
+
+    def steps_at(self, walk: Walk, importances: Float64, d: int) -> Float64:
+        """Finds the steps at the price of bits that goes with a step number.
+
+        The price is the one at which a picture of mean importances, with the mean curves, takes as
+        many bits as with step `d` on all levels.
+
+        Returns:
+            float64 `[levels]`, not rounded.
+        """
+        if d not in self._trades:
+            near = int(np.argmin(np.abs(self._steps - d)))
+            rate = float(self._shares @ np.exp(self._log_rates[:, near]))
+            self._trades[d] = self._trade(self._losses, self._log_rates, rate)
+        own = self._own_rates(walk)
+        return self._cheapest(self._scaled(importances), own, self._trades[d])
+
+    def steps_within(self, walk: Walk, importances: Float64, bits: float) -> Float64:
+        """Finds the steps with which all levels take so many bits, and the task loses least.
+
+        Returns:
+            As `steps_at`; the nearest where the bits cannot be met.
+        """
+        losses, own = self._scaled(importances), self._own_rates(walk)
+        rate = bits / sum(_elements(walk, group) for group in self._groups)
+        return self._cheapest(losses, own, self._trade(losses, own, rate))
+
+    def _scaled(self, importances: Float64) -> Float64:
+        return importances[:, None] * self._losses
+
+    def _own_rates(self, walk: Walk) -> Float64:
+        """Logarithms of the picture's rates: the curves, moved to meet what the walk takes."""
+        moved = []
+        for group, curve in zip(self._groups, self._log_rates, strict=True):
+            bits = max(self._bits(walk, group), 1.0)
+            measured = math.log(bits / _elements(walk, group))
+            place = _along(np.array([measured]), curve[::-1], self._steps[::-1])
+            moved.append(_along(self._steps - walk.d + place, self._steps, curve))
+        return np.stack(moved)
+
+    def bits(self, walk: Walk) -> float:
+        """What all levels take: ideal bits under the engine's tables."""
+        return sum(self._bits(walk, group) for group in self._groups)
+
+    def _bits(self, walk: Walk, group: Group) -> float:
+        """Ideal bits of a group's integers, under the engine's tables."""
+        bits = 0.0
+        for name in group.latents:
+            found = walk.integers[name]
+            coded = found.indexes >= found.skip
+            tables = self._executor.engine.tables(found.tables)
+            bits += tables.ideal_bits(found.symbols[coded], found.indexes[coded])
+        return bits
+
+    def _cheapest(self, losses: Float64, log_rates: Float64, trade: float) -> Float64:
+        costs = losses + trade * self._shares[:, None] * np.exp(log_rates)
+        chosen = self._steps[np.argmin(costs, 1)]
+        middle, spread = chosen.mean(), self._model.spread
+        return np.asarray(np.clip(chosen, middle - spread, middle + spread))
+
+    def _trade(self, losses: Float64, log_rates: Float64, rate: float) -> float:
+        """The price at which the levels take as many bits per element as they may."""
+        rates = self._shares[:, None] * np.exp(log_rates)
+
+        def taken(log_trade: float) -> float:
+            places = np.argmin(losses + math.exp(log_trade) * rates, 1)[:, None]
+            return float(np.take_along_axis(rates, places, 1).sum())
+
+        return math.exp(_crossing(taken, rate))
+
+
+def _levels(group: Group) -> list[str]:
+    """Names of the feature levels that a group codes."""
+    return group.name.split("+")
+
+
+def _elements(walk: Walk, group: Group) -> int:
+    """Elements of a group's feature levels, padded."""
+    count = 0
+    for feature in walk.manifest.features:
+        if feature.name in _levels(group):
+            rows, columns = tensor_size(feature.tensor, walk.padded)
+            count += feature.channels * rows * columns
+    return count
+
+
+def _crossing(falling: Callable[[float], float], wanted: float) -> float:
+    """Where a falling function of the trade's logarithm passes a value."""
+    low, high = _LEAST_TRADE, _MOST_TRADE
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if falling(middle) > wanted else (low, middle)
+    return (low + high) / 2
+
+
+def _along(at: Float64, x: Float64, y: Float64) -> Float64:
+    """A piecewise linear curve (`x` increasing), going on as its ends do beyond them."""
+    right = np.clip(np.searchsorted(x, at), 1, len(x) - 1)
+    slope = (y[right] - y[right - 1]) / (x[right] - x[right - 1])
+    return np.asarray(y[right - 1] + (at - x[right - 1]) * slope)

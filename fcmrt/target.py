@@ -1,0 +1,214 @@
+"""A picture brought to the steps, or to the size in bytes, that are wished of it.
+
+Between two steps lie as many others as there are channels: one after another, group by group, they
+take the next step. The size is that of the packet itself. Analysis is never run again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from .allocation import Allocator
+from .bitstream import EVEN, Importance
+from .errors import ConfigError, TargetError
+from .executor import Walk
+from .groups import quality_groups
+from .requantise import requantised
+
+Float64 = npt.NDArray[np.float64]
+
+TOLERANCE = 0.01
+"""Share of the wanted bytes within which the search for a size stops."""
+
+_TRIES = 12
+_STEPS_PER_E = 8.0  # that are thought to take a factor of e off the size, to begin with
+_MARGIN = 0.05  # share of what is left to search that is taken off at least
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of a picture beside its step number.
+
+    Raises:
+        ConfigError: A size below 1.
+    """
+
+    target_bytes: int | None = None
+    """Length of the packet; None: what comes of it."""
+
+    importance: Importance = EVEN
+    """Where the step is another from the beginning."""
+
+    allocator: Allocator | None = None
+    """What shares bits out over the levels; None: nothing does."""
+
+    weights: Mapping[str, float] | None = None
+    """Importances of the levels, for the allocator; None: it predicts them."""
+
+    def __post_init__(self) -> None:
+        if self.target_bytes is not None and self.target_bytes < 1:
+            raise ConfigError(f"target_bytes is {self.target_bytes}; it must be at least 1")
+        if self.allocator is not None and self.weights is not None:
+            self.allocator.weighted(self.weights)
+
+    def first_step(self, d: int) -> int:
+        """The step that a picture is first quantised at, if its own is `d`."""
+        return d if self.allocator is None else self.allocator.first_step
+
+    def granted(self, walk: Walk, d: int, size_of: Callable[[Walk], int]) -> Walk:
+        """Returns the picture as it is wanted.
+
+        Args:
+            walk: The picture at `first_step(d)`, with all its integers; borrowed.
+            d: Its own step number.
+            size_of: Bytes of a picture's packet.
+
+        Raises:
+            ConfigError, TargetError, EngineError: As `to_size` and `Allocator.predicted`.
+        """
+        if self.allocator is None:
+            if self.target_bytes is None:
+                return walk
+            return to_size(walk, self.target_bytes, steps_of(walk), size_of)
+        allocator = self.allocator
+        weights = self.weights
+        found = allocator.predicted(walk) if weights is None else allocator.weighted(weights)
+        if self.target_bytes is None:
+            return at_steps(walk, allocator.steps_at(walk, found, d))
+        other = 8 * size_of(walk) - allocator.bits(walk)
+        steps = allocator.steps_within(walk, found, max(8 * self.target_bytes - other, 1.0))
+        return to_size(walk, self.target_bytes, steps, size_of)
+
+
+def steps_of(walk: Walk) -> Float64:
+    """Returns the step of each quality group; mixes and regions apart."""
+    groups = range(len(quality_groups(walk.manifest)))
+    return np.array([float(walk.d + walk.importance.offset(k)) for k in groups])
+
+
+def at_steps(walk: Walk, steps: Float64, moved: int = 0) -> Walk:
+    """Returns a picture at other steps; its regions stay.
+
+    Args:
+        walk: The picture, with all its integers; borrowed.
+        steps: One for each quality group; rounded, and clipped to the engine's.
+        moved: How many channels take the next step, group by group; those of all groups together
+            move all steps by 1. May be negative.
+    """
+    groups = quality_groups(walk.manifest)
+    common, left = divmod(moved, sum(group.channels for group in groups))
+    first, last = walk.manifest.step_numbers[0], walk.manifest.step_numbers[-1]
+    wholes, mixes = [], []
+    for group, step in zip(groups, steps, strict=True):
+        more, mix = divmod(min(max(left, 0), group.channels), group.channels)
+        left -= group.channels
+        whole = round(float(step)) + common + more
+        wholes.append(min(max(whole, first), last))
+        mixes.append(mix if first <= whole < last else 0)
+    d = wholes[-1]  # offsets of 0 at the end take no bytes
+    offsets = tuple(whole - d for whole in wholes)
+    return requantised(walk, d, Importance(offsets, tuple(mixes), walk.importance.regions))
+
+
+def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], int]) -> Walk:
+    """Returns a picture whose packet has the wanted size, or the nearest that was found.
+
+    The steps of all groups are moved together, between the engine's finest and that of its lowest
+    quality. How far, the secant rule finds on the logarithm of the size, within the nearest places
+    known on either side.
+
+    Args:
+        walk: The picture, with all its integers; borrowed. Its regions stay.
+        wanted: Bytes.
+        steps: Where to begin, one step for each quality group.
+        size_of: Bytes of a picture's packet.
+
+    Raises:
+        ConfigError: Quality does not follow steps in this engine.
+        TargetError: No such steps come to this size.
+    """
+    manifest = walk.manifest
+    groups = quality_groups(manifest)
+    if not groups:
+        raise ConfigError(
+            f"quality does not follow steps in engine {manifest.name!r}, so it cannot aim at a "
+            "size; give a quality"
+        )
+    finest, coarsest = manifest.step_numbers[0], manifest.quality.levels[0]
+    channels = sum(group.channels for group in groups)
+    low = (finest - math.ceil(steps.max())) * channels
+    high = (coarsest - math.floor(steps.min())) * channels
+    search = _Search(low, high, _STEPS_PER_E * channels)
+    best, nearest = walk, math.inf
+
+    def tried(moved: int, more: Float64 | float = 0.0) -> float:
+        nonlocal best, nearest
+        found = at_steps(walk, steps + more, moved)
+        miss = math.log(size_of(found) / wanted)
+        if abs(miss) < nearest:
+            best, nearest = found, abs(miss)
+        return miss
+
+    for _ in range(_TRIES):
+        if not search.go_on(tried(search.at)) or nearest <= TOLERANCE:
+            break
+    if nearest > TOLERANCE:
+        # A mix takes some bytes itself, which count where there are few: all groups at one step, or
+        # one of them a step further.
+        below = min(max(search.at // channels * channels, low), high)
+        for more in (np.zeros(len(groups)), *np.eye(len(groups)), np.ones(len(groups))):
+            tried(below, more)
+    if nearest > TOLERANCE and not search.enclosed:
+        ends = [np.full(len(groups), float(end)) for end in (coarsest, finest)]
+        least, most = (size_of(at_steps(walk, end)) for end in ends)
+        if not least <= wanted <= most:
+            raise TargetError(wanted, least, most)
+    return best
+
+
+class _Search:
+    """Looks for the zero of a falling function of integers, beginning at 0.
+
+    Args:
+        low: Least integer.
+        high: Greatest.
+        per_unit: How far to go for a value of 1, to begin with.
+    """
+
+    def __init__(self, low: int, high: int, per_unit: float) -> None:
+        self._low, self._high = low, high
+        self._slope = -1 / per_unit
+        self._last: tuple[int, float] | None = None
+        self._above: int | None = None  # where the value was positive, furthest to the right
+        self._below: int | None = None  # where it was not, furthest to the left
+        self.at = min(max(0, low), high)
+
+    @property
+    def enclosed(self) -> bool:
+        """Whether values on both sides of 0 are known."""
+        return self._above is not None and self._below is not None
+
+    def go_on(self, value: float) -> bool:
+        """Takes the value where it is, and moves; False if there is nowhere else to look."""
+        here = self.at
+        if self._last is not None:
+            slope = (value - self._last[1]) / (here - self._last[0])
+            self._slope = slope if slope < 0 else self._slope
+        self._last = here, value
+        if value > 0:
+            self._above = here if self._above is None else max(self._above, here)
+        else:
+            self._below = here if self._below is None else min(self._below, here)
+        low = self._low if self._above is None else self._above + 1
+        high = self._high if self._below is None else self._below - 1
+        if low > high:
+            return False
+        margin = int((high - low) * _MARGIN) if self.enclosed else 0
+        aim = round(here - value / self._slope)
+        self.at = min(max(aim, low + margin), high - margin)
+        return self.at != here

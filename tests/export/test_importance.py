@@ -1,0 +1,227 @@
+"""What levels are worth: measured, fitted, predicted, put into an engine and a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("scipy")
+
+from fcmrt import Encoder, Engine  # noqa: E402
+from fcmrt.allocation import Allocator  # noqa: E402
+from fcmrt.config import RuntimeOptions  # noqa: E402
+from fcmrt.errors import EngineError, ExportError  # noqa: E402
+from fcmrt.executor import executor_for  # noqa: E402
+from fcmrt.export.codec import FeatureCodec, Forward  # noqa: E402
+from fcmrt.export.importance import files  # noqa: E402
+from fcmrt.export.importance.engine import write_with_importance  # noqa: E402
+from fcmrt.export.importance.fit import (  # noqa: E402
+    decreasing,
+    fit_loss_rate,
+    fit_model,
+    importance_maps,
+    importances_of,
+    increasing,
+    weights_of,
+)
+from fcmrt.export.importance.measure import Measured, measure  # noqa: E402
+from fcmrt.export.importance.predictor import (  # noqa: E402
+    ImportancePredictor,
+    deviance,
+    train,
+)
+
+from ..allocating import allocating_parts, picture  # noqa: E402
+from ..level_engine import LEVELS, tiny_levels  # noqa: E402
+
+SIZES: dict[str, Any] = {
+    "channels": [f.channels for f in LEVELS],
+    "strides": [f.stride for f in LEVELS],
+}
+
+
+class Rounding(FeatureCodec):
+    """Levels rounded to their steps; a level's bits are its elements over its step."""
+
+    levels_have_quality = True
+
+    def set_feature_statistics(self, means: Any, stds: Any) -> None:
+        raise NotImplementedError
+
+    forward = latents = entropy_forward = transforms = set_feature_statistics  # type: ignore[assignment]
+
+    def round_trip(self, features: Any, d: Any) -> Forward:
+        steps = torch.exp2(d / 8)
+        parts = []
+        for level, step in zip(features, steps.unbind(1), strict=True):
+            wide = step[:, None, None, None]
+            bits = level[0].numel() / step
+            parts.append(Forward((torch.round(level / wide) * wide,), bits, 0 * bits))
+        features = tuple(part.features[0] for part in parts)
+        return Forward(features, sum(p.y_bits for p in parts), 0 * parts[0].y_bits, tuple(parts))
+
+
+class Head:
+    """Outputs are the features; parts are cut from them."""
+
+    def __call__(self, features: Any) -> Any:
+        return [level.clone() for level in features]
+
+    def outputs(self, told: Any, blocks: int) -> Any:
+        tall = []
+        for level in told:
+            n, _, side, _ = level.shape
+            b = side // blocks
+            cells = level.reshape(n, -1, blocks, b, blocks, b).permute(0, 2, 4, 1, 3, 5)
+            tall.append(cells.reshape(n * blocks**2, -1))
+        return torch.cat(tall, 1).numpy()
+
+
+def distance_sums(reference: Any, candidate: Any) -> Any:
+    change = np.abs(candidate - reference).sum(1)
+    weight = np.abs(reference).sum(1)
+    return np.stack([change, weight, 0 * change, 0 * change], 1).astype(np.float64)
+
+
+TASK: Any = SimpleNamespace(
+    distance_sums=distance_sums, feature_shapes=lambda: ((2, 8, 8), (2, 4, 4))
+)
+
+
+def batches() -> list[list[np.ndarray]]:
+    rng = np.random.default_rng(0)
+    made = []
+    for n in (2, 1):
+        made.append([rng.standard_normal((n, 2, s, s)).astype(np.float16) for s in (8, 4)])
+    made[0][0][:, :, :4] = 0  # the upper half of the finest level of the first two has nothing
+    return made
+
+
+@pytest.fixture(scope="module")
+def measured() -> Measured:
+    return measure(Rounding(), Head(), TASK, batches(), (-16, -8, 0, 8))  # type: ignore[arg-type]
+
+
+def test_levels_are_coded_alone(measured: Measured) -> None:
+    assert measured.maps.shape == (3, 2, 4, 4, 4)
+    assert measured.rates == pytest.approx(np.broadcast_to([4, 2, 1, 0.5], (3, 2, 4)))
+    features = np.concatenate([batch[0] for batch in batches()]).astype(np.float64)
+    lost = np.abs(np.round(features) - features).sum((1, 2, 3))
+    whole = np.concatenate([b[i].reshape(len(b[i]), -1) for b in batches() for i in (0,)])
+    other = np.concatenate([b[1].reshape(len(b[1]), -1) for b in batches()])
+    weight = (np.abs(whole).sum(1) + np.abs(other).sum(1)).astype(np.float64).mean()
+    assert measured.losses[:, 0, 2] == pytest.approx(lost / weight, rel=1e-2)
+
+
+def test_losses_are_found_where_they_are(measured: Measured) -> None:
+    assert (measured.maps[:2, 0, :, :2] == 0).all()
+    assert (measured.maps[:2, 0, 2, 2:] > 0).all()
+    assert (measured.maps[2, 0, 2] > 0).all()
+
+
+def test_codecs_that_fuse_levels_cannot_be_measured() -> None:
+    codec = Rounding()
+    codec.levels_have_quality = False  # type: ignore[misc]
+    with pytest.raises(ValueError, match="fuses"):
+        measure(codec, Head(), TASK, batches(), (0,))  # type: ignore[arg-type]
+
+
+def test_importances_are_1_on_average(measured: Measured) -> None:
+    maps = importance_maps(measured)
+    assert maps.mean((0, 2, 3)) == pytest.approx([1, 1])
+    assert importances_of(measured) == pytest.approx(maps.mean((2, 3)))
+    assert importances_of(measured)[0, 0] < importances_of(measured)[2, 0]
+
+
+def test_weights_follow_the_published_procedure() -> None:
+    # Two steps: (0.1, 0.3, 0.2) -> (0, 1, 0.5), then all equal -> (1, 1, 1); the sum is 4.5.
+    maps = np.array([[0.1, 0.2], [0.3, 0.2], [0.2, 0.2]])[None, :, :, None, None]
+    found = weights_of(Measured((0, 8), np.ones((1, 3, 2)), maps))
+    assert found == pytest.approx(np.array([[1, 2, 1.5]]) / 4.5)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(10.953, -0.552), (0.02, -0.13), (38.994, -0.952)])
+def test_the_fit_finds_the_constants_that_made_the_losses(alpha: float, beta: float) -> None:
+    rates = np.geomspace(0.01, 2, 24)
+    noise = 1 + 0.02 * np.random.default_rng(0).standard_normal(24)
+    found = fit_loss_rate(rates, alpha * rates**beta * noise)
+    assert found[:2] == pytest.approx((alpha, beta), rel=0.1)
+    assert 0.9 < found[2] <= 1
+
+
+def test_the_fit_keeps_its_signs_where_losses_grow_with_the_rate() -> None:
+    alpha, beta, fit = fit_loss_rate(np.array([0.1, 0.2, 0.4, 1]), np.array([1.0, 2, 3, 4]))
+    assert alpha > 0 > beta
+    assert fit < 0.5
+
+
+def test_curves_are_monotone_and_above_0() -> None:
+    assert increasing(np.array([0, 2, 1, 3.0])) == pytest.approx([1e-9, 1.5, 1.5, 3])
+    falling = decreasing(np.array([4, 2, 3, 0.0]))
+    assert falling == pytest.approx([4, 2.5, 2.5, 1e-7], rel=2e-3)
+    assert (np.diff(falling) < 0).all()
+
+
+def test_a_fitted_model_holds_in_an_engine(measured: Measured, tmp_path: Path) -> None:
+    maps = np.concatenate([measured.maps, measured.maps[:, :1]], 1)
+    rates = np.concatenate([measured.rates, measured.rates[:, :1]], 1)
+    three = Measured((-8, 0, 8, 16), rates, maps)
+    model = fit_model(three, ["p3", "p4", "p5"], graph="importance", spread=10)
+    network = ImportancePredictor(**SIZES).eval()
+    engine = write_with_importance(tmp_path / "a.fcmrt", tiny_levels(), model, network)
+    assert engine.manifest.importance == model
+    assert Engine.load(tmp_path / "a.fcmrt").digest == engine.digest
+    encoder = Encoder(engine, options=RuntimeOptions(threads=1))
+    walk = encoder.walk(picture(0), quality=2)
+    found = Allocator(executor_for(engine, RuntimeOptions(threads=1))).predicted(walk)
+    with torch.no_grad():
+        levels = [torch.from_numpy(walk.tensors[f.name]) for f in LEVELS]
+        wanted = network(*levels).exp().mean((2, 3))[0].numpy()
+    assert found == pytest.approx(wanted, rel=1e-2)  # weights are stored as float16
+    encoder.encode(picture(0), importance=True)
+    with pytest.raises(EngineError, match="already"):
+        write_with_importance(tmp_path / "b.fcmrt", engine, model, network)
+
+
+def test_deviance_is_least_at_the_mean() -> None:
+    measured = torch.tensor([[0.0], [3.0]])
+    at = [float(deviance(torch.full((2, 1), mean), measured)) for mean in (1.0, 1.5, 2.0)]
+    assert at[1] == min(at)
+    assert float(deviance(measured, measured)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_predictor_learns_where_something_is() -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    marks = rng.random((64, 4, 4)) < 0.2
+    fine = rng.standard_normal((64, 5, 16, 16)).astype(np.float32) * 0.1
+    fine[:, 0] += marks.repeat(4, 1).repeat(4, 2)
+    others = [rng.standard_normal((64, c, s, s)).astype(np.float32) for c, s in ((6, 8), (4, 4))]
+    features = [fine, *others]
+    labels = np.repeat((5.0 * marks)[:, None], 3, 1)
+    network = ImportancePredictor(**SIZES)
+    history = train(network, lambda i: [f[i] for f in features], labels, epochs=25)
+    assert history[-1] < 0.5 * history[0]
+
+
+def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    model = allocating_parts().manifest.importance
+    assert model is not None
+    network = ImportancePredictor(**SIZES).eval()
+    files.write(tmp_path / "i.pt", model, network, SIZES, {"crops": 3})
+    again, other, about = files.read(tmp_path / "i.pt")
+    assert (again, about) == (model, {"crops": 3})
+    levels = [torch.from_numpy(level)[None] for level in picture(1)]
+    with torch.no_grad():
+        assert torch.equal(network(*levels), other(*levels))
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    torch.save({"model": {}}, tmp_path / "x.pt")
+    with pytest.raises(ExportError, match=r"not a file of fcmrt\.export\.importance"):
+        files.read(tmp_path / "x.pt")
