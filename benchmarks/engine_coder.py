@@ -9,14 +9,18 @@ import numpy as np
 import fcmrt
 from fcmrt.errors import ConfigError
 
+from .allocations import ALLOCATIONS, allocations
+from .entropy import ideal_bits
 from .systems import System
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fcmrt.tasks.task import Task
+
+    from .allocations import Allocation
 
     Float32 = NDArray[np.float32]
 
@@ -32,13 +36,19 @@ class EngineCoder:
         encoder: Of this engine.
         decoder: Of this engine.
         quality: Quality level, from 1 on.
+        allocation: What shares the bits out over the levels.
     """
 
     def __init__(
-        self, engine: fcmrt.Engine, encoder: fcmrt.Encoder, decoder: fcmrt.Decoder, quality: int
+        self,
+        engine: fcmrt.Engine,
+        encoder: fcmrt.Encoder,
+        decoder: fcmrt.Decoder,
+        quality: int,
+        allocation: Allocation,
     ) -> None:
         self._engine, self._encoder, self._decoder = engine, encoder, decoder
-        self._quality = quality
+        self._quality, self._allocation = quality, allocation
         self._packets: list[int] = []
         self._ideal: list[float] = []
 
@@ -49,7 +59,8 @@ class EngineCoder:
 
     def encode(self, features: Mapping[str, Float32]) -> fcmrt.Packet:
         """Code the features of one picture (float32 `[C, H, W]` by level)."""
-        return self._encoder.encode(features, quality=self._quality)
+        importance = self._allocation(features, self._quality)
+        return self._encoder.encode(features, quality=self._quality, importance=importance)
 
     def round_trip(self, features: Mapping[str, Float32]) -> tuple[int, Mapping[str, Any]]:
         """Give the bytes that the features of one picture take, and what is decoded from them.
@@ -58,7 +69,8 @@ class EngineCoder:
         """
         packet = self.encode(features)
         self._packets.append(len(packet))
-        self._ideal.append(ideal_bytes(self._engine, self._decoder, packet))
+        bits = ideal_bits(self._engine, self._decoder.integers(packet).values())
+        self._ideal.append(bits / 8)
         return len(packet), self._decoder.decode(packet)
 
     @property
@@ -76,21 +88,14 @@ class EngineCoder:
         }
 
 
-def ideal_bytes(engine: fcmrt.Engine, decoder: fcmrt.Decoder, packet: fcmrt.Packet) -> float:
-    """Give the entropy of a packet's integers under the engine's integer tables, in bytes."""
-    bits = 0.0
-    for latent in decoder.integers(packet).values():
-        coded = latent.indexes >= latent.skip
-        tables = engine.tables(latent.tables)
-        bits += tables.ideal_bits(latent.symbols[coded], latent.indexes[coded])
-    return bits / 8
-
-
-def engine_systems(engines: Sequence[fcmrt.Engine]) -> list[System]:
-    """Give engines at all their quality levels, one level for all scales.
+def engine_systems(
+    engines: Sequence[fcmrt.Engine], wanted: Collection[str] = ALLOCATIONS
+) -> list[System]:
+    """Give engines at all their quality levels, with each allocation that they can be given.
 
     Args:
         engines: The codecs. Of those that share a name, each is told by its digest too.
+        wanted: Names of the allocations; each engine is measured with those of them that it has.
     """
     names = [engine.manifest.name for engine in engines]
     systems = []
@@ -99,10 +104,16 @@ def engine_systems(engines: Sequence[fcmrt.Engine]) -> list[System]:
         encoder = fcmrt.Encoder(engine, options=options)
         decoder = fcmrt.Decoder(engine, options=options)
         last = len(engine.manifest.quality.levels)
-        coders = [EngineCoder(engine, encoder, decoder, level) for level in range(1, last + 1)]
-        few = [coders[level - 1] for level in sorted({1, (last + 1) // 2, last})]
         own = name if names.count(name) == 1 else f"{name}@{engine.digest_hex[:8]}"
-        systems.append(System(own, tuple(coders), tuple(few), parallel=False))
+        for told, allocation in allocations(encoder, decoder).items():
+            if told not in wanted:
+                continue
+            coders = [
+                EngineCoder(engine, encoder, decoder, level, allocation)
+                for level in range(1, last + 1)
+            ]
+            few = [coders[level - 1] for level in sorted({1, (last + 1) // 2, last})]
+            systems.append(System(own, tuple(coders), tuple(few), told, parallel=False))
     return systems
 
 

@@ -1,8 +1,9 @@
 """Bytes against agreement and distance, for codecs and their anchors, with intervals and times.
 
 python -m benchmarks.rate_accuracy [--task nanodet|movenet|selfie] [--engine FILE ...]
-                                   [--anchors NAME ...] [--set photos|video]
-                                   [--only accuracy|times] [--json PATH|-] [--plot PNG] [--quick]
+                                   [--allocations NAME ...] [--anchors NAME ...]
+                                   [--set photos|video] [--only accuracy|times]
+                                   [--json PATH|-] [--plot PNG] [--quick]
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import fcmrt
 from fcmrt.tasks.task import NANODET, TASKS
 
 from . import encode_times, evaluation_set, report
+from .allocations import ALLOCATIONS, MSE
 from .anchors import ANCHORS
 from .coder_bars import BARS
 from .comparisons import BD_COLUMNS, RATIO_COLUMNS, compare, pairs, rows_of, smallest
@@ -164,7 +166,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     if arguments.plot:
         from .plot import plot_rate_accuracy  # before the work: matplotlib may be missing
     task = TASKS[arguments.task]
-    codecs = engine_systems(engines_for(arguments.engine, task))
+    codecs = engine_systems(engines_for(arguments.engine, task), arguments.allocations)
     anchors = [ANCHORS[name] for name in arguments.anchors]
     pictures = read_pictures(arguments.set, arguments.only, quick=quick)
     report.progress(pictures.description)
@@ -184,9 +186,10 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     if arguments.only != "times":
         rows, found = accuracy(codecs, anchors, evaluation, quick=quick)
         more |= found
+    real = [codec for codec in codecs if codec.allocation != MSE]
     if arguments.only != "accuracy":
-        more |= times(codecs, anchors, evaluation, quick=quick)
-    more["bars"] = rate_bars(codecs, more["bd_rates"], more["time_ratios"])
+        more |= times(real, anchors, evaluation, quick=quick)
+    more["bars"] = rate_bars(real, more["bd_rates"], more["time_ratios"])
     result = report.Report(
         report.command_line("benchmarks.rate_accuracy"), rows, more, notes(evaluation, pictures)
     )
@@ -256,6 +259,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="append",
         metavar="FILE",
         help="engine file, may be given more than once; default: the shipped one, for nanodet",
+    )
+    parser.add_argument(
+        "--allocations",
+        nargs="+",
+        choices=ALLOCATIONS,
+        default=ALLOCATIONS,
+        metavar="NAME",
+        help=f"of engines that keep their levels apart; default: {' '.join(ALLOCATIONS)}",
     )
     parser.add_argument(
         "--anchors",
