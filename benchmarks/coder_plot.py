@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from .coder_rows import OURS
-from .plot import ANCHOR_COLOUR, CODEC_COLOUR
+from .plot import ANCHOR_COLOURS, CODEC_COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def _speeds(axes: Axes, rows: Sequence[Row], key: str) -> None:
     labels = list(dict.fromkeys(_label(row) for row in rows))
     sources = list(dict.fromkeys(row["source"] for row in rows))
     for place, label in enumerate(labels):
-        colour = CODEC_COLOUR if label.startswith(OURS) else ANCHOR_COLOUR
+        colour = (CODEC_COLOURS if label.startswith(OURS) else ANCHOR_COLOURS)[0]
         for marker, source in zip(MARKERS, sources, strict=False):
             found = [r[key] for r in rows if r["source"] == source and _label(r) == label]
             if found:
@@ -81,7 +81,7 @@ def _sizes(axes: Axes, sizes: Sequence[Row]) -> None:
         own = [row for row in chosen if row["source"] == source]
         ideal = np.array([row["ideal_bytes"] for row in own])
         over = np.array([row["over_percent"] for row in own])
-        axes.plot(ideal, over, marker + "-", color=CODEC_COLOUR, markersize=4, label=source)
+        axes.plot(ideal, over, marker + "-", color=CODEC_COLOURS[0], markersize=4, label=source)
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.set_title("whole packets, as the coder lays them out", fontsize=9.5)
