@@ -29,6 +29,7 @@ lint: $(LINT)/installed
 	ln -s $(CURDIR)/fcmrt/* build/tree/fcmrt/
 	ln -s $(CURDIR)/kernels build/tree/fcmrt/kernels
 	ln -s $(CURDIR)/export build/tree/fcmrt/export
+	ln -s $(CURDIR)/benchmarks build/tree/benchmarks
 	cd build/tree && $(CURDIR)/$(LINT)/bin/mypy --config-file $(CURDIR)/pyproject.toml
 	cd build/tree && PYTHONPATH=. $(CURDIR)/$(LINT)/bin/lint-imports --config $(CURDIR)/pyproject.toml
 

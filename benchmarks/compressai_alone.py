@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import sys
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 NOT_NEEDED = ("einops", "pandas", "pytorch_msssim", "requests", "torch_geometric", "torchvision")
 
@@ -19,7 +19,9 @@ NOT_NEEDED = ("einops", "pandas", "pytorch_msssim", "requests", "torch_geometric
 class _Empty(ModuleType):
     """A module in which every name is a class that nobody makes an object of."""
 
-    __path__: ClassVar[list[str]] = []
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__ = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -53,10 +55,10 @@ def import_compressai() -> ModuleType:
     """
     missing = tuple(name for name in NOT_NEEDED if importlib.util.find_spec(name) is None)
     finder = _EmptyFinder(missing)
-    sys.meta_path.append(finder)  # type: ignore[arg-type]
+    sys.meta_path.append(finder)
     try:
         return importlib.import_module("compressai")
     finally:
-        sys.meta_path.remove(finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(finder)
         for name in [n for n in sys.modules if n.partition(".")[0] in missing]:
             del sys.modules[name]

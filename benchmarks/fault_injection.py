@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fcmrt.executor import Integers
-    from fcmrt.kernels.api import Indexes, Kernels, PreparedTables, StepDecoder
+    from fcmrt.kernels.api import Indexes, Kernels, PreparedTables, StepDecoder, StepMap
     from fcmrt.runner import Network
     from fcmrt.spec import LatentSpec
 
@@ -67,7 +67,7 @@ class FaultyKernels:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._kernels, name)
 
-    def shift_indexes(self, indexes: Any, shift: int, table_count: int) -> Indexes:
+    def shift_indexes(self, indexes: Any, shift: int | StepMap, table_count: int) -> Indexes:
         """See `fcmrt.kernels.api.Kernels.shift_indexes`."""
         found = self._kernels.shift_indexes(indexes, shift, table_count)
         if self.change is not None:

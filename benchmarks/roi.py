@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -114,8 +114,8 @@ class Side:
         }
 
 
-def _holds(box: NDArray[np.float64], points: NDArray[np.float32]) -> NDArray[np.bool_]:
-    return ((points >= box[:2]) & (points <= box[2:])).all(1)
+def _holds(box: NDArray[np.float64], points: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    return np.all((points >= box[:2]) & (points <= box[2:]), axis=1)
 
 
 def _within(found: Detections, box: NDArray[np.float64]) -> Detections:

@@ -53,7 +53,11 @@ def decode(still: Still) -> av.VideoFrame:
     context: Any = av.CodecContext.create("hevc", "r")
     context.extradata = still.head
     context.thread_count = 1
-    (frame,) = [*context.decode(av.Packet(still.data)), *context.decode(None)]
+    frames: list[av.VideoFrame] = [
+        *context.decode(av.Packet(still.data)),
+        *context.decode(None),
+    ]
+    (frame,) = frames
     return frame
 
 
