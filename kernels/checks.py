@@ -13,6 +13,7 @@ from ..arrays import as_writable_bytes
 from ..errors import BitstreamError, ConfigError, DTypeError, ShapeError, TruncatedError
 from ..tables import MAX_TABLES
 from .api import (
+    F32,
     I8,
     I32,
     LANES,
@@ -231,6 +232,29 @@ def require_indexes(
     if isinstance(shift, int):
         require_range("shift", shift, -(1 << 31), (1 << 31) - 1)
     require_range("table_count", table_count, 1, MAX_TABLES)
+
+
+def shifts_to_quantize(
+    values: F32,
+    means: I32 | None,
+    mean_bits: int,
+    step: int | StepMap,
+    indexes: npt.NDArray[np.integer],
+    shift: int | None,
+    table_count: int,
+    skip: int,
+) -> int | I8:
+    """Checks the arguments of `Kernels.quantize`; returns what is subtracted from the indexes.
+
+    Raises:
+        DTypeError, ShapeError, ConfigError: An argument is not as told there.
+    """
+    require_array("values", values, (np.float32,))
+    require_grid(means, len(values), mean_bits, step)
+    shifts = shift_of(shift, step)
+    require_indexes(indexes, shifts, table_count, len(values))
+    require_range("skip", skip, 0, (1 << 31) - 1)
+    return shifts
 
 
 def require_buffer(out: Any) -> npt.NDArray[np.uint8]:

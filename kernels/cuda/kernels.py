@@ -173,11 +173,9 @@ class CudaKernels:
         table_count: int,
         skip: int,
     ) -> tuple[I32, Indexes]:
-        checks.require_array("values", values, (np.float32,))
-        checks.require_grid(means, len(values), mean_bits, step)
-        shifts = checks.shift_of(shift, step)
-        checks.require_indexes(indexes, shifts, table_count, len(values))
-        checks.require_range("skip", skip, 0, (1 << 31) - 1)
+        shifts = checks.shifts_to_quantize(
+            values, means, mean_bits, step, indexes, shift, table_count, skip
+        )
         n = len(values)
         symbols = self.device.empty((1, n), np.int32)
         clipped = self.device.empty((1, n), index_dtype(table_count))
