@@ -30,6 +30,36 @@ class Network(Protocol):
         """
 
 
+class DeviceNetwork(Protocol):
+    """One graph that reads and writes a device's memory; for one user at a time."""
+
+    def outputs(
+        self, inputs: Mapping[str, tuple[int, ...]]
+    ) -> Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]:
+        """Prepares for inputs of these shapes; may take long, and wait for the device.
+
+        Returns:
+            Shape and element type of every output, by name.
+
+        Raises:
+            EngineError: The graph does not accept the inputs.
+        """
+
+    def launch(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], stream: int) -> None:
+        """Puts one run into a stream, and does not wait for it.
+
+        Args:
+            inputs: By name, `[1, C, H, W]`, C-contiguous arrays in the device's memory with
+                `__cuda_array_interface__`, of shapes that `outputs` was asked for; borrowed until
+                the run is over.
+            outputs: By name, the same for all that are to be written; of the shapes and types told.
+            stream: The CUDA stream, as an address.
+
+        Raises:
+            EngineError: The library refuses; nothing is known of the outputs then.
+        """
+
+
 class Runner(Protocol):
     """A library that turns graphs into networks."""
 
