@@ -1,7 +1,7 @@
 """CompressAI's models beside the engines made of them: wall time and bytes.
 
 python -m benchmarks.zoo [--models NAME ...] [--pictures N] [--repeats N] [--threads N]
-                         [--steps N] [--json PATH|-] [--quick]
+                         [--steps N] [--weights DIR] [--json PATH|-] [--quick]
 """
 
 from __future__ import annotations
@@ -140,7 +140,14 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     for name in arguments.models:
         report.progress(f"{name}: {steps} steps of training")
         model = make(name, (QUICK_SIZES if quick else PUBLISHED)[name])
-        train(model, images, steps)
+        kept = arguments.weights and arguments.weights / f"{name}-{count}-{steps}.pt"
+        if kept and kept.exists():
+            model.load_state_dict(torch.load(kept, weights_only=True))
+            model.eval()
+        else:
+            train(model, images, steps)
+            if kept:
+                torch.save(model.state_dict(), kept)
         report.progress(f"{name}: {repeats} times {len(pictures)} pictures")
         rows.append(compare(name, model, pictures, repeats, arguments.threads))
     result = report.Report(
@@ -168,6 +175,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=report.positive, help=f"default {REPEATS}")
     parser.add_argument("--threads", type=report.positive, default=THREADS)
     parser.add_argument("--steps", type=report.positive, help=f"of training; default {STEPS}")
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR", help="keep trained weights here, and take them"
+    )
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
     result, text = measure(arguments)

@@ -185,10 +185,16 @@ def test_codecs(tmp_path: Path) -> None:
     assert any("not timed" in note for note in found["notes"]) == (not timed)
 
 
-def test_zoo() -> None:
-    found = run("zoo", "--models", "mbt2018-mean", "mbt2018-mean-vbr", "--threads", "1")
+def test_zoo(tmp_path: Path) -> None:
+    weights = ("--threads", "1", "--weights", str(tmp_path))
+    found = run("zoo", "--models", "mbt2018-mean", "mbt2018-mean-vbr", *weights)
     assert [row["model"] for row in found["rows"]] == ["mbt2018-mean", "mbt2018-mean-vbr"]
     for row in found["rows"]:
         assert row["profile"] == "same-engine"
         assert 0.5 < row["bytes_ratio"] < 1.5
         assert min(row["encode_ms"], row["compress_ms"], row["decode_ms"]) > 0
+    (kept,) = tmp_path.glob("mbt2018-mean-[0-9]*.pt")
+    written = kept.stat().st_mtime_ns
+    (again,) = run("zoo", "--models", "mbt2018-mean", *weights)["rows"]
+    assert again["strings"] == found["rows"][0]["strings"]
+    assert kept.stat().st_mtime_ns == written
