@@ -24,16 +24,16 @@ import fcmrt
 from fcmrt.errors import ConfigError
 from fcmrt.export.checkpoint import card_of, read_checkpoint
 from fcmrt.export.engine import with_half_weights, write
-from fcmrt.export.reference import TorchReference
 from fcmrt.export.trained import deploy
 from fcmrt.spec import padded_size
 from fcmrt.tasks.task import TASKS
-from fcmrt.verify import Configuration, verify
+from fcmrt.verify import Configuration
 
 from . import evaluation_set, report
 from .blocks import in_blocks
 from .coder_peers import PeerMissingError
 from .compressai_path import CompressAiPath
+from .teacher_forced import against_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fcmrt.export.deployment import Deployment
-    from fcmrt.verify import Stage
 
-    from .evaluation_set import Item
     from .report import Row
 
     Features = dict[str, NDArray[np.float32]]
@@ -101,50 +99,16 @@ def task_features(name: str, count: int) -> list[Features]:
     task = TASKS[name]
     assets = evaluation_set.assets_folder()
     network = task.load(None if assets is None else assets / "models", None)
-    pictures = whole_first(evaluation_set.photos().items)[:count]
+    pictures = evaluation_set.whole_first(evaluation_set.photos().items)[:count]
     report.progress(f"{name}: features of {len(pictures)} pictures")
     maps = [network.features(task.letterbox(picture.image)[0]) for picture in pictures]
     return [{level: array[0] for level, array in found.items()} for found in maps]
 
 
-def whole_first(items: Sequence[Item]) -> list[Item]:
-    """Order photos before crops: many photos say more than all crops of a few."""
-    return sorted(items, key=lambda item: not item.whole)
-
-
 def compare(codec: Codec, pictures: Sequence[Features], quality: float | None) -> list[Row]:
     """Compare every runner with the PyTorch networks, step by step."""
-    found = verify(
-        codec.engine,
-        pictures,
-        quality=quality,
-        repeats=1,
-        reference=TorchReference(codec.deployment),
-        configurations=RUNNERS,
-    )
-    return [
-        _row(
-            codec, one.name, len(pictures), [s for s in found.stages if s.configuration == one.name]
-        )
-        for one in RUNNERS
-    ]
-
-
-def _row(codec: Codec, runner: str, pictures: int, stages: Sequence[Stage]) -> Row:
-    failed = [stage.error for stage in stages if stage.error]
-    if failed:
-        raise AssertionError(f"{codec.name} on {runner}: {failed[0]}")
-    symbols = [stage for stage in stages if stage.step.startswith("symbols ")]
-    outputs = [stage for stage in stages if stage.side == "decode" and stage.floats]
-    return {
-        "codec": codec.name,
-        "runner": runner,
-        "pictures": pictures,
-        "symbols": sum(stage.integers for stage in symbols),
-        "differing": sum(stage.differing for stage in symbols),
-        "ties": sum(stage.ties for stage in symbols),
-        "features": max(stage.relative for stage in outputs),
-    }
+    found = against_networks(codec.engine, codec.deployment, pictures, RUNNERS, quality)
+    return [{"codec": codec.name, **row} for row in found]
 
 
 def times(

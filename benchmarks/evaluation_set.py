@@ -14,6 +14,7 @@ import numpy as np
 from fcmrt.export.train.data import CLIPS, TEST_CLIP, TEST_FRAMES, TEST_PICTURES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from importlib.resources.abc import Traversable
 
     from numpy.typing import NDArray
@@ -132,6 +133,11 @@ def photos(*, crops: bool = True, limit: int | None = None) -> EvaluationSet:
     ]
     views = "each whole and as 4 square crops" if crops else "each whole"
     return EvaluationSet("photos", f"{len(named)} photos, {views} ({source})", tuple(items))
+
+
+def whole_first(items: Sequence[Item]) -> list[Item]:
+    """Order photos before crops: many photos say more than all crops of a few."""
+    return sorted(items, key=lambda item: not item.whole)
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""CompressAI's models beside the engines made of them: wall time and bytes.
+"""CompressAI's models beside the engines made of them: integers, features, wall time and bytes.
 
 python -m benchmarks.zoo [--models NAME ...] [--pictures N] [--repeats N] [--threads N]
                          [--steps N] [--weights DIR] [--json PATH|-] [--quick]
@@ -18,11 +18,13 @@ import torch
 from fcmrt import Decoder, Encoder, RuntimeOptions
 from fcmrt.export import find_family, write
 from fcmrt.export.compressai.families import MODELS
+from fcmrt.verify import Configuration
 
 from . import report
 from .blocks import in_blocks
 from .compressai_models import make, planes, train
-from .evaluation_set import photos
+from .evaluation_set import photos, whole_first
+from .teacher_forced import against_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +37,7 @@ HEIGHT, WIDTH = 512, 768
 PICTURES, REPEATS, THREADS, STEPS = 4, 5, 2, 60
 QUICK_PICTURES, QUICK_REPEATS, QUICK_STEPS = 1, 1, 2
 QUICK_SIZE = (128, 192)
+COMPARED, QUICK_COMPARED, COMPARED_SIZE = 24, 2, (192, 256)
 RATE = 4  # of the variable-rate models, whose quantisation offsets the engine has
 
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -59,6 +62,10 @@ COLUMNS = {
     "bytes": ".0f",
     "strings": ".0f",
     "bytes_ratio": ".4f",
+    "symbols": "d",
+    "differing": "d",
+    "ties": "d",
+    "features": ".1e",
 }
 
 
@@ -74,9 +81,14 @@ def cut(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
 
 @torch.inference_mode()
 def compare(
-    name: str, model: Any, pictures: Sequence[NDArray[np.float32]], repeats: int, threads: int
+    name: str,
+    model: Any,
+    pictures: Sequence[NDArray[np.float32]],
+    repeats: int,
+    threads: int,
+    compared: Sequence[NDArray[np.float32]],
 ) -> Row:
-    """Time a model and its engine in blocks, and count bytes.
+    """Time a model and its engine in blocks, count bytes, and compare their networks.
 
     Args:
         name: CompressAI's.
@@ -84,6 +96,7 @@ def compare(
         pictures: float32 `[3, H, W]`, of a size that needs no padding.
         repeats: How often each picture is taken.
         threads: Of both.
+        compared: Pictures on which symbols and features are compared.
     """
     variable = name.endswith("-vbr")
     deployment = find_family(name)(model.state_dict(), **({"rate": RATE} if variable else {}))
@@ -91,6 +104,13 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         engine = write(Path(folder) / "model.fcmrt", deployment, name=name, half_weights=False)
     runtime = RuntimeOptions(threads=threads)
+    level = engine.manifest.features[0].name
+    (networks,) = against_networks(
+        engine,
+        deployment,
+        [{level: picture} for picture in compared],
+        [Configuration("onnxruntime", runtime)],
+    )
     encoder, decoder = Encoder(engine, options=runtime), Decoder(engine, options=runtime)
     tensors = [torch.from_numpy(x)[None] for x in pictures]
     packets = [encoder.encode(x) for x in pictures]
@@ -114,6 +134,7 @@ def compare(
         "bytes": ours / len(pictures),
         "strings": theirs / len(pictures),
         "bytes_ratio": ours / theirs,
+        **{key: networks[key] for key in ("symbols", "differing", "ties", "features")},
         "best": {f"{key}_ms": min(values) for key, values in times.items()},
     }
 
@@ -135,6 +156,8 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     torch.set_num_threads(arguments.threads)
     found = photos(crops=False, limit=count)
     images = [item.image for item in found.items]
+    more = whole_first(photos().items)[: QUICK_COMPARED if quick else COMPARED]
+    compared = [planes(cut(item.image, *COMPARED_SIZE)) for item in more]
     pictures = [planes(cut(image, height, width)) for image in images]
     rows = []
     for name in arguments.models:
@@ -149,7 +172,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
             if kept:
                 torch.save(model.state_dict(), kept)
         report.progress(f"{name}: {repeats} times {len(pictures)} pictures")
-        rows.append(compare(name, model, pictures, repeats, arguments.threads))
+        rows.append(compare(name, model, pictures, repeats, arguments.threads, compared))
     result = report.Report(
         report.command_line("benchmarks.zoo"),
         rows,
@@ -161,6 +184,10 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
             f"weights seeded and trained for {steps} steps on crops of the same pictures; "
             f"{len(pictures)} pictures of {height} x {width}, {found.description}",
             f"variable-rate models at rate {RATE}, with quantisation offsets",
+            f"symbols of {len(compared)} pictures of {COMPARED_SIZE[0]} x {COMPARED_SIZE[1]}, each "
+            "graph given what the PyTorch networks had before it; ties: of those that differ, how "
+            "many were rounded from within 1e-4 of the middle; features: largest difference as a "
+            "share of the largest value",
         ],
     )
     return result, report.table(rows, COLUMNS)

@@ -193,6 +193,9 @@ def test_zoo(tmp_path: Path) -> None:
         assert row["profile"] == "same-engine"
         assert 0.5 < row["bytes_ratio"] < 1.5
         assert min(row["encode_ms"], row["compress_ms"], row["decode_ms"]) > 0
+        assert row["symbols"] > 0
+        assert row["differing"] - row["ties"] <= 1e-3 * row["symbols"]
+        assert row["features"] < 1e-4
     (kept,) = tmp_path.glob("mbt2018-mean-[0-9]*.pt")
     written = kept.stat().st_mtime_ns
     (again,) = run("zoo", "--models", "mbt2018-mean", *weights)["rows"]

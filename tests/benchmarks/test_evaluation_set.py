@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import evaluation_set
-from benchmarks.evaluation_set import Item, crop_boxes, photos, with_crops
+from benchmarks.evaluation_set import Item, crop_boxes, photos, whole_first, with_crops
 
 needs_assets = pytest.mark.skipif(
     "FCMRT_ASSETS" not in os.environ, reason="needs the folder that FCMRT_ASSETS names"
@@ -89,3 +89,11 @@ def test_the_video_frames_are_the_last_quarter() -> None:
     assert all(isinstance(item, Item) and item.image.shape == (576, 768, 3) for item in found.items)
     assert max(evaluation_set.VIDEO_FRAMES) <= 794
     assert (found.items[0].image != found.items[1].image).any()
+
+
+def test_whole_photos_come_before_crops() -> None:
+    image = np.zeros((40, 40, 3), np.uint8)
+    items = [*with_crops("a.jpg", image), *with_crops("b.jpg", image)]
+    names = [item.name for item in whole_first(items)]
+    assert names[:3] == ["a.jpg", "b.jpg", "a.jpg#0"]
+    assert sorted(names) == sorted(item.name for item in items)
