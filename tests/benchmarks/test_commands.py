@@ -113,6 +113,16 @@ def test_roi() -> None:
     assert roi["distance_outside"] > even["distance_outside"]
     assert 0 < even["agreement"] <= 1
     assert found["pictures"] == 2
+    tests = {(row["metric"], row["quality"]): row for row in found["tests"]}
+    assert set(tests) == {
+        (m, q) for m in ("agreement", "distance") for q in ("all", even["quality"])
+    }
+    change = 100 * (roi["distance"] / even["distance"] - 1)
+    assert tests["distance", "all"]["change"] == pytest.approx(change)
+    assert tests["distance", "all"]["low"] <= change <= tests["distance", "all"]["high"] < 0
+    # Two photos can be exchanged in four ways.
+    assert tests["distance", "all"]["p"] == pytest.approx(0.25)
+    assert [row["met"] for row in found["bars"]] == ["no", "no"]
 
 
 def test_precision_cost() -> None:
