@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +29,7 @@ from fcmrt.export.importance.predictor import (
 )
 from fcmrt.export.layers import FeatureNorm
 from fcmrt.export.train.cache import Cache
+from fcmrt.export.train.card import command_of
 from fcmrt.export.train.heads import HEADS
 from fcmrt.export.train.loss import TaskHead, feature_statistics
 from fcmrt.export.train.schedule import LEVEL_SPREAD
@@ -64,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="also train a predictor on features that were coded and decoded, as MFIBA does, and "
         "say how well it predicts; it is not kept",
     )
+    parser.add_argument("--json", type=Path, help="write what the file says of itself here, too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     return parser
@@ -71,7 +74,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """Do it all, and say how well it fits."""
-    args = make_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    args = make_parser().parse_args(given)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -104,11 +108,15 @@ def main(arguments: list[str] | None = None) -> None:
         "crops": args.crops,
         "curve_crops": args.curve_crops,
         "seed": args.seed,
+        "command": command_of(given, "fcmrt.export.importance"),
     }
     if args.compare_coded:
         coded = _precoded(codec, cache, numbers)
         about["coded"] = {"step": PRECODED_STEP, **fitted(lambda i: [x[i] for x in coded])[1]}
-    print(json.dumps(about, indent=1))
+    text = json.dumps(about, indent=1)
+    print(text)
+    if args.json is not None:
+        args.json.write_text(text + "\n", encoding="utf-8")
     files.write(args.out, model, network, sizes, about)
 
 
