@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fcmrt
+from fcmrt.errors import ConfigError
 from fcmrt.groups import quality_groups
 from fcmrt.importance import ROI_GAIN
 from fcmrt.tasks.agreement import pooled_distance
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from .report import Row
     from .statistics import Float64
 
-QUICK_PHOTOS = 2
+QUICK_PHOTOS = 4
 MIX_TRIALS = 4  # halvings of the number of channels
 MOST_CHANCE = 0.05  # that what is better inside is so by chance
 ALL = "all"  # qualities together
@@ -196,9 +197,7 @@ def tests_of(points: Sequence[Measured], groups: Sequence[str]) -> list[Row]:
 def bars_of(tests: Sequence[Row]) -> list[Row]:
     """Hold the tests over all qualities against the bar."""
     return [
-        bar(
-            f"chance that the {row['metric']} inside is no better", BELOW, MOST_CHANCE, row["p"], ""
-        )
+        bar(f"{row['metric']} inside improves: p", BELOW, MOST_CHANCE, row["p"], "")
         for row in tests
         if row["quality"] == ALL
     ]
@@ -242,6 +241,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         pictures = evaluation_set.photos(every=arguments.every)
     cases = cases_of(task, Evaluation(pictures, task).references)
+    if not cases:
+        raise ConfigError(f"{task.name} finds nothing in these pictures; take more of them")
     rows, points = measure(engine, task, cases, arguments.gain, arguments.quick)
     tests = tests_of(points, [case.reference.item.group for case in cases])
     bars = bars_of(tests)

@@ -17,6 +17,7 @@ from benchmarks.importance_cost import (
     OFF,
     PREDICTED,
     PREDICTOR,
+    SYNTHESIS,
     WEIGHTED,
     WITHOUT_MODEL,
     against_before,
@@ -48,8 +49,11 @@ def test_ways_are_measured_and_packets_compared(
 ) -> None:
     plain = without_model(tiny_allocating(), tmp_path / "plain.fcmrt")
     rows, same = measure(tiny_allocating(), plain, pictures, 2, 2)
-    assert [r["what"] for r in rows] == [WITHOUT_MODEL, OFF, PREDICTED, WEIGHTED, GIVEN, PREDICTOR]
-    assert all(row["ms"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in rows)
+    *timed, last = rows
+    assert [r["what"] for r in timed] == [WITHOUT_MODEL, OFF, PREDICTED, WEIGHTED, GIVEN, PREDICTOR]
+    assert all(row["ms"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in timed)
+    assert last["what"] == SYNTHESIS
+    assert last["ratio"] == pytest.approx(last["ms"] / timed[0]["ms"])
     assert same == {"off_and_without_a_model": True, "predicted_and_by_hand": True}
 
 
