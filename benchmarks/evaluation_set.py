@@ -158,6 +158,16 @@ def few_photos(count: int) -> EvaluationSet:
     return photos(crops=False, limit=count, every=max(1, there // count))
 
 
+def photos_for(arguments: argparse.Namespace, few: int) -> EvaluationSet:
+    """Read the photos that a command line asks for, by `--every` and `--quick`.
+
+    Args:
+        arguments: The parsed command line.
+        few: How many a quick run takes.
+    """
+    return few_photos(few) if arguments.quick else photos(every=arguments.every)
+
+
 def _find(folder: Path, name: str) -> Path:
     for suffix in SUFFIXES:
         path = folder / f"{name}{suffix}"

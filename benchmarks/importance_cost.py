@@ -32,7 +32,7 @@ from . import evaluation_set, report
 from .coder_bars import AT_MOST, BARS, BELOW, bar
 from .coder_timing import Timed, alternate
 from .encode_worker import Worker
-from .engine_coder import check_levels
+from .engine_coder import load_engine
 from .evaluation import Evaluation
 from .statistics import interval
 
@@ -219,8 +219,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--before", metavar="PYTHON", help="of an environment with an older fcmrt")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
-    engine, task = fcmrt.Engine.load(arguments.engine), TASKS[arguments.task]
-    check_levels(engine, task)
+    task = TASKS[arguments.task]
+    engine = load_engine(arguments.engine, task)
     if engine.manifest.importance is None:
         raise ConfigError(f"{engine.manifest.name} has no importance model; give another --engine")
     photos = evaluation_set.few_photos(QUICK_PHOTOS if arguments.quick else PHOTOS)

@@ -22,7 +22,7 @@ from .allocations import ALLOCATIONS, MSE
 from .anchors import ANCHORS
 from .coder_bars import BARS
 from .comparisons import BD_COLUMNS, RATIO_COLUMNS, compare, pairs, rows_of, smallest
-from .engine_coder import OVERHEAD_BYTES, EngineCoder, check_levels, engine_systems
+from .engine_coder import OVERHEAD_BYTES, EngineCoder, engine_systems, load_engine
 from .evaluation import Evaluation
 from .rate_bars import rate_bars
 from .statistics import RESAMPLES, Curve, draws
@@ -65,10 +65,7 @@ def engines_for(files: Sequence[str] | None, task: Task) -> list[fcmrt.Engine]:
     """
     if files is None:
         return [fcmrt.Engine.builtin()] if task is NANODET else []
-    engines = [fcmrt.Engine.load(file) for file in files]
-    for engine in engines:
-        check_levels(engine, task)
-    return engines
+    return [load_engine(file, task) for file in files]
 
 
 def measure_system(system: System, evaluation: Evaluation, *, quick: bool) -> list[Measured]:

@@ -26,7 +26,7 @@ from fcmrt.tasks.task import NANODET, TASKS
 
 from . import evaluation_set, report
 from .coder_bars import BARS, BELOW, bar
-from .engine_coder import check_levels
+from .engine_coder import load_engine
 from .evaluation import Evaluation, load_network
 from .paired import Paired
 from .regions import RULES, cases_of
@@ -234,12 +234,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
     task = TASKS[arguments.task]
-    engine = fcmrt.Engine.load(arguments.engine) if arguments.engine else fcmrt.Engine.builtin()
-    check_levels(engine, task)
-    if arguments.quick:
-        pictures = evaluation_set.few_photos(QUICK_PHOTOS)
-    else:
-        pictures = evaluation_set.photos(every=arguments.every)
+    engine = load_engine(arguments.engine, task)
+    pictures = evaluation_set.photos_for(arguments, QUICK_PHOTOS)
     cases = cases_of(task, Evaluation(pictures, task).references)
     if not cases:
         raise ConfigError(f"{task.name} finds nothing in these pictures; take more of them")

@@ -21,7 +21,7 @@ from fcmrt.tasks.task import NANODET, TASKS
 from . import evaluation_set, report
 from .allocations import IMPORTANCE
 from .coder_bars import AT_LEAST, AT_MOST, BARS, bar
-from .engine_coder import check_levels
+from .engine_coder import load_engine
 from .evaluation import Evaluation
 from .systems import PLAIN
 
@@ -117,12 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
     task = TASKS[arguments.task]
-    engine = fcmrt.Engine.load(arguments.engine) if arguments.engine else fcmrt.Engine.builtin()
-    check_levels(engine, task)
-    if arguments.quick:
-        photos = evaluation_set.few_photos(QUICK_PHOTOS)
-    else:
-        photos = evaluation_set.photos(every=arguments.every)
+    engine = load_engine(arguments.engine, task)
+    photos = evaluation_set.photos_for(arguments, QUICK_PHOTOS)
     pictures = [one.features for one in Evaluation(photos, task).references]
     rows = measure(engine, pictures, QUICK_SIZES if arguments.quick else SIZES)
     bars = bars_of(rows)
