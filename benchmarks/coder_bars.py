@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from .report import Row
 
-AT_LEAST, AT_MOST = ">=", "<="
-_HOLDS = {AT_LEAST: operator.ge, AT_MOST: operator.le}
+AT_LEAST, AT_MOST, BELOW = ">=", "<=", "<"
+_HOLDS = {AT_LEAST: operator.ge, AT_MOST: operator.le, BELOW: operator.lt}
 SOURCE = "mid"  # that speeds are compared on
 BARS = {"bar": "", "wanted": "", "measured": ".3g", "unit": "", "met": ""}
 

@@ -117,6 +117,17 @@ def engine_systems(
     return systems
 
 
+def load_engine(file: str | None, task: Task) -> fcmrt.Engine:
+    """Load an engine to measure; without a file the shipped one.
+
+    Raises:
+        ConfigError: It is for other features than the task's.
+    """
+    engine = fcmrt.Engine.builtin() if file is None else fcmrt.Engine.load(file)
+    check_levels(engine, task)
+    return engine
+
+
 def check_levels(engine: fcmrt.Engine, task: Task) -> None:
     """Refuse an engine for other features than the task's.
 

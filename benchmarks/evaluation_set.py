@@ -13,7 +13,10 @@ import numpy as np
 
 from fcmrt.export.train.data import CLIPS, TEST_CLIP, TEST_FRAMES, TEST_PICTURES
 
+from .report import positive
+
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
     from importlib.resources.abc import Traversable
 
@@ -54,6 +57,17 @@ class EvaluationSet:
     def __post_init__(self) -> None:
         if not self.items:
             raise FileNotFoundError(f"the evaluation set {self.name!r} has no pictures")
+
+
+def add_every(parser: argparse.ArgumentParser) -> None:
+    """Add the option that takes a part of the set, for a look."""
+    parser.add_argument(
+        "--every",
+        metavar="N",
+        type=positive,
+        default=1,
+        help="take every Nth photo or frame only; for a look, not for figures",
+    )
 
 
 def assets_folder() -> Path | None:
@@ -108,23 +122,23 @@ def shipped_photos() -> list[tuple[str, NDArray[np.uint8]]]:
     return [(f.name, read_photo(f)) for f in files if f.name.endswith(SUFFIXES)]
 
 
-def photos(*, crops: bool = True, limit: int | None = None) -> EvaluationSet:
+def photos(*, crops: bool = True, limit: int | None = None, every: int = 1) -> EvaluationSet:
     """Read the test photos, each whole and as four crops.
 
     Without FCMRT_ASSETS these are the few photos shipped with the package.
 
     Args:
         crops: Whether to add the crops.
-        limit: Read this many photos only.
+        limit: Read this many photos only, the first of those that are left.
+        every: Take every so-manyth photo.
     """
     assets = assets_folder()
     if assets is None:
-        named = shipped_photos()[:limit]
+        named = shipped_photos()[::every][:limit]
         source = SMALL_SET
     else:
-        named = [
-            (name, read_photo(_find(assets / "photos", name))) for name in TEST_PICTURES[:limit]
-        ]
+        names = TEST_PICTURES[::every][:limit]
+        named = [(name, read_photo(_find(assets / "photos", name))) for name in names]
         source = "test photos, none of them trained on"
     items = [
         item
@@ -140,6 +154,26 @@ def whole_first(items: Sequence[Item]) -> list[Item]:
     return sorted(items, key=lambda item: not item.whole)
 
 
+def few_photos(count: int) -> EvaluationSet:
+    """Read a few whole photos, for a quick run: from all over the set, so that people are in them.
+
+    Args:
+        count: How many, or fewer where there are no more.
+    """
+    there = len(TEST_PICTURES) if assets_folder() else len(shipped_photos())
+    return photos(crops=False, limit=count, every=max(1, there // count))
+
+
+def photos_for(arguments: argparse.Namespace, few: int) -> EvaluationSet:
+    """Read the photos that a command line asks for, by `--every` and `--quick`.
+
+    Args:
+        arguments: The parsed command line.
+        few: How many a quick run takes.
+    """
+    return few_photos(few) if arguments.quick else photos(every=arguments.every)
+
+
 def _find(folder: Path, name: str) -> Path:
     for suffix in SUFFIXES:
         path = folder / f"{name}{suffix}"
@@ -148,11 +182,12 @@ def _find(folder: Path, name: str) -> Path:
     raise FileNotFoundError(f"{folder / name}.jpg or .png is missing; is FCMRT_ASSETS right?")
 
 
-def video(*, limit: int | None = None) -> EvaluationSet:
+def video(*, limit: int | None = None, every: int = 1) -> EvaluationSet:
     """Read every 13th of the test frames of a fixed camera's clip (needs PyAV and FCMRT_ASSETS).
 
     Args:
         limit: Read this many frames only.
+        every: Take every so-manyth of these frames, before the limit.
     """
     import av
 
@@ -161,7 +196,7 @@ def video(*, limit: int | None = None) -> EvaluationSet:
         raise FileNotFoundError(
             f"the video set needs {VIDEO}: set FCMRT_ASSETS to the folder that holds video/{VIDEO}"
         )
-    wanted = VIDEO_FRAMES[:limit]
+    wanted = VIDEO_FRAMES[::every][:limit]
     items = []
     with av.open(str(assets / "video" / VIDEO)) as container:
         for number, frame in enumerate(container.decode(video=0)):

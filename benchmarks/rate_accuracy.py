@@ -2,7 +2,7 @@
 
 python -m benchmarks.rate_accuracy [--task nanodet|movenet|selfie] [--engine FILE ...]
                                    [--allocations NAME ...] [--anchors NAME ...]
-                                   [--set photos|video] [--only accuracy|times]
+                                   [--set photos|video] [--every N] [--only accuracy|times]
                                    [--json PATH|-] [--plot PNG] [--quick]
 """
 
@@ -22,7 +22,7 @@ from .allocations import ALLOCATIONS, MSE
 from .anchors import ANCHORS
 from .coder_bars import BARS
 from .comparisons import BD_COLUMNS, RATIO_COLUMNS, compare, pairs, rows_of, smallest
-from .engine_coder import OVERHEAD_BYTES, EngineCoder, check_levels, engine_systems
+from .engine_coder import OVERHEAD_BYTES, EngineCoder, engine_systems, load_engine
 from .evaluation import Evaluation
 from .rate_bars import rate_bars
 from .statistics import RESAMPLES, Curve, draws
@@ -65,10 +65,7 @@ def engines_for(files: Sequence[str] | None, task: Task) -> list[fcmrt.Engine]:
     """
     if files is None:
         return [fcmrt.Engine.builtin()] if task is NANODET else []
-    engines = [fcmrt.Engine.load(file) for file in files]
-    for engine in engines:
-        check_levels(engine, task)
-    return engines
+    return [load_engine(file, task) for file in files]
 
 
 def measure_system(system: System, evaluation: Evaluation, *, quick: bool) -> list[Measured]:
@@ -145,12 +142,14 @@ def times(
     return {"times": timed, "time_ratios": encode_times.time_ratios(timed, codecs, anchors)}
 
 
-def read_pictures(name: str, only: str | None, *, quick: bool) -> EvaluationSet:
+def read_pictures(name: str, only: str | None, every: int, *, quick: bool) -> EvaluationSet:
     """Read the evaluation set of that name, no more of it than is needed."""
     limit = QUICK_PHOTOS if quick else TIMED_PICTURES if only == "times" else None
     if name == "video":
-        return evaluation_set.video(limit=limit)
-    return evaluation_set.photos(crops=limit is None, limit=limit)
+        return evaluation_set.video(limit=limit, every=every)
+    if quick:
+        return evaluation_set.few_photos(QUICK_PHOTOS)
+    return evaluation_set.photos(crops=limit is None, limit=limit, every=every)
 
 
 def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
@@ -168,7 +167,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     task = TASKS[arguments.task]
     codecs = engine_systems(engines_for(arguments.engine, task), arguments.allocations)
     anchors = [ANCHORS[name] for name in arguments.anchors]
-    pictures = read_pictures(arguments.set, arguments.only, quick=quick)
+    pictures = read_pictures(arguments.set, arguments.only, arguments.every, quick=quick)
     report.progress(pictures.description)
     evaluation = Evaluation(pictures, task)
     rows: list[Row] = []
@@ -277,6 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"default: {' '.join(ANCHORS)}",
     )
     parser.add_argument("--set", choices=("photos", "video"), default="photos")
+    evaluation_set.add_every(parser)
     parser.add_argument(
         "--only",
         choices=("accuracy", "times"),

@@ -1,9 +1,11 @@
 """What a region of interest gains inside, and costs outside, at equal bytes.
 
-python -m benchmarks.roi [--engine FILE] [--gain STEPS] [--json PATH|-] [--quick]
+python -m benchmarks.roi [--task nanodet|movenet] [--engine FILE] [--gain STEPS] [--every N]
+                         [--json PATH|-] [--quick]
 
-The region of a picture is the detector's best box. A packet with the region is at most as large as
-the one without: its step is the finest that fits, mixed over channels with the next one.
+The region of a picture is the best box that the network finds in the uncompressed picture. A packet
+with the region is at most as large as the one without: its step is the finest that fits, mixed over
+channels with the next one.
 """
 
 from __future__ import annotations
@@ -11,42 +13,39 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import fcmrt
+from fcmrt.errors import ConfigError
 from fcmrt.groups import quality_groups
 from fcmrt.importance import ROI_GAIN
-from fcmrt.tasks.agreement import (
-    REFERENCE_THRESHOLD,
-    average_precision,
-    distance_sums,
-    match,
-    pooled_distance,
-)
-from fcmrt.tasks.nanodet import INPUT_SIZE, Detections, Outputs, cell_centres
-from fcmrt.tasks.task import NANODET
+from fcmrt.tasks.agreement import pooled_distance
+from fcmrt.tasks.task import NANODET, TASKS
 
 from . import evaluation_set, report
+from .coder_bars import BARS, BELOW, bar
+from .engine_coder import load_engine
 from .evaluation import Evaluation, load_network
+from .paired import Paired
+from .regions import RULES, cases_of
+from .statistics import METRICS, Measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from fcmrt.executor import Walk
-    from fcmrt.tasks.task import TaskNetwork
+    from fcmrt.tasks.task import Task, TaskNetwork
 
-    from .evaluation import Reference
+    from .regions import Case
     from .report import Row
+    from .statistics import Float64
 
-    Box = tuple[float, float, float, float]
-
-QUICK_PHOTOS = 2
-LARGEST_REGION = 0.5  # of the input's area; with more there is little to take bytes from
+QUICK_PHOTOS = 4
 MIX_TRIALS = 4  # halvings of the number of channels
+MOST_CHANCE = 0.05  # that what is better inside is so by chance
+ALL = "all"  # qualities together
 COLUMNS = {
     "quality": "",
     "allocation": "",
@@ -55,77 +54,61 @@ COLUMNS = {
     "distance": ".4f",
     "distance_outside": ".4f",
 }
-
-
-class Case(NamedTuple):
-    """A picture and what is of interest in it."""
-
-    reference: Reference
-    box: Box
-    # left, top, right, bottom in fractions of the network's input
-
-
-def cases_of(references: Sequence[Reference]) -> list[Case]:
-    """Give the pictures that have a reference box, with the best one, if it is not too large."""
-    found = []
-    for reference in references:
-        if (reference.found.scores > REFERENCE_THRESHOLD).any():
-            box = np.clip(reference.found.boxes[0] * reference.scale / INPUT_SIZE, 0, 1)
-            left, top, right, bottom = map(float, box)
-            if (right - left) * (bottom - top) <= LARGEST_REGION:
-                found.append(Case(reference, (left, top, right, bottom)))
-    return found
+TEST_COLUMNS = {
+    "metric": "",
+    "quality": "",
+    "change": "+.2f",
+    "low": "+.2f",
+    "high": "+.2f",
+    "p": ".4f",
+}
 
 
 class Side:
-    """One way to spend the bytes, over all pictures."""
+    """One way to spend the bytes at one quality, over all pictures."""
 
-    def __init__(self, net: TaskNetwork, decoder: fcmrt.Decoder) -> None:
-        self._net = net
-        self._decoder = decoder
-        self._sizes: list[int] = []
-        self._found: list[tuple[Detections, Detections]] = []
-        self._sums: list[list[NDArray[np.float64]]] = [[], []]
+    def __init__(self, task: Task, net: TaskNetwork, decoder: fcmrt.Decoder) -> None:
+        self._task, self._net, self._decoder = task, net, decoder
+        self.sizes: list[int] = []
+        self.matches: list[Any] = []
+        self.inside: list[Float64] = []
+        self.outside: list[Float64] = []
 
     def add(self, case: Case, packet: fcmrt.Packet) -> None:
-        """Decode a packet and see what the detector makes of it, inside and outside."""
-        reference, box = case
+        """Decode a packet and see what the network makes of it, inside and outside."""
+        (reference, box), task = case, self._task
+        rule = RULES[task.name]
         decoded = self._decoder.decode(packet)
         outputs = self._net.outputs({name: level[None] for name, level in decoded.items()})
-        found = NANODET.results(self._net, outputs, reference.scale, reference.size)
-        scaled = np.array(box) * INPUT_SIZE
-        self._sizes.append(len(packet))
-        inside = scaled / reference.scale
-        self._found.append((_within(reference.found, inside), _within(found, inside)))
-        cells = _holds(scaled, cell_centres()[0])
-        for part, taken in zip(self._sums, (cells, ~cells), strict=True):
-            pair = (_of_cells(one, taken) for one in (reference.outputs, outputs))
-            part.append(distance_sums(*pair))
+        found = task.results(self._net, outputs, reference.scale, reference.size)
+        scaled = np.array(box) * task.input_size
+        both = [rule.results(one, scaled / reference.scale) for one in (reference.found, found)]
+        self.matches += task.match(both[:1], both[1:])
+        parts = zip(
+            *(rule.outputs(one, scaled) for one in (reference.outputs, outputs)), strict=True
+        )
+        for sums, pair in zip((self.inside, self.outside), parts, strict=True):
+            sums.append(task.distance_sums(*pair))
+        self.sizes.append(len(packet))
 
     def values(self) -> Row:
         """Give bytes, and merit inside and outside, of all pictures."""
-        wanted, found = zip(*self._found, strict=True)
-        inside, outside = (pooled_distance(np.concatenate(part)) for part in self._sums)
         return {
-            "bytes": float(np.mean(self._sizes)),
-            "agreement": average_precision(match(wanted, found)),
-            "distance": inside,
-            "distance_outside": outside,
+            "bytes": float(np.mean(self.sizes)),
+            "agreement": self._task.agreement(self.matches)(None),
+            "distance": pooled_distance(np.concatenate(self.inside)),
+            "distance_outside": pooled_distance(np.concatenate(self.outside)),
         }
 
 
-def _holds(box: NDArray[np.float64], points: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    return np.all((points >= box[:2]) & (points <= box[2:]), axis=1)
-
-
-def _within(found: Detections, box: NDArray[np.float64]) -> Detections:
-    """Those with their middle in a box."""
-    taken = _holds(box, (found.boxes[:, :2] + found.boxes[:, 2:]) / 2)
-    return Detections(found.boxes[taken], found.scores[taken], found.classes[taken])
-
-
-def _of_cells(outputs: Outputs, taken: NDArray[np.bool_]) -> Outputs:
-    return Outputs(outputs.scores[:, taken], outputs.boxes[:, taken])
+def together(task: Task, quality: int, even: Side, roi: Side) -> Measured:
+    """Give what both sides measured inside as one operating point, for `Paired`."""
+    return Measured(
+        quality,
+        np.array(even.sizes + roi.sizes, np.float64),
+        task.agreement(even.matches + roi.matches),
+        np.concatenate(even.inside + roi.inside),
+    )
 
 
 def fitting(encoder: fcmrt.Encoder, walk: Walk, most: int) -> fcmrt.Packet:
@@ -167,55 +150,110 @@ def fitting(encoder: fcmrt.Encoder, walk: Walk, most: int) -> fcmrt.Packet:
     return best
 
 
-def rows_of(engine: fcmrt.Engine, cases: Sequence[Case], gain: int, quick: bool) -> list[Row]:
-    """Measure both ways at some qualities."""
+def measure(
+    engine: fcmrt.Engine, task: Task, cases: Sequence[Case], gain: int, quick: bool
+) -> tuple[list[Row], list[Measured]]:
+    """Measure both ways at some qualities.
+
+    Returns:
+        Rows, and a point for each quality, of both ways together.
+    """
     options = fcmrt.RuntimeOptions(threads=1)
     encoder = fcmrt.Encoder(engine, options=options)
-    decoder, net = fcmrt.Decoder(engine, options=options), load_network(NANODET, threads=1)
+    decoder, net = fcmrt.Decoder(engine, options=options), load_network(task, threads=1)
     last = len(engine.manifest.quality.levels)
-    rows = []
+    rows, points = [], []
     for quality in [(last + 1) // 2] if quick else range(2, last + 1, 2):
         report.progress(f"quality {quality}")
-        sides = {"even": Side(net, decoder), "roi": Side(net, decoder)}
+        even, roi = (Side(task, net, decoder) for _ in range(2))
         for case in cases:
             features = case.reference.features
             walk = encoder.walk(features, quality=quality)
             plain = encoder.code(walk)
-            sides["even"].add(case, plain)
+            even.add(case, plain)
             importance = encoder.importance(features, roi=[case.box], roi_gain=gain)
             moved = encoder.requantise(walk, importance=importance)
-            sides["roi"].add(case, fitting(encoder, moved, len(plain)))
-        for name, side in sides.items():
+            roi.add(case, fitting(encoder, moved, len(plain)))
+        for name, side in (("even", even), ("roi", roi)):
             head = {"codec": engine.manifest.name, "quality": quality, "allocation": name}
             rows.append(head | side.values())
-    return rows
+        points.append(together(task, quality, even, roi))
+    return rows, points
+
+
+def tests_of(points: Sequence[Measured], groups: Sequence[str]) -> list[Row]:
+    """Test what the region gains inside, over all qualities and at each."""
+    paired = Paired(points, groups)
+    everything = range(len(points))
+    chosen: list[tuple[Any, Sequence[int]]] = [(ALL, everything)]
+    chosen += [(points[k].label, [k]) for k in everything]
+    return [
+        {"metric": metric, "quality": label, **paired.compare(metric, numbers)._asdict()}
+        for metric in METRICS
+        for label, numbers in chosen
+    ]
+
+
+def bars_of(tests: Sequence[Row]) -> list[Row]:
+    """Hold the tests over all qualities against the bar."""
+    return [
+        bar(f"{row['metric']} inside improves: p", BELOW, MOST_CHANCE, row["p"], "")
+        for row in tests
+        if row["quality"] == ALL
+    ]
+
+
+def notes(pictures: evaluation_set.EvaluationSet, cases: Sequence[Case], task: Task) -> list[str]:
+    """Give the sentences on what was measured."""
+    groups = len({case.reference.item.group for case in cases})
+    return [
+        f"measured on {pictures.description}, {len(cases)} of them, of {groups} photos, with a "
+        "region: the best box that the network finds in the uncompressed picture, if it takes no "
+        "more than half of the input",
+        "a packet with the region is at most as long as that without, picture by picture",
+        f"agreement ({task.agreement_rule}) is of boxes with their middle in the region, distance "
+        "of cells in it, distance_outside of all others",
+        "change: of the agreement inside in points of 0 to 100, of the distance inside in percent, "
+        "with a 95 % interval (paired bootstrap over photos); p: one-sided permutation test, the "
+        "two packets exchanged photo by photo",
+        "nothing was fitted to these pictures; the decoded features decide neither the region nor "
+        "its gain",
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.roi", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--engine", metavar="FILE", help="engine file; default: the shipped one")
+    parser.add_argument("--task", choices=sorted(RULES), default=NANODET.name)
+    parser.add_argument(
+        "--engine", metavar="FILE", help="engine file; default: the shipped one, for nanodet"
+    )
     parser.add_argument("--gain", metavar="STEPS", type=int, default=ROI_GAIN)
+    evaluation_set.add_every(parser)
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
-    engine = fcmrt.Engine.load(arguments.engine) if arguments.engine else fcmrt.Engine.builtin()
-    limit = QUICK_PHOTOS if arguments.quick else None
-    pictures = evaluation_set.photos(crops=not arguments.quick, limit=limit)
-    cases = cases_of(Evaluation(pictures).references)
-    rows = rows_of(engine, cases, arguments.gain, arguments.quick)
-    result = report.Report(
-        report.command_line("benchmarks.roi"),
-        rows,
-        {"gain": arguments.gain, "pictures": len(cases)},
-        [
-            f"measured on {pictures.description}, {len(cases)} with a reference box; the best of "
-            "each is its region, if it takes no more than half of the input",
-            "agreement (AP at IoU 0.5) is of boxes with their middle in the region, distance of "
-            "cells in it, distance_outside of all others; both against uncompressed features",
-        ],
-    )
-    report.emit(result, report.table(rows, COLUMNS), arguments.json)
+    task = TASKS[arguments.task]
+    engine = load_engine(arguments.engine, task)
+    pictures = evaluation_set.photos_for(arguments, QUICK_PHOTOS)
+    cases = cases_of(task, Evaluation(pictures, task).references)
+    if not cases:
+        raise ConfigError(f"{task.name} finds nothing in these pictures; take more of them")
+    rows, points = measure(engine, task, cases, arguments.gain, arguments.quick)
+    tests = tests_of(points, [case.reference.item.group for case in cases])
+    bars = bars_of(tests)
+    more = {
+        "task": task.name,
+        "gain": arguments.gain,
+        "pictures": len(cases),
+        "tests": tests,
+        "bars": bars,
+    }
+    command = report.command_line("benchmarks.roi")
+    result = report.Report(command, rows, more, notes(pictures, cases, task))
+    tables = ((rows, COLUMNS), (tests, TEST_COLUMNS), (bars, BARS))
+    text = "\n\n".join(report.table(*one) for one in tables)
+    report.emit(result, text, arguments.json)
     return 0
 
 

@@ -1,12 +1,14 @@
 """Command line: what the levels of a trained codec are worth to its task.
 
-python -m fcmrt.export.importance CHECKPOINT --cache CACHE --out FILE
+python -m fcmrt.export.importance CHECKPOINT --cache CACHE --out FILE [--compare-coded]
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +21,7 @@ from fcmrt.export.checkpoint import read_checkpoint
 from fcmrt.export.codec import FeatureCodec
 from fcmrt.export.importance import files
 from fcmrt.export.importance.fit import fit_model, importance_maps, weights_of
-from fcmrt.export.importance.measure import Measured, measure
+from fcmrt.export.importance.measure import Measured, measure, precoded
 from fcmrt.export.importance.predictor import (
     ImportancePredictor,
     deviance,
@@ -27,6 +29,7 @@ from fcmrt.export.importance.predictor import (
 )
 from fcmrt.export.layers import FeatureNorm
 from fcmrt.export.train.cache import Cache
+from fcmrt.export.train.card import command_of
 from fcmrt.export.train.heads import HEADS
 from fcmrt.export.train.loss import TaskHead, feature_statistics
 from fcmrt.export.train.schedule import LEVEL_SPREAD
@@ -36,9 +39,13 @@ from fcmrt.importance_model import OUTPUT, ImportanceModel
 
 CURVE_STEPS = (-20, -14, -8, -2, 2, 6, 10, 14, 18, 22, 26)
 LABEL_STEPS = (6, 14)
+PRECODED_STEP = 6
+"""At which features are coded for a predictor that sees coded ones."""
 BATCH = 4
 HELD_BACK = 5  # every so-manyth picture is not trained on, but compared with
 STATISTICS = 32  # crops
+
+Fitted = tuple[ImportancePredictor, Mapping[str, float]]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -53,6 +60,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--crops", type=int, default=1200, help="to train the predictor on")
     parser.add_argument("--curve-crops", type=int, default=64, help="to fit the curves to")
     parser.add_argument("--epochs", type=int, default=20, help="of the predictor's training")
+    parser.add_argument(
+        "--compare-coded",
+        action="store_true",
+        help="also train a predictor on features that were coded and decoded, as MFIBA does, and "
+        "say how well it predicts; it is not kept",
+    )
+    parser.add_argument("--json", type=Path, help="write what the file says of itself here, too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     return parser
@@ -60,7 +74,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     """Do it all, and say how well it fits."""
-    args = make_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    args = make_parser().parse_args(given)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -81,18 +96,48 @@ def main(arguments: list[str] | None = None) -> None:
         "channels": list(cache.task.feature_channels),
         "strides": [stride // cache.task.strides[0] for stride in cache.task.strides],
     }
-    network = ImportancePredictor(**sizes)
-    normalise(network, cache, head)
-    held = np.arange(len(numbers)) % HELD_BACK == 0
-    kept = numbers[~held]
-    train(network, lambda i: cache.crops(kept[i]), labels[~held], epochs=args.epochs)
-    about = _compared(network, cache.crops(numbers[held]), labels[held]) | {
+
+    def fitted(crops: Callable[[NDArray[np.int64]], Features]) -> Fitted:
+        network = ImportancePredictor(**sizes)
+        normalise(network, cache, head)
+        return network, fit_predictor(network, crops, labels, args.epochs)
+
+    network, figures = fitted(lambda i: cache.crops(numbers[i]))
+    about: dict[str, Any] = {
+        **figures,
         "crops": args.crops,
         "curve_crops": args.curve_crops,
         "seed": args.seed,
+        "command": command_of(given, "fcmrt.export.importance"),
     }
-    print(about)
+    if args.compare_coded:
+        coded = _precoded(codec, cache, numbers)
+        about["coded"] = {"step": PRECODED_STEP, **fitted(lambda i: [x[i] for x in coded])[1]}
+    text = json.dumps(about, indent=1)
+    print(text)
+    if args.json is not None:
+        args.json.write_text(text + "\n", encoding="utf-8")
     files.write(args.out, model, network, sizes, about)
+
+
+def fit_predictor(
+    network: ImportancePredictor,
+    crops: Callable[[NDArray[np.int64]], Features],
+    labels: NDArray[np.float64],
+    epochs: int,
+) -> Mapping[str, float]:
+    """Trains a predictor, and says how well it does on crops that were kept back.
+
+    Args:
+        network: Normalisation set; trained in place.
+        crops: Gives the features of crops by their places among the labels.
+        labels: Importances of parts, `[crops, levels, h, w]`.
+        epochs: Passes over the crops that are trained on.
+    """
+    held = np.arange(len(labels)) % HELD_BACK == 0
+    kept = np.flatnonzero(~held)
+    train(network, lambda i: crops(kept[i]), labels[~held], epochs=epochs)
+    return _compared(network, crops(np.flatnonzero(held)), labels[held])
 
 
 def normalise(network: ImportancePredictor, cache: Cache, head: TaskHead[Any]) -> None:
@@ -113,6 +158,16 @@ def describe(model: ImportanceModel, weights: NDArray[np.float64]) -> str:
             f"weight {weight:.3f}; losses {', '.join(f'{loss:.4f}' for loss in level.losses)}"
         )
     return "\n".join(lines)
+
+
+def _precoded(codec: FeatureCodec, cache: Cache, numbers: NDArray[np.int64]) -> Features:
+    """All of these crops, coded and decoded; in memory."""
+    firsts = tqdm(range(0, len(numbers), BATCH), mininterval=5.0)
+    parts = [
+        precoded(codec, cache.crops(numbers[first : first + BATCH]), PRECODED_STEP)
+        for first in firsts
+    ]
+    return [np.concatenate(level) for level in zip(*parts, strict=True)]
 
 
 def _measured(

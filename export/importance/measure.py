@@ -91,6 +91,23 @@ def measure(
     return Measured(tuple(steps), np.concatenate(rates), losses_of(np.concatenate(sums)))
 
 
+@torch.no_grad()
+def precoded(codec: FeatureCodec, features: Features, step: int) -> Features:
+    """Features as they are after coding and decoding, every level at the same step.
+
+    Args:
+        codec: As for `measure`.
+        features: Of some pictures, finest first.
+        step: Step number.
+
+    Returns:
+        float16, as a cache gives them.
+    """
+    levels = [torch.from_numpy(level).float() for level in features]
+    _, decoded = _coded(codec, levels, step)
+    return [level.half().numpy() for level in decoded]
+
+
 def losses_of(sums: Float64) -> Float64:
     """Losses of parts of pictures; of whole ones, the mean is the pooled distance.
 

@@ -28,7 +28,7 @@ def machine_of(device: str) -> str:
     return f"{describe_processor()}, {usable_cores()} cores"
 
 
-def command_of(arguments: Sequence[str]) -> str:
+def command_of(arguments: Sequence[str], module: str = "fcmrt.export.train") -> str:
     """The command of a run, with words in the place of folders."""
     shown: list[str] = []
     for argument in arguments:
@@ -42,7 +42,7 @@ def command_of(arguments: Sequence[str]) -> str:
         else:
             shown.append(argument)
     kept = [argument for argument in shown if argument != "--resume"]
-    return shlex.join(["python", "-m", "fcmrt.export.train", *kept])
+    return shlex.join(["python", "-m", module, *kept])
 
 
 def write_card(

@@ -112,7 +112,17 @@ def test_roi() -> None:
     assert roi["distance"] < even["distance"]
     assert roi["distance_outside"] > even["distance_outside"]
     assert 0 < even["agreement"] <= 1
-    assert found["pictures"] == 2
+    assert 2 <= found["pictures"] <= 4
+    tests = {(row["metric"], row["quality"]): row for row in found["tests"]}
+    assert set(tests) == {
+        (m, q) for m in ("agreement", "distance") for q in ("all", even["quality"])
+    }
+    change = 100 * (roi["distance"] / even["distance"] - 1)
+    assert tests["distance", "all"]["change"] == pytest.approx(change)
+    assert tests["distance", "all"]["low"] <= change <= tests["distance", "all"]["high"] < 0
+    # Exchanging all of so few photos is as good as 1 in 2^n.
+    assert tests["distance", "all"]["p"] >= 0.5 ** found["pictures"]
+    assert [row["met"] for row in found["bars"]] == ["no", "no"]
 
 
 def test_precision_cost() -> None:

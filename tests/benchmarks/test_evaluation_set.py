@@ -56,6 +56,12 @@ def test_without_assets_the_shipped_photos_are_used(monkeypatch: pytest.MonkeyPa
         assert item.image.ndim == 3
         assert item.image.shape[2] == 3
     assert len(photos(limit=2).items) == 10
+    names = [item.name for item in found.items]
+    assert [item.name for item in photos(crops=False, every=2).items] == names[::2]
+    assert [item.name for item in photos(crops=False, every=2, limit=1).items] == names[:1]
+    few = [item.name for item in evaluation_set.few_photos(2).items]
+    assert few == [names[0], names[len(names) // 2]]
+    assert len(evaluation_set.few_photos(100).items) == len(names)
 
 
 def test_without_assets_the_video_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from fcmrt.errors import EngineError, ExportError  # noqa: E402
 from fcmrt.executor import executor_for  # noqa: E402
 from fcmrt.export.codec import FeatureCodec, Forward  # noqa: E402
 from fcmrt.export.importance import files  # noqa: E402
+from fcmrt.export.importance.__main__ import HELD_BACK, fit_predictor  # noqa: E402
 from fcmrt.export.importance.engine import write_with_importance  # noqa: E402
 from fcmrt.export.importance.fit import (  # noqa: E402
     decreasing,
@@ -29,7 +30,7 @@ from fcmrt.export.importance.fit import (  # noqa: E402
     increasing,
     weights_of,
 )
-from fcmrt.export.importance.measure import Measured, measure  # noqa: E402
+from fcmrt.export.importance.measure import Measured, measure, precoded  # noqa: E402
 from fcmrt.export.importance.predictor import (  # noqa: E402
     ImportancePredictor,
     deviance,
@@ -131,6 +132,15 @@ def test_codecs_that_fuse_levels_cannot_be_measured() -> None:
         measure(codec, Head(), TASK, batches(), (0,))  # type: ignore[arg-type]
 
 
+def test_precoded_features_are_those_that_a_decoder_gives() -> None:
+    features = batches()[0]
+    fine, coarse = (precoded(Rounding(), features, step) for step in (-16, 8))  # type: ignore[arg-type]
+    for level, near, far in zip(features, fine, coarse, strict=True):
+        assert near.dtype == far.dtype == np.float16
+        assert (far == np.round(level / 2) * 2).all()
+        assert near == pytest.approx(level, abs=0.13)
+
+
 def test_importances_are_1_on_average(measured: Measured) -> None:
     maps = importance_maps(measured)
     assert maps.mean((0, 2, 3)) == pytest.approx([1, 1])
@@ -207,6 +217,27 @@ def test_a_predictor_learns_where_something_is() -> None:
     network = ImportancePredictor(**SIZES)
     history = train(network, lambda i: [f[i] for f in features], labels, epochs=25)
     assert history[-1] < 0.5 * history[0]
+
+
+def test_a_predictor_is_judged_by_pictures_that_it_was_not_trained_on() -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(1)
+    bright = rng.random(40) < 0.5
+    bright[::HELD_BACK] = np.arange(8) < 4
+    fine = bright[:, None, None, None] + 0.1 * rng.standard_normal((40, 5, 16, 16))
+    features = [fine.astype(np.float32), *(np.zeros((40, c, s, s)) for c, s in ((6, 8), (4, 4)))]
+    labels = np.broadcast_to((2.0 * bright)[:, None, None, None], (40, 3, 4, 4)).copy()
+    asked: list[np.ndarray] = []
+
+    def crops(places: np.ndarray) -> list[np.ndarray]:
+        asked.append(places)
+        return [level[places] for level in features]
+
+    found = fit_predictor(ImportancePredictor(**SIZES), crops, labels, 60)
+    assert (asked[-1] == np.arange(0, 40, HELD_BACK)).all()
+    assert not set(np.concatenate(asked[:-1])) & set(asked[-1])
+    assert found["deviance"] < 0.5 * found["deviance_of_mean"]
+    assert found["log_correlation"] > 0.9
 
 
 def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
