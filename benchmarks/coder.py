@@ -191,13 +191,6 @@ def as_text(rows: Sequence[Row], more: Mapping[str, Sequence[Row]]) -> str:
     return "\n\n".join(report.table(part, columns) for part, columns in parts if part)
 
 
-def measure_cuda(arguments: argparse.Namespace) -> tuple[report.Report, str]:
-    """Run the benchmark on a GPU; see `coder_cuda.measure`."""
-    from .coder_cuda import measure
-
-    return measure(arguments)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coder", description=__doc__)
@@ -213,7 +206,9 @@ def main(argv: list[str] | None = None) -> int:
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
     if arguments.device == "cuda":
-        return report.run(lambda: measure_cuda(arguments), arguments.json)
+        from . import coder_cuda
+
+        return report.run(lambda: coder_cuda.measure(arguments), arguments.json)
     result, text = measure(arguments)
     if arguments.plot:
         from .coder_plot import plot_coder

@@ -25,12 +25,22 @@ constexpr int kGroupBits = 4;
 constexpr int kMostInGroup = (1 << kGroupBits) - 1;
 
 struct Event {
-  uint32_t begin, width;
-  int bits;  // the probability is width / 2^bits
+  uint32_t width;  // the probability is width / 2^bits
+  uint16_t begin;
+  uint16_t bits;
 };
 
 uint32_t zigzag(int32_t value, int32_t most) {
   return value < 0 ? -2 * value - 1 : 2 * (value - most);
+}
+
+size_t count_of(const Tables& cdfs, const Ints& sizes, const Ints& offsets) {
+  return std::min({cdfs.size(), sizes.size(), offsets.size()});
+}
+
+size_t table(int32_t index, size_t count) {
+  if (uint32_t(index) >= count) throw std::out_of_range("there is no such table");
+  return uint32_t(index);
 }
 
 class BufferedEncoder {
@@ -38,19 +48,23 @@ class BufferedEncoder {
   void add(const Ints& symbols, const Ints& indexes, const Tables& cdfs, const Ints& sizes,
            const Ints& offsets) {
     if (symbols.size() != indexes.size()) throw std::invalid_argument("other numbers of indexes");
+    const size_t count = count_of(cdfs, sizes, offsets);
+    events_.reserve(events_.size() + symbols.size());
     for (size_t i = 0; i < symbols.size(); ++i) {
-      const Ints& cdf = cdfs.at(indexes[i]);
-      const int32_t most = sizes.at(indexes[i]) - 2;
-      const int32_t value = symbols[i] - offsets.at(indexes[i]);
+      const size_t t = table(indexes[i], count);
+      const Ints& cdf = cdfs[t];
+      const int32_t most = sizes[t] - 2;
+      const int32_t value = symbols[i] - offsets[t];
       const int32_t event = value < 0 || value >= most ? most : value;
       const uint32_t begin = cdf[event];
-      events_.push_back({begin, cdf[event + 1] - begin, kTableBits});
+      events_.push_back({uint32_t(cdf[event + 1]) - begin, uint16_t(begin), kTableBits});
       if (event == most) add_escape(zigzag(value, most));
     }
   }
 
   pybind11::bytes flush() {
     std::vector<uint32_t> words;  // the last one first
+    words.reserve(events_.size() / 2 + 2);
     uint64_t state = kLeast;
     for (auto event = events_.rbegin(); event != events_.rend(); ++event) {
       const uint64_t limit = (kLeast >> event->bits << 32) * event->width;
@@ -68,7 +82,7 @@ class BufferedEncoder {
   }
 
  private:
-  void add_group(uint32_t group) { events_.push_back({group, 1, kGroupBits}); }
+  void add_group(uint32_t group) { events_.push_back({1, uint16_t(group), kGroupBits}); }
 
   void add_escape(uint32_t number) {
     int groups = 0;
@@ -104,16 +118,18 @@ class Decoder {
 
   Ints decode_stream(const Ints& indexes, const Tables& cdfs, const Ints& sizes,
                      const Ints& offsets) {
+    const size_t count = count_of(cdfs, sizes, offsets);
     Ints symbols(indexes.size());
     for (size_t i = 0; i < indexes.size(); ++i) {
-      const Ints& cdf = cdfs.at(indexes[i]);
-      const int32_t most = sizes.at(indexes[i]) - 2;
+      const size_t t = table(indexes[i], count);
+      const Ints& cdf = cdfs[t];
+      const int32_t most = sizes[t] - 2;
       const int32_t slot = int32_t(state_ & ((1 << kTableBits) - 1));
-      const auto end = cdf.begin() + sizes[indexes[i]];
+      const auto end = cdf.begin() + sizes[t];
       const int32_t event =
           int32_t(std::find_if(cdf.begin(), end, [=](int v) { return v > slot; }) - cdf.begin()) - 1;
       advance(cdf[event], cdf[event + 1] - cdf[event], kTableBits);
-      symbols[i] = (event == most ? escape(most) : event) + offsets.at(indexes[i]);
+      symbols[i] = (event == most ? escape(most) : event) + offsets[t];
     }
     return symbols;
   }

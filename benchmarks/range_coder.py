@@ -17,7 +17,8 @@ from .coder_peers import PeerMissingError
 
 NAME = "fcmrt_range_coder"
 _SOURCE = Path(__file__).with_name("range_coder.cc")
-_FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-fvisibility=hidden")
+# For the processor at hand. CompressAI's own, which is for any, was all the same a fifth faster.
+_FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-fvisibility=hidden")
 
 
 @functools.cache
