@@ -11,7 +11,9 @@ both: the same integers; and these integers coded again by both: the same bytes.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,23 +94,33 @@ def compare_batches(
     return row
 
 
-def photo_batches(packets: int) -> Iterator[tuple[list[dict[str, Any]], list[int]]]:
-    """Give features and quality steps of packets, photos in turn, each with noise of its own."""
-    from .latency import photo_features
+class Maker:
+    """Makes packets of the shipped engine on the CPU; safe to be called by several threads."""
 
-    rng = np.random.default_rng(11)
-    photos = photo_features(None)
-    numbers = fcmrt.Engine.builtin().manifest.step_numbers
-    for first in range(0, packets, BATCH):
-        chosen = [photos[k % len(photos)] for k in range(first, min(first + BATCH, packets))]
-        noisy = [
-            {
-                name: (x + NOISE * x.std() * rng.standard_normal(x.shape)).astype(np.float32)
-                for name, x in photo.items()
-            }
-            for photo in chosen
-        ]
-        yield noisy, [int(rng.choice(list(numbers))) for _ in noisy]
+    def __init__(self) -> None:
+        from .latency import photo_features
+
+        self.engine = fcmrt.Engine.builtin()
+        chosen = fcmrt.RuntimeOptions(threads=1)
+        self._encoder = fcmrt.Encoder(self.engine, options=chosen)
+        self._decoder = fcmrt.Decoder(self.engine, options=chosen)
+        self._photos = photo_features(1)
+        self._steps = list(self.engine.manifest.step_numbers)
+
+    def make(self, number: int) -> tuple[Any, Any]:
+        """Make one packet, of a photo with noise of its own, at any quality step.
+
+        Returns:
+            The packet, and its integers by latent, as the CPU decodes them.
+        """
+        rng = np.random.default_rng((11, number))
+        photo = self._photos[number % len(self._photos)]
+        noisy = {
+            name: x + NOISE * x.std() * rng.standard_normal(x.shape, np.float32)
+            for name, x in photo.items()
+        }
+        packet = self._encoder.encode(noisy, step=int(rng.choice(self._steps)))
+        return packet, self._decoder.integers(packet)
 
 
 def sources_of(engine: fcmrt.Engine, found: Sequence[Any]) -> list[Source]:
@@ -150,20 +162,19 @@ def compare_engine(
         on_gpu: Gives the integers of a packet, decoded on the GPU.
         packets: Number of packets.
     """
-    engine = fcmrt.Engine.builtin()
-    encoder, decoder = fcmrt.Encoder(engine), fcmrt.Decoder(engine)
+    maker = Maker()
     row: Row = {"part": "engine, decoded", "packets": 0, "integers": 0, "bytes": 0, "differing": 0}
     again: list[tuple[list[Source], Layout]] = []
-    for features, steps in photo_batches(packets):
-        report.progress(f"engine: {row['packets']} packets so far, {row['differing']} differ")
-        made = [encoder.encode(x, step=d) for x, d in zip(features, steps, strict=True)]
-        wanted = [decoder.integers(packet) for packet in made]
-        for packet, integers in zip(made, wanted, strict=True):
-            row["packets"] += 1
-            row["bytes"] += len(packet)
-            row["integers"] += sum(len(of.symbols) for of in integers.values())
-            row["differing"] += not same_integers(integers, on_gpu(packet))
-        again.append((sources_of(engine, wanted), Layout()))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for first in range(0, packets, BATCH):
+            report.progress(f"engine: {first} packets so far, {row['differing']} differ")
+            made = list(pool.map(maker.make, range(first, min(first + BATCH, packets))))
+            for packet, integers in made:
+                row["packets"] += 1
+                row["bytes"] += len(packet)
+                row["integers"] += sum(len(of.symbols) for of in integers.values())
+                row["differing"] += not same_integers(integers, on_gpu(packet))
+            again.append((sources_of(maker.engine, [found for _, found in made]), Layout()))
     return [row, compare_batches(device, cpu, iter(again), "engine, coded again")]
 
 
