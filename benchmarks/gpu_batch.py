@@ -137,7 +137,7 @@ class PacketBatch:
         return _Step(rows, elements, CudaTables(tables, self._device), symbols, decoded)
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """Bytes of all packets."""
         sizes = np.array([len(coded.packet) for coded in self.coded])
         return int(sizes[self._turns].sum())
@@ -146,7 +146,7 @@ class PacketBatch:
     def moved(self) -> int:
         """Bytes of table indexes, symbols and packets, each once."""
         held = sum(step.elements.indexes.nbytes + step.symbols.nbytes for step in self._steps)
-        return int(held) + self.bytes
+        return int(held) + self.total_bytes
 
     @property
     def layout(self) -> tuple[int, int]:

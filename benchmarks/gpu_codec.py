@@ -1,4 +1,4 @@
-"""An encoder and a decoder whose features and integers stay on a GPU, as the benchmarks use them."""
+"""An encoder and a decoder whose features stay on a GPU, as the benchmarks use them."""
 
 from __future__ import annotations
 

@@ -80,9 +80,7 @@ class Bench:
         Raises:
             AssertionError: The device's bytes or integers are not the CPU's.
         """
-        batch = PacketBatch(
-            self.device, self.cpu, work.parts, work.packets, LAYOUTS[work.layout]
-        )
+        batch = PacketBatch(self.device, self.cpu, work.parts, work.packets, LAYOUTS[work.layout])
         batch.verify()
         rows = [self._row(batch, work, graph) for graph in (False, True)]
         batch.require_encoded()
@@ -110,9 +108,9 @@ class Bench:
         return {
             **row,
             "load_wall_us": 1e6 * float(np.median(load)),
-            "bytes": batch.bytes,
+            "bytes": batch.total_bytes,
             "ideal_bytes": batch.ideal_bytes,
-            "over_percent": 100 * (batch.bytes / batch.ideal_bytes - 1),
+            "over_percent": 100 * (batch.total_bytes / batch.ideal_bytes - 1),
         }
 
     def _time(self, batch: PacketBatch, direction: str, graph: bool) -> Samples:
@@ -130,7 +128,7 @@ class Bench:
             f"{direction}_wall_us": 1e6 * float(np.median(samples.wall)),
             f"{direction}_gsym_s": speed["median"],
             f"{direction}_spread": speed["spread"],
-            f"{direction}_gb_s": batch.bytes / seconds * 1e-9,
+            f"{direction}_gb_s": batch.total_bytes / seconds * 1e-9,
             f"{direction}_memory_floor_us": 1e6 * self.limits.memory_seconds(batch.moved),
             f"{direction}_issue_floor_us": None if issue is None else 1e6 * issue,
         }

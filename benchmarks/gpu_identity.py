@@ -85,7 +85,7 @@ def compare_batches(
         batch = PacketBatch(device, cpu, parts, len(parts), layout)
         row["packets"] += batch.packets
         row["integers"] += batch.elements
-        row["bytes"] += batch.bytes
+        row["bytes"] += batch.total_bytes
         try:
             batch.verify()
         except AssertionError as error:

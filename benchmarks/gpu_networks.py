@@ -32,9 +32,7 @@ class Half(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run the network."""
-        found = self.network(
-            *(x.to(torch.float16, memory_format=self.layout) for x in inputs)
-        )
+        found = self.network(*(x.to(torch.float16, memory_format=self.layout) for x in inputs))
         return found.float() if isinstance(found, Tensor) else tuple(x.float() for x in found)
 
 

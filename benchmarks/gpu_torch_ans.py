@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # inverse, and without.
 CODER, INTERLEAVES = "rans32_16", 32
 LOOKUPS = (INVERSE_BITS, None)
-_FOLDERS = "TORCH_CUDA_ARCH_LIST"
+_ARCHITECTURES = "TORCH_CUDA_ARCH_LIST"  # what PyTorch compiles extensions for
 
 
 class Setting(NamedTuple):
@@ -73,7 +73,7 @@ def import_torch_ans(folder: str | None) -> Any:
     if not torch.cuda.is_available():
         raise PeerMissingError("PyTorch finds no CUDA device")
     major, minor = torch.cuda.get_device_capability()
-    os.environ.setdefault(_FOLDERS, f"{major}.{minor}")
+    os.environ.setdefault(_ARCHITECTURES, f"{major}.{minor}")
     sys.path.insert(0, folder)
     return importlib.import_module("torch_ans.utils").TorchANSInterface
 
@@ -196,9 +196,7 @@ def figures(peer: TorchAns, encode: Samples, decode: Samples) -> Row:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compile torch_ans, and say whether it decodes what it encodes."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gpu_torch_ans", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_torch_ans", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", metavar="FOLDER")
     folder = parser.parse_args(argv).folder

@@ -104,7 +104,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     CupyDevice()
     engine = fcmrt.Engine.load(arguments.engine) if arguments.engine else fcmrt.Engine.builtin()
     repeats = arguments.repeats or (QUICK_REPEATS if arguments.quick else REPEATS)
-    chosen = QUICK_BATCHES if arguments.quick else BATCHES
+    chosen: tuple[int, ...] = QUICK_BATCHES if arguments.quick else BATCHES
     if arguments.batch is not None:
         chosen = (arguments.batch,)
     features = photo_features(arguments.threads)

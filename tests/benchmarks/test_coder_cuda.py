@@ -37,7 +37,7 @@ def test_a_batch_is_what_the_cpu_makes_of_it() -> None:
     batch = PacketBatch(emulated(), SCALAR, parts, 5, Layout(200))
     batch.verify()
     assert batch.encoded() == [batch.coded[b % 3].packet for b in range(5)]
-    assert batch.bytes == sum(len(packet or b"") for packet in batch.encoded())
+    assert batch.total_bytes == sum(len(packet or b"") for packet in batch.encoded())
     assert batch.symbols == sum(parts[b % 3].coded for b in range(5))
     assert batch.elements == sum(2 * (90, 40, 130)[b % 3] for b in range(5))
 
@@ -49,9 +49,9 @@ def test_a_batch_that_differs_is_told() -> None:
     with pytest.raises(AssertionError, match="packet 0 has other bytes"):
         batch.require_encoded()
     batch.load()
+    batch.decode()
+    batch._steps[1].rows[0, 3] += 1
     with pytest.raises(AssertionError, match="other integers"):
-        batch.decode()
-        batch._steps[1].rows[0, 3] += 1
         batch.require_decoded()
     batch.coded[0] = batch.coded[0]._replace(check=1)
     with pytest.raises(AssertionError, match="another check"):
