@@ -6,8 +6,8 @@
 #
 #   --json PATH         where to; parts of an earlier call that are not run again stay in it
 #   --parts NAMES       only these; default: all, in this order
-#                       build tests peer coder published latency identity memcheck racecheck
-#                       tensorrt onnxruntime
+#                       build tests peer coder export published latency identity memcheck
+#                       racecheck tensorrt onnxruntime
 #   --torch-ans FOLDER  holds the package torch_ans; without it the coder is compared with nothing
 #   --seconds N         for the whole call (590); a part for which no time is left has not passed
 #   --limit N           no part may take longer
@@ -26,7 +26,8 @@ cd "$(dirname "$0")/.." || exit 2
 python=${PYTHON:-python3}
 work=build/gpu
 json=$work/gpu.json
-parts=build,tests,peer,coder,published,latency,identity,memcheck,racecheck,tensorrt,onnxruntime
+parts=build,tests,peer,coder,export,published,latency,identity
+parts+=,memcheck,racecheck,tensorrt,onnxruntime
 torch_ans=
 seconds=590
 limit=
@@ -63,7 +64,8 @@ export FCMRT_CACHE_DIR=${FCMRT_CACHE_DIR:-$PWD/$work/cache}
 
 # What a part may take, in seconds. Together they are more than a call has: most take less.
 declare -A budget=(
-  [build]=150 [tests]=150 [peer]=150 [coder]=150 [published]=120 [latency]=120 [identity]=120
+  [build]=150 [tests]=150 [peer]=150 [coder]=150 [export]=90 [published]=60 [latency]=90
+  [identity]=150
   [memcheck]=60 [racecheck]=60 [tensorrt]=90 [onnxruntime]=60
 )
 
@@ -92,10 +94,11 @@ describe() {
         "$1" -P -c "import fcmrt.kernels as k; print(k.available())"' build "$python" "$site")
       ;;
     tests)
-      # Folders whose tests get their GPU by a fixture, and files that name the mark.
-      mapfile -t tested < <(grep -rlE 'mark\.cuda|NEEDS_GPU' tests --include='test_*.py')
+      # Files that name the mark, and folders whose tests get their GPU by a fixture.
+      mapfile -t tested < <(grep -rlE 'mark\.cuda|NEEDS_GPU' tests --include='test_*.py' \
+        --include=conftest.py | sed 's|/conftest\.py$||' | sort -u)
       command=(env FCMRT_REQUIRE_CUDA=1 "$python" -P -m pytest -q -m cuda -p no:cacheprovider
-        --junitxml "$work/tests.xml" tests/kernels ${tested[@]+"${tested[@]}"})
+        --junitxml "$work/tests.xml" "${tested[@]}")
       if "$python" -c 'import xdist' 2>/dev/null; then command+=(-n 4); fi
       ;;
     peer)
@@ -108,11 +111,14 @@ describe() {
       # What could not be compiled in its own time would take the coder's.
       if [[ -n $torch_ans && $peer == passed ]]; then command+=(--torch-ans "$torch_ans"); fi
       ;;
-    published) command=("$python" -m benchmarks.published_codec "$engine") ;;
+    export) command=("$python" -m benchmarks.published_codec "$engine") ;;
+    published)
+      command=("$python" -m benchmarks.latency --device cuda --runner torch --batch 1
+        --published "$engine" --json "$work/published.json")
+      ;;
     latency)
       command=("$python" -m benchmarks.latency --device cuda --runner torch
         --json "$work/latency.json")
-      if [[ -f $engine ]]; then command+=(--published "$engine"); fi
       ;;
     identity)
       command=("$python" -m benchmarks.gpu_identity --packets 10000 --json "$work/identity.json")

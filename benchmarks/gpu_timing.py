@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from .gpu_device import describe_gpu
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -174,7 +176,7 @@ class Limits(NamedTuple):
 
     bytes_a_second: float  # read and written, by a kernel that only copies
     multiprocessors: int
-    hertz: float
+    hertz: float | None  # the multiprocessors' highest clock; None: the driver does not tell
     capability: str
 
     def memory_seconds(self, moved: int) -> float:
@@ -182,8 +184,8 @@ class Limits(NamedTuple):
         return moved / self.bytes_a_second
 
     def issue_seconds(self, direction: str, symbols: int) -> float | None:
-        """Give the least time to issue the coder's rounds; None where nobody has counted them."""
-        if self.capability != COUNTED_FOR:
+        """Give the least time to issue the coder's rounds; None where that is not known."""
+        if self.capability != COUNTED_FOR or self.hertz is None:
             return None
         rate = _ISSUED * self.multiprocessors * self.hertz
         return symbols / _LANES * INSTRUCTIONS[direction] / rate
@@ -198,10 +200,11 @@ def cuda_limits(stopwatch: Stopwatch) -> Limits:
     target = cupy.empty_like(source)
     seconds = time_call(stopwatch, lambda: copy(source, target), _COPIES).device
     device = cupy.cuda.Device()
+    megahertz = (describe_gpu() or {}).get("clocks.max.sm")
     capability = str(device.compute_capability)  # 9.0 is "90", 12.0 is "120"
     return Limits(
         2 * _COPIED_BYTES / float(np.median(seconds)),
         int(device.attributes["MultiProcessorCount"]),
-        1e3 * float(device.attributes["ClockRate"]),
+        megahertz and 1e6 * megahertz,
         f"{capability[:-1]}.{capability[-1]}",
     )

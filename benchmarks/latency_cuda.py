@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BATCHES, QUICK_BATCHES = (1, 4, 16, 64), (1, 4)
 REPEATS, QUICK_REPEATS = 50, 5
+_LEAST_REPEATS = 10  # of a large batch; small ones are timed more often
 CUDA_COLUMNS = {"batch": "d", "graph": "", **COLUMNS}
 
 
@@ -69,6 +70,7 @@ def engine_rows(
             "runner": runner,
             "batch": batch,
             "graph": graphs,
+            "repeats": repeats,
         }
         for direction, call in directions(codec, inputs, packets).items():
             calls = time_calls(call, CallTimes(), repeats)
@@ -111,13 +113,14 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     rows: list[Row] = []
     diagnosis: list[str] = []
     for batch in chosen:
-        report.progress(f"batch {batch}: {repeats} calls of each")
+        times = min(repeats, max(_LEAST_REPEATS, 4 * repeats // (batch + 3)))
+        report.progress(f"batch {batch}: {times} calls of each")
         found, sentences = engine_rows(
-            engine, arguments.runner, features, batch, repeats, arguments.quality
+            engine, arguments.runner, features, batch, times, arguments.quality
         )
         rows += found
         diagnosis += sentences
-    more: dict[str, Any] = {"gpu": describe_gpu(), "diagnosis": diagnosis, "repeats": repeats}
+    more: dict[str, Any] = {"gpu": describe_gpu(), "diagnosis": diagnosis}
     text = report.table(rows, CUDA_COLUMNS)
     notes = [
         "times in ms of one call (one batch), on the wall, until the GPU is done; features come "

@@ -16,7 +16,7 @@ from benchmarks import gpu_device, gpu_result
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = [
-    *("build", "tests", "peer", "coder", "published", "latency", "identity"),
+    *("build", "tests", "peer", "coder", "export", "published", "latency", "identity"),
     *("memcheck", "racecheck", "tensorrt", "onnxruntime"),
 ]
 # What the stand-in does for a module: fail, take too long, or write figures.
@@ -50,7 +50,11 @@ exit 0
 def tree(tmp_path: Path) -> Path:
     """A copy of what the script needs, so that no test writes into the project's folder."""
     shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks", ignore=_no_data)
-    (tmp_path / "tests" / "kernels").mkdir(parents=True)
+    kernels = tmp_path / "tests" / "kernels"
+    kernels.mkdir(parents=True)
+    (kernels / "conftest.py").write_text("NEEDS_GPU = ()")
+    (kernels / "test_other.py").write_text("")
+    (tmp_path / "tests" / "test_one.py").write_text("pytest.mark." + "cuda")
     return tmp_path
 
 
@@ -112,6 +116,7 @@ def test_parts_that_fail_do_not_stop_the_others(tree: Path) -> None:
     assert parts["identity"]["exit_code"] == 124
     assert parts["identity"]["seconds"] < 30
     assert parts["tests"]["result"]["passed"] == 3
+    assert parts["tests"]["command"].endswith("tests/kernels tests/test_one.py ")
     assert "cannot be imported" in parts["tensorrt"]["output"]
     assert result["bars"] == [{"part": "latency", "bar": "x", "met": "no"}]
     assert "benchmarks.latency" in parts["latency"]["command"]

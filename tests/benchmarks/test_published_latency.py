@@ -90,15 +90,11 @@ class Event:
         return end.at - self.at
 
 
-def test_networks_are_timed_within_each_call(
-    codec: Deployment, levels: list[torch.Tensor]
-) -> None:
+def test_networks_are_timed_within_each_call(codec: Deployment, levels: list[torch.Tensor]) -> None:
     path = CompressAiPath(codec, ans=range_coder())
     watches = watch(path.networks, Event)
     waited: list[int] = []
-    taken = timed(
-        lambda: path.compress(levels, 0, PADDED), watches, 2, lambda: waited.append(1)
-    )
+    taken = timed(lambda: path.compress(levels, 0, PADDED), watches, 2, lambda: waited.append(1))
     runs = sum(isinstance(step, Run) for step in codec.encode)
     assert [networks for _, networks in taken] == [runs] * 2
     assert len(waited) == 2 * (3 + 2)
