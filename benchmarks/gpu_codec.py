@@ -10,7 +10,7 @@ import fcmrt
 from fcmrt.kernels.cuda.cupy_device import CupyDevice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -84,9 +84,3 @@ def to_host(array: Any) -> NDArray[Any]:
     if hasattr(array, "get"):
         return np.asarray(array.get())
     return np.asarray(array.cpu()) if hasattr(array, "cpu") else np.asarray(array)
-
-
-def equal(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Whether two lists of arrays hold the same, wherever they are."""
-    pairs = zip(one, other, strict=True)
-    return all(np.array_equal(to_host(a), to_host(b)) for a, b in pairs)

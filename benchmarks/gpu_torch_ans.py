@@ -27,7 +27,7 @@ from .coder_sources import gaussian_source, gaussian_tables
 from .gpu_timing import CudaStopwatch, Samples, time_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from .coder_sources import Source
     from .report import Row
@@ -156,10 +156,11 @@ class TorchAns:
 
 def peer_rows(
     interface: Any, parts: Sequence[Source], packets: int, stopwatch: CudaStopwatch, rounds: int
-) -> Iterator[Row]:
+) -> list[Row]:
     """Time every setting on one batch; one that fails is a row that says why."""
     torch = importlib.import_module("torch")
-    on_stream = torch.cuda.stream(torch.cuda.ExternalStream(stopwatch.stream.ptr))
+    stream = torch.cuda.ExternalStream(stopwatch.stream.ptr)
+    rows = []
     for setting in SETTINGS:
         row: Row = {
             "source": parts[0].name,
@@ -169,15 +170,17 @@ def peer_rows(
             "packets": packets,
         }
         try:
-            with on_stream:
+            with torch.cuda.stream(stream):
                 peer = TorchAns(interface, setting, parts, packets)
                 peer.require_decoded()
                 encode = time_call(stopwatch, peer.encode, rounds)
                 decode = time_call(stopwatch, peer.decode, rounds, peer.prepare)
-                yield row | figures(peer, encode, decode)
+                row |= figures(peer, encode, decode)
         except Exception as error:  # whatever foreign code raises: the others are measured still
             report.progress(f"torch_ans, {setting.name}: {error}")
-            yield row | {"error": f"{type(error).__name__}: {error}"[:500]}
+            row["error"] = f"{type(error).__name__}: {error}"[:500]
+        rows.append(row)
+    return rows
 
 
 def figures(peer: TorchAns, encode: Samples, decode: Samples) -> Row:

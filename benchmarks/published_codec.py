@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from fcmrt import Engine
     from fcmrt.export.deployment import Deployment
+    from fcmrt.spec import Size
 
 SIZE, SMALL_SIZE = (200, 336), (64, 64)  # of P2, in cells; the picture's sides are four times these
 NAME = "lmsfc-v1-published-random"
@@ -60,7 +61,8 @@ def make(small: bool = False) -> Deployment:
         nn.init.constant_(codec.prior.matrices[0], float(np.log(np.expm1(1 / _PRIOR_WIDTH))))
         for matrix in list(codec.prior.matrices)[1:]:
             nn.init.constant_(matrix, float(np.log(np.expm1(1 / matrix.shape[2]))))
-        levels = [torch.from_numpy(x)[None] for x in features(small).values()]
+        corner = features(small, size=SMALL_SIZE)
+        levels = [torch.from_numpy(x)[None] for x in corner.values()]
         last = [m for m in codec.analysis.modules() if isinstance(m, nn.Conv2d)][-1]
         for _ in range(_TRIALS):
             factor = _DEVIATION / float(codec.analysis(*levels).std())
@@ -74,11 +76,16 @@ def make(small: bool = False) -> Deployment:
     return deploy_published_lmsfc(codec, [f"p{level}" for level in LEVELS])
 
 
-def features(small: bool = False, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Draw features of one picture: float32 `[C, H, W]` by level, finest first."""
-    rng = np.random.default_rng(seed)
+def features(small: bool = False, size: Size | None = None) -> dict[str, NDArray[np.float32]]:
+    """Draw features of one picture: float32 `[C, H, W]` by level, finest first.
+
+    Args:
+        small: Of the small codec.
+        size: Rows and columns of the finest level; None: the codec's picture.
+    """
+    rng = np.random.default_rng(0)
     config = SMALL if small else LMSFC_V1_PUBLISHED
-    rows, columns = SMALL_SIZE if small else SIZE
+    rows, columns = size or (SMALL_SIZE if small else SIZE)
     return {
         f"p{level}": rng.standard_normal(
             (config.feature_channels[k], rows >> k, columns >> k), np.float32
