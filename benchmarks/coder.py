@@ -1,6 +1,8 @@
 """Speed and size of the entropy coder, beside other coders on the same symbols in the same run.
 
 python -m benchmarks.coder [--symbols N] [--repeats N] [--plot PATH] [--json PATH|-] [--quick]
+python -m benchmarks.coder --device cuda [--torch-ans FOLDER] [--seconds S] [--repeats N]
+                           [--json PATH|-] [--quick]
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from fcmrt import kernels
+from fcmrt.config import DEVICES
 
 from . import coder_peers, report
 from .coder_bars import BARS, bars
@@ -196,9 +199,16 @@ def main(argv: list[str] | None = None) -> int:
         "--symbols", type=report.positive, help=f"symbols of each source; default {SYMBOLS}"
     )
     parser.add_argument("--repeats", type=report.positive, help=f"timed runs; default {REPEATS}")
-    parser.add_argument("--plot", metavar="PATH", help="draw speeds and sizes here")
+    parser.add_argument("--plot", metavar="PATH", help="draw speeds and sizes here (CPU)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu")
+    parser.add_argument("--torch-ans", metavar="FOLDER", help="package torch_ans, to compare (GPU)")
+    parser.add_argument("--seconds", type=float, help="begin nothing more after so long (GPU)")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
+    if arguments.device == "cuda":
+        from . import coder_cuda
+
+        return report.run(lambda: coder_cuda.measure(arguments), arguments.json)
     result, text = measure(arguments)
     if arguments.plot:
         from .coder_plot import plot_coder

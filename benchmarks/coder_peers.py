@@ -218,12 +218,12 @@ def torch_ans(coded: CodedSymbols) -> Iterator[Peer]:
                     num_interleaves=count,
                     inverse_cdf_precision=bits,
                 )
-                _give_tables(torch, coder, coded.tables, bits)
+                give_tables(torch, coder, coded.tables, bits)
                 lookup = "" if bits is None else f", inverse {bits}"
                 yield from _torch_ans(torch, coder, f"{name} x{count}{lookup}", symbols, indexes)
 
 
-def _give_tables(torch: Any, coder: Any, tables: CdfTables, inverse_bits: int | None) -> None:
+def give_tables(torch: Any, coder: Any, tables: CdfTables, inverse_bits: int | None) -> None:
     """Hand over our tables as they are, in the form that the coder's setting wants."""
     cum = [tables.cum(t) for t in range(tables.count)]
     sizes = torch.tensor([len(row) for row in cum], dtype=torch.int32)

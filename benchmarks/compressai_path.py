@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from fcmrt.export.integers import with_integers
 from fcmrt.schedule import Code, Dequantize, Quantize, Run
@@ -38,15 +39,20 @@ class CompressAiPath:
 
     Args:
         deployment: The codec; borrowed.
+        device: Where networks and tensors are, by PyTorch's name; the coder is on the CPU.
+        ans: What looks like `compressai.ans`; None: that itself.
 
     Raises:
         PeerMissingError: CompressAI is not installed.
     """
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, device: str = "cpu", ans: Any = None) -> None:
         self._codec = deployment
-        self._networks = with_integers(deployment)
-        self._ans = compressai_extension()
+        self._device = device
+        self.networks: dict[str, nn.Module] = {
+            name: network.to(device) for name, network in with_integers(deployment).items()
+        }
+        self._ans = compressai_extension() if ans is None else ans
         self._models = {name: _model(tables) for name, tables in deployment.tables.items()}
 
     @torch.inference_mode()
@@ -59,7 +65,7 @@ class CompressAiPath:
             padded: Size of the finest level.
         """
         features = zip(self._codec.features, levels, strict=True)
-        picture = _Picture(self._codec, {f.name: level for f, level in features}, d, padded)
+        picture = self._picture({f.name: level for f, level in features}, d, padded)
         joint, strings = self._ans.BufferedRansEncoder(), []
         for step in self._codec.encode:
             if isinstance(step, Quantize):
@@ -81,7 +87,7 @@ class CompressAiPath:
     @torch.inference_mode()
     def decompress(self, strings: Sequence[bytes], d: int, padded: Size) -> list[Tensor]:
         """Decode what `compress` gave: features `[1, C, H, W]`, padded, finest first."""
-        picture = _Picture(self._codec, {}, d, padded)
+        picture = self._picture({}, d, padded)
         joint = self._ans.RansDecoder()
         joint.set_stream(strings[-1])
         alone = iter(strings[:-1])
@@ -95,15 +101,20 @@ class CompressAiPath:
                     symbols = coder.decode_with_indexes(next(alone), indexes, *model)
                 else:
                     symbols = joint.decode_stream(indexes, *model)
-                picture.symbols[step.latent] = torch.tensor(symbols, dtype=torch.int32)
+                picture.symbols[step.latent] = torch.tensor(
+                    symbols, dtype=torch.int32, device=self._device
+                )
             else:
                 self._other(picture, step)
         outputs = self._codec.outputs
         return [picture.tensors[outputs[feature.name]] for feature in self._codec.features]
 
+    def _picture(self, tensors: Mapping[str, Tensor], d: int, padded: Size) -> _Picture:
+        return _Picture(self._codec, tensors, d, padded, self._device)
+
     def _other(self, picture: _Picture, step: Step) -> None:
         if isinstance(step, Run):
-            picture.run(self._networks[step.graph], step)
+            picture.run(self.networks[step.graph], step)
         elif isinstance(step, Dequantize):
             picture.dequantize(step)
 
@@ -118,7 +129,15 @@ def _model(tables: CdfTables) -> Model:
 class _Picture:
     """The tensors and symbols of one picture on one side."""
 
-    def __init__(self, codec: Deployment, tensors: Mapping[str, Tensor], d: int, padded: Size):
+    def __init__(
+        self,
+        codec: Deployment,
+        tensors: Mapping[str, Tensor],
+        d: int,
+        padded: Size,
+        device: str,
+    ) -> None:
+        self._device = device
         self.tensors = dict(tensors)
         self.symbols: dict[str, Tensor] = {}
         self._codec, self._d, self._padded = codec, d, padded
@@ -146,14 +165,17 @@ class _Picture:
 
     def _cells(self, latent: LatentSpec) -> Tensor:
         rows, columns = tensor_size(self._spec(latent.source), self._padded)
-        places = torch.arange(rows)[:, None] + torch.arange(columns)
+        places = self._count(rows)[:, None] + self._count(columns)
         if latent.parity is None:
             return torch.ones_like(places, dtype=torch.bool)
         return places % 2 == (latent.parity == "odd")
 
+    def _count(self, n: int) -> Tensor:
+        return torch.arange(n, device=self._device)
+
     def _means(self, latent: LatentSpec) -> Tensor:
         if latent.means is None:
-            return torch.zeros(())
+            return torch.zeros((), device=self._device)
         return self._take(latent, self.tensors[latent.means]) * 2.0**-self._codec.mean_bits
 
     def quantize(self, name: str) -> None:
@@ -168,7 +190,7 @@ class _Picture:
         if latent.indexes is None:
             cells = int(self._cells(latent).sum())
             start, stop = latent.channel_range(self._spec(latent.source))
-            return torch.arange(stop - start).repeat_interleave(cells)
+            return self._count(stop - start).repeat_interleave(cells)
         shift = self._d if latent.step else 0
         count = self._codec.tables[latent.tables].count
         return (self._take(latent, self.tensors[latent.indexes]) - shift).clamp(0, count - 1)
@@ -178,7 +200,7 @@ class _Picture:
         source = self._spec(latent.source)
         start, stop = latent.channel_range(source)
         size = tensor_size(source, self._padded)
-        made = torch.zeros(1, source.channels, *size)
+        made = torch.zeros(1, source.channels, *size, device=self._device)
         values = self.symbols[step.latent] * self._width(latent) + self._means(latent)
         made[0, start:stop, self._cells(latent)] = values.reshape(stop - start, -1)
         self.tensors[step.output] = made

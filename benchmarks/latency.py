@@ -2,6 +2,7 @@
 
 python -m benchmarks.latency [--engine FILE] [--batch N] [--repeats N] [--threads N]
                              [--quality Q] [--json PATH|-] [--quick]
+python -m benchmarks.latency --device cuda [--runner NAME] [--published FILE] [--batch N] ...
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fcmrt
+from fcmrt.config import DEVICES, RUNNERS
 from fcmrt.tasks.nanodet import NanoDet, letterbox
 
 from . import report
@@ -159,12 +161,13 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     recorder = CallTimes()
     encoder = fcmrt.Encoder(engine, quality=arguments.quality, options=options, recorder=recorder)
     decoder = fcmrt.Decoder(engine, options=options, recorder=recorder)
-    inputs = batches(photo_features(arguments.threads), arguments.batch)
+    batch = arguments.batch or 1
+    inputs = batches(photo_features(arguments.threads), batch)
     packets = [encoder.encode(features) for features in inputs]
     recorder.take()
 
     graphs = list(engine.manifest.graphs)
-    head = {"engine": engine.manifest.name, "device": options.device, "batch": arguments.batch}
+    head = {"engine": engine.manifest.name, "device": options.device, "batch": batch}
     directions: dict[str, Callable[[int], Any]] = {
         "encode": lambda k: encoder.encode(inputs[k % len(inputs)]),
         "decode": lambda k: decoder.decode(packets[k % len(packets)]),
@@ -202,12 +205,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--engine", metavar="FILE", help="engine file; default: the shipped one")
-    parser.add_argument("--batch", type=report.positive, default=1, help="pictures a call")
+    parser.add_argument(
+        "--batch", type=report.positive, help="pictures a call; default: 1; on a GPU 1 to 64"
+    )
+    parser.add_argument("--device", choices=DEVICES, default="cpu")
+    parser.add_argument("--runner", choices=RUNNERS, default="torch", help="of networks (GPU)")
+    parser.add_argument(
+        "--published", metavar="FILE", help="also what published_codec wrote, compared (GPU)"
+    )
     parser.add_argument("--repeats", type=report.positive, help=f"timed calls; default {REPEATS}")
     parser.add_argument("--threads", type=int, help="threads of a network; default: one per core")
     parser.add_argument("--quality", type=float, help="quality level; default: the engine's")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
+    if arguments.device == "cuda":
+        from . import latency_cuda
+
+        return report.run(lambda: latency_cuda.measure(arguments), arguments.json)
     result, text = measure(arguments)
     report.emit(result, text, arguments.json)
     return 0

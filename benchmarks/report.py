@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fcmrt.errors import BackendUnavailableError, DeviceError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -50,7 +52,10 @@ PACKAGES = (
     "fcmrt",
     "numpy",
     "onnxruntime",
+    "onnxruntime-gpu",
     "torch",
+    "cupy-cuda13x",
+    "tensorrt",
     "zstandard",
     "pycocotools",
     "av",
@@ -213,6 +218,25 @@ def emit(report: Report, text: str, target: str | None) -> None:
         sys.stdout.write(encoded)
     else:
         Path(target).write_text(encoded)
+
+
+def run(measure: Callable[[], tuple[Report, str]], target: str | None) -> int:
+    """Measure something that needs a device, and print it.
+
+    Args:
+        measure: Gives the report and its text.
+        target: As for `emit`.
+
+    Returns:
+        The exit code: 1 where the device or its library is missing; then there are no figures.
+    """
+    try:
+        result, text = measure()
+    except (BackendUnavailableError, DeviceError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    emit(result, text, target)
+    return 0
 
 
 def progress(text: str) -> None:

@@ -1,0 +1,195 @@
+#!/usr/bin/env bash
+# Builds, tests and measures on a GPU, and writes one JSON.
+#
+#   benchmarks/gpu.sh [--json PATH] [--parts NAME,NAME] [--torch-ans FOLDER] [--seconds N]
+#                     [--limit N] [--dry-run]
+#
+#   --json PATH         where to; parts of an earlier call that are not run again stay in it
+#   --parts NAMES       only these; default: all, in this order
+#                       build tests peer coder export published latency identity memcheck
+#                       racecheck tensorrt onnxruntime
+#   --torch-ans FOLDER  holds the package torch_ans; without it the coder is compared with nothing
+#   --seconds N         for the whole call (590); a part for which no time is left has not passed
+#   --limit N           no part may take longer
+#   --dry-run           prints the parts' commands and seconds, and runs nothing
+#
+# A part that fails or runs out of time is recorded and does not stop the others; the exit code is 0
+# if all have passed. tensorrt and onnxruntime are recorded as absent where they cannot be imported,
+# peer where no folder was named.
+#
+# Needs no network. PYTHON is the Python to use (python3), with NumPy, CuPy, PyTorch, onnx, pytest and
+# hypothesis, and to build with CMake, ninja, nanobind and scikit-build-core. FCMRT_WHEELS names a
+# folder of wheels that are put in front of what is installed.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 2
+
+python=${PYTHON:-python3}
+work=build/gpu
+json=$work/gpu.json
+parts=build,tests,peer,coder,export,published,latency,identity
+parts+=,memcheck,racecheck,tensorrt,onnxruntime
+torch_ans=
+seconds=590
+limit=
+dry=
+
+fail() {
+  echo "benchmarks/gpu.sh: $1" >&2
+  exit 2
+}
+
+while (($# > 0)); do
+  case $1 in
+    --dry-run) dry=yes && shift && continue ;;
+    --json | --parts | --torch-ans | --seconds | --limit) (($# > 1)) || fail "$1 needs a value" ;;
+    *) fail "$1 is not known; see the head of the file" ;;
+  esac
+  case $1 in
+    --json) json=$2 ;;
+    --parts) parts=$2 ;;
+    --torch-ans) torch_ans=$2 ;;
+    --seconds) seconds=$2 ;;
+    --limit) limit=$2 ;;
+  esac
+  shift 2
+done
+
+site=$PWD/$work/site
+engine=$work/published.fcmrt
+export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONUNBUFFERED=1
+export CUPY_CACHE_DIR=${CUPY_CACHE_DIR:-$PWD/$work/cupy}
+export TORCH_EXTENSIONS_DIR=${TORCH_EXTENSIONS_DIR:-$PWD/$work/torch}
+export FCMRT_CACHE_DIR=${FCMRT_CACHE_DIR:-$PWD/$work/cache}
+
+# What a part may take, in seconds. Together they are more than a call has: most take less.
+declare -A budget=(
+  [build]=150 [tests]=150 [peer]=150 [coder]=150 [export]=90 [published]=60 [latency]=90
+  [identity]=150
+  [memcheck]=60 [racecheck]=60 [tensorrt]=90 [onnxruntime]=60
+)
+
+# A few launches of each kind; CuPy's pool would hide what goes beyond an allocation.
+read -r -d '' sanitized <<'PYTHON'
+import sys
+import cupy, pytest
+cupy.cuda.set_allocator(None)
+names = "buffers_serve_the_next_batch or packets_fail_alone or packets_that_cannot_be or prices"
+sys.exit(pytest.main(["-q", "-m", "cuda", "-k", names, "tests/kernels/cuda/test_batches.py"]))
+PYTHON
+
+# Each part's command, in `command`; `absent` says why there is none.
+describe() {
+  local tested
+  absent=
+  case $1 in
+    build)
+      # shellcheck disable=SC2016  # the inner shell expands it
+      command=(bash -c 'set -e
+        rm -rf "$2" && mkdir -p "$2"
+        if [ -n "${FCMRT_WHEELS:-}" ]; then
+          "$1" -m pip install -q --no-index --no-deps --target "$2" "$FCMRT_WHEELS"/*.whl
+        fi
+        "$1" -m pip install -q --no-index --no-build-isolation --no-deps --upgrade --target "$2" .
+        "$1" -P -c "import fcmrt.kernels as k; print(k.available())"' build "$python" "$site")
+      ;;
+    tests)
+      # Files that name the mark, and folders whose tests get their GPU by a fixture.
+      mapfile -t tested < <(grep -rlE 'mark\.cuda|NEEDS_GPU' tests --include='test_*.py' \
+        --include=conftest.py | sed 's|/conftest\.py$||' | sort -u)
+      command=(env FCMRT_REQUIRE_CUDA=1 "$python" -P -m pytest -q -m cuda -p no:cacheprovider
+        --junitxml "$work/tests.xml" "${tested[@]}")
+      if "$python" -c 'import xdist' 2>/dev/null; then command+=(-n 4); fi
+      ;;
+    peer)
+      command=("$python" -m benchmarks.gpu_torch_ans "$torch_ans")
+      [[ -n $torch_ans ]] || absent='no folder with torch_ans was named (--torch-ans)'
+      ;;
+    coder)
+      command=("$python" -m benchmarks.coder --device cuda --seconds "$(($2 * 2 / 3))"
+        --json "$work/coder.json")
+      # What could not be compiled in its own time would take the coder's.
+      if [[ -n $torch_ans && $peer == passed ]]; then command+=(--torch-ans "$torch_ans"); fi
+      ;;
+    export) command=("$python" -m benchmarks.published_codec "$engine") ;;
+    published)
+      command=("$python" -m benchmarks.latency --device cuda --runner torch --batch 1
+        --published "$engine" --json "$work/published.json")
+      ;;
+    latency)
+      command=("$python" -m benchmarks.latency --device cuda --runner torch
+        --json "$work/latency.json")
+      ;;
+    identity)
+      command=("$python" -m benchmarks.gpu_identity --packets 10000 --json "$work/identity.json")
+      ;;
+    memcheck | racecheck)
+      command=(compute-sanitizer --tool "$1" --error-exitcode 9 "$python" -P -c "$sanitized")
+      ;;
+    tensorrt)
+      command=("$python" -m benchmarks.latency --device cuda --runner tensorrt --quick
+        --json "$work/tensorrt.json")
+      "$python" -c 'import tensorrt' 2>/dev/null || absent='tensorrt cannot be imported'
+      ;;
+    onnxruntime)
+      command=("$python" -m benchmarks.latency --device cuda --runner onnxruntime --quick
+        --json "$work/onnxruntime.json")
+      "$python" -c 'import onnxruntime as o, sys
+sys.exit("CUDAExecutionProvider" not in o.get_available_providers())' 2>/dev/null ||
+        absent='onnxruntime has no CUDA here'
+      ;;
+    *) fail "there is no part $1" ;;
+  esac
+}
+
+least() { echo $(($1 < $2 ? $1 : $2)); }
+
+# Runs one part, and notes its outcome, seconds and exit code in its .part file.
+run() {
+  local name=$1 allowed left code begun took outcome
+  left=$((seconds - (SECONDS - started)))
+  allowed=$(least "$left" "${budget[$name]}")
+  if [[ -n $limit ]]; then allowed=$(least "$allowed" "$limit"); fi
+  describe "$name" "$allowed"
+  if [[ -n $dry ]]; then
+    echo "$name (${budget[$name]} s): ${absent:-${command[*]}}"
+    return 0
+  fi
+  rm -f "$work/$name".{part,log,json,xml}
+  begun=$SECONDS code=0
+  if [[ -n $absent ]]; then
+    outcome=absent
+    echo "$absent" >"$work/$name.log"
+  elif ((allowed < 1)); then
+    outcome='no time left'
+    echo 'not begun' >"$work/$name.log"
+  else
+    timeout --kill-after=10 "$allowed" "${command[@]}" >"$work/$name.log" 2>&1
+    code=$?
+    case $code in
+      0) outcome=passed ;;
+      124 | 137) outcome='timed out' ;;
+      *) outcome=failed ;;
+    esac
+  fi
+  took=$((SECONDS - begun))
+  {
+    printf '%s\n%s\n%s\n' "$outcome" "$code" "$took"
+    printf '%q ' "${command[@]}"
+  } >"$work/$name.part"
+  if [[ $name == peer ]]; then peer=$outcome; fi
+  echo "$name: $outcome, $took s"
+  if [[ $outcome != passed ]]; then tail -n 5 "$work/$name.log" | sed 's/^/    /'; fi
+}
+
+mkdir -p "$work" "$(dirname "$json")"
+started=$SECONDS
+peer=
+IFS=, read -r -a chosen <<<"$parts"
+for name in "${chosen[@]}"; do
+  [[ -n ${budget[$name]:-} ]] || fail "there is no part $name"
+done
+# Compiled in an earlier call.
+if [[ -f $work/peer.part && ",$parts," != *,peer,* ]]; then read -r peer <"$work/peer.part"; fi
+for name in "${chosen[@]}"; do run "$name"; done
+[[ -n $dry ]] || "$python" -m benchmarks.gpu_result "$json" --folder "$work" --parts "${chosen[@]}"

@@ -1,0 +1,191 @@
+"""Speed of the coder's CUDA kernels; the command is `python -m benchmarks.coder --device cuda`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fcmrt.kernels.cuda.batch_encoder import Layout
+
+from . import report
+from .gpu_batch import PacketBatch
+from .gpu_timing import LaunchClock, time_call
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fcmrt.kernels.api import Kernels
+    from fcmrt.kernels.cuda.device import Device
+
+    from .coder_sources import Source
+    from .gpu_timing import Limits, Samples, Stopwatch
+    from .report import Row
+
+DIRECTIONS = ("encode", "decode")
+# Overheads are in thousandths of the payload: 5 is what encoders take unless told otherwise.
+LAYOUTS = {
+    "5 permille": Layout(5),
+    "15 permille": Layout(15),
+    "100 permille": Layout(100),
+    "32 lanes, 8 segments": Layout(lanes=32, segments=8),
+}
+COLUMNS = {
+    "source": "",
+    "packets": "d",
+    "layout": "",
+    "lanes": "d",
+    "segments": "d",
+    "graph": "",
+    "encode_us": ".0f",
+    "decode_us": ".0f",
+    "decode_wall_us": ".0f",
+    "encode_gsym_s": ".2f",
+    "encode_spread": ".2f",
+    "decode_gsym_s": ".2f",
+    "decode_spread": ".2f",
+    "encode_gb_s": ".2f",
+    "decode_gb_s": ".2f",
+    "decode_memory_floor_us": ".0f",
+    "decode_issue_floor_us": ".0f",
+    "over_percent": ".3f",
+}
+LAUNCHES = {"direction": "", "kernel": "", "launches": "d", "us": ".1f", "share": ".1%"}
+_LAUNCH_ROUNDS = 5
+
+
+class Work(NamedTuple):
+    """One batch to measure."""
+
+    parts: Sequence[Source]  # each packet's symbols; they come up again where packets are more
+    packets: int
+    layout: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A device to measure on."""
+
+    device: Device
+    stopwatch: Stopwatch
+    limits: Limits
+    cpu: Kernels
+    rounds: int
+
+    def rows(self, work: Work) -> list[Row]:
+        """Time a batch, launch by launch and as a graph, after a look at what it gives.
+
+        Raises:
+            AssertionError: The device's bytes or integers are not the CPU's.
+        """
+        batch = PacketBatch(self.device, self.cpu, work.parts, work.packets, LAYOUTS[work.layout])
+        batch.verify()
+        rows = [self._row(batch, work, graph) for graph in (False, True)]
+        batch.require_encoded()
+        batch.require_decoded()
+        return rows
+
+    def _row(self, batch: PacketBatch, work: Work, graph: bool) -> Row:
+        lanes, segments = batch.layout
+        row: Row = {
+            "source": work.parts[0].name,
+            "coder": "fcmrt",
+            "implementation": "cuda",
+            "packets": work.packets,
+            "symbols": batch.symbols,
+            "elements": batch.elements,
+            "layout": work.layout,
+            "lanes": lanes,
+            "segments": segments,
+            "graph": graph,
+            "rounds": self.rounds,
+        }
+        for direction in DIRECTIONS:
+            row |= self._figures(batch, direction, self._time(batch, direction, graph))
+        load = time_call(self.stopwatch, batch.load, self.rounds).wall
+        return {
+            **row,
+            "load_wall_us": 1e6 * float(np.median(load)),
+            "bytes": batch.total_bytes,
+            "ideal_bytes": batch.ideal_bytes,
+            "over_percent": 100 * (batch.total_bytes / batch.ideal_bytes - 1),
+        }
+
+    def _time(self, batch: PacketBatch, direction: str, graph: bool) -> Samples:
+        call = batch.encode if direction == "encode" else batch.decode
+        chosen = self.stopwatch.captured(call) if graph else call
+        prepare = batch.load if direction == "decode" else (lambda: None)
+        return time_call(self.stopwatch, chosen, self.rounds, prepare)
+
+    def _figures(self, batch: PacketBatch, direction: str, samples: Samples) -> Row:
+        speed = report.median_and_spread(batch.symbols / samples.device * 1e-9)
+        seconds = float(np.median(samples.device))
+        issue = self.limits.issue_seconds(direction, batch.symbols)
+        return {
+            f"{direction}_us": 1e6 * seconds,
+            f"{direction}_wall_us": 1e6 * float(np.median(samples.wall)),
+            f"{direction}_gsym_s": speed["median"],
+            f"{direction}_spread": speed["spread"],
+            f"{direction}_gb_s": batch.total_bytes / seconds * 1e-9,
+            f"{direction}_memory_floor_us": 1e6 * self.limits.memory_seconds(batch.moved),
+            f"{direction}_issue_floor_us": None if issue is None else 1e6 * issue,
+        }
+
+    def launches(self, work: Work) -> list[Row]:
+        """Time a batch kernel by kernel, each launch waiting for the one before."""
+        clock = LaunchClock(self.device, self.stopwatch)
+        batch = PacketBatch(clock, self.cpu, work.parts, work.packets, LAYOUTS[work.layout])
+        batch.verify()
+        rows = []
+        for direction, call in (("encode", batch.encode), ("decode", batch.decode)):
+            batch.load()
+            clock.take()
+            taken = []
+            for _ in range(_LAUNCH_ROUNDS):
+                call()
+                taken.append(clock.take())
+                batch.load()
+                clock.take()
+            rows += _launch_rows(work, direction, taken)
+        return rows
+
+
+def _launch_rows(work: Work, direction: str, taken: Sequence[dict[str, list[float]]]) -> list[Row]:
+    microseconds = {
+        kernel: 1e6 * float(np.median([sum(one[kernel]) for one in taken])) for kernel in taken[0]
+    }
+    whole = sum(microseconds.values())
+    return [
+        {
+            "source": work.parts[0].name,
+            "packets": work.packets,
+            "layout": work.layout,
+            "direction": direction,
+            "kernel": kernel,
+            "launches": len(taken[0][kernel]),
+            "us": us,
+            "share": us / whole,
+        }
+        for kernel, us in microseconds.items()
+    ]
+
+
+class Deadline:
+    """Says when no more work is to be begun, and what was left out for it.
+
+    Args:
+        seconds: From now on; None: there is no end.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self.left_out: list[str] = []
+
+    def allows(self, what: str) -> bool:
+        """Whether there is time to begin something; if not, it is noted."""
+        if self._end is None or time.monotonic() < self._end:
+            return True
+        self.left_out.append(what)
+        return False

@@ -1,0 +1,236 @@
+"""The same packets, the same integers: GPU and CPU compared, integer by integer and byte by byte.
+
+python -m benchmarks.gpu_identity [--packets N] [--only coder|engine] [--runner NAME]
+                                  [--json PATH|-] [--quick]
+
+Coder: packets of all kinds of symbols, sizes and layouts, coded by both: the same bytes, and the
+same integers back. Engine: packets of the shipped exact engine, made on the CPU and decoded by
+both: the same integers; and these integers coded again by both: the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fcmrt
+from fcmrt import kernels
+from fcmrt.kernels.cuda.batch_encoder import Layout
+from fcmrt.kernels.cuda.cupy_device import CupyDevice
+
+from . import report
+from .coder_ours import implementations
+from .coder_sources import GAUSSIANS, Source, Step, gaussian_source, gaussian_tables
+from .gpu_batch import PacketBatch
+from .gpu_codec import GpuCodec, options, to_host
+from .gpu_device import describe_gpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fcmrt.kernels.api import Kernels
+    from fcmrt.kernels.cuda.device import Device
+
+    from .report import Row
+
+PACKETS, QUICK_PACKETS = 10_000, 100
+BATCH = 250
+LARGEST = 6000  # symbols of a packet, where they are drawn
+DRAWN = 1_000_000
+NOISE = 0.05  # in deviations of a level: makes each packet of a photo another one
+LAYOUTS = (
+    *(Layout(permille, lanes) for permille in (1, 5, 50, 1000) for lanes in (1, 2)),
+    *(Layout(lanes=lanes, segments=segments) for lanes in (1, 4, 32) for segments in (1, 3)),
+)
+COLUMNS = {"part": "", "packets": "d", "integers": "d", "bytes": "d", "differing": "d"}
+
+
+def drawn_batches(packets: int) -> Iterator[tuple[list[Source], Layout]]:
+    """Give batches of distinct packets of drawn symbols, each with a layout, source by source."""
+    rng = np.random.default_rng(7)
+    tables = gaussian_tables()
+    sources = [gaussian_source(name, DRAWN, tables) for name in GAUSSIANS]
+    for first in range(0, packets, BATCH):
+        turn = first // BATCH
+        source = sources[turn % len(sources)]
+        parts = [
+            source.slice(int(rng.integers(DRAWN)), int(rng.integers(1, LARGEST)))
+            for _ in range(min(BATCH, packets - first))
+        ]
+        yield parts, LAYOUTS[turn % len(LAYOUTS)]
+
+
+def compare_batches(
+    device: Device, cpu: Kernels, batches: Iterator[tuple[list[Source], Layout]], part: str
+) -> Row:
+    """Code batches on the CPU and on a device.
+
+    Args:
+        device: The one that is compared.
+        cpu: An implementation for the CPU.
+        batches: Symbols of each packet, and how lanes and segments are chosen.
+        part: What the row is called.
+
+    Returns:
+        How many packets, integers and bytes there were, and how many packets differ.
+    """
+    row: Row = {"part": part, "packets": 0, "integers": 0, "bytes": 0, "differing": 0}
+    row["failures"] = []
+    for parts, layout in batches:
+        batch = PacketBatch(device, cpu, parts, len(parts), layout)
+        row["packets"] += batch.packets
+        row["integers"] += batch.elements
+        row["bytes"] += batch.total_bytes
+        try:
+            batch.verify()
+        except AssertionError as error:
+            row["differing"] += batch.packets  # the whole batch counts
+            row["failures"].append(f"{layout}: {error}")
+    return row
+
+
+class Maker:
+    """Makes packets of the shipped engine on the CPU; safe to be called by several threads."""
+
+    def __init__(self) -> None:
+        from .latency import photo_features
+
+        self.engine = fcmrt.Engine.builtin()
+        chosen = fcmrt.RuntimeOptions(threads=1)
+        self._encoder = fcmrt.Encoder(self.engine, options=chosen)
+        self._decoder = fcmrt.Decoder(self.engine, options=chosen)
+        self._photos = photo_features(1)
+        self._steps = list(self.engine.manifest.step_numbers)
+
+    def make(self, number: int) -> tuple[Any, Any]:
+        """Make one packet, of a photo with noise of its own, at any quality step.
+
+        Returns:
+            The packet, and its integers by latent, as the CPU decodes them.
+        """
+        rng = np.random.default_rng((11, number))
+        photo = self._photos[number % len(self._photos)]
+        noisy = {
+            name: x + NOISE * x.std() * rng.standard_normal(x.shape, np.float32)
+            for name, x in photo.items()
+        }
+        packet = self._encoder.encode(noisy, step=int(rng.choice(self._steps)))
+        return packet, self._decoder.integers(packet)
+
+
+def sources_of(engine: fcmrt.Engine, found: Sequence[Any]) -> list[Source]:
+    """Turn the integers of packets, by latent, into what the coder is given."""
+    return [
+        Source(
+            "engine",
+            tuple(
+                Step(to_host(of.symbols), to_host(of.indexes), engine.tables(of.tables), of.skip)
+                for of in integers.values()
+            ),
+        )
+        for integers in found
+    ]
+
+
+def same_integers(one: Any, other: Any) -> bool:
+    """Whether two packets have the same symbols, table indexes and means, latent by latent."""
+    if list(one) != list(other):
+        return False
+    pairs = [(one[name], other[name]) for name in one]
+    return all(
+        (a.means is None) == (b.means is None)
+        and np.array_equal(to_host(a.symbols), to_host(b.symbols))
+        and np.array_equal(to_host(a.indexes), to_host(b.indexes))
+        and (a.means is None or np.array_equal(to_host(a.means), to_host(b.means)))
+        for a, b in pairs
+    )
+
+
+def compare_engine(
+    device: Device, cpu: Kernels, on_gpu: Callable[[bytes], Any], packets: int
+) -> list[Row]:
+    """Encode on the CPU, decode on both, and code the integers again on both.
+
+    Args:
+        device: The GPU.
+        cpu: An implementation for the CPU.
+        on_gpu: Gives the integers of a packet, decoded on the GPU.
+        packets: Number of packets.
+    """
+    maker = Maker()
+    row: Row = {"part": "engine, decoded", "packets": 0, "integers": 0, "bytes": 0, "differing": 0}
+    again: list[tuple[list[Source], Layout]] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for first in range(0, packets, BATCH):
+            report.progress(f"engine: {first} packets so far, {row['differing']} differ")
+            made = list(pool.map(maker.make, range(first, min(first + BATCH, packets))))
+            for packet, integers in made:
+                row["packets"] += 1
+                row["bytes"] += len(packet)
+                row["integers"] += sum(len(of.symbols) for of in integers.values())
+                row["differing"] += not same_integers(integers, on_gpu(packet))
+            again.append((sources_of(maker.engine, [found for _, found in made]), Layout()))
+    return [row, compare_batches(device, cpu, iter(again), "engine, coded again")]
+
+
+def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
+    """Compare.
+
+    Args:
+        arguments: The parsed command line.
+
+    Returns:
+        What was compared, and the same as text.
+
+    Raises:
+        BackendUnavailableError: CuPy or the runner's library is not installed.
+        DeviceError: There is no GPU.
+    """
+    device = CupyDevice()
+    cpu = kernels.get(implementations()[0])
+    packets = arguments.packets or (QUICK_PACKETS if arguments.quick else PACKETS)
+    rows: list[Row] = []
+    if arguments.only != "engine":
+        report.progress(f"coder: {packets} packets")
+        rows.append(compare_batches(device, cpu, drawn_batches(packets), "coder"))
+    if arguments.only != "coder":
+        chosen = options(arguments.runner, graphs=True)
+        codec = GpuCodec.open(fcmrt.Engine.builtin(), chosen)
+        rows += compare_engine(device, cpu, codec.decoder.integers, packets)
+    identical = all(row["differing"] == 0 for row in rows)
+    result = report.Report(
+        report.command_line("benchmarks.gpu_identity"),
+        rows,
+        {"gpu": describe_gpu(), "identical": identical},
+        ["differing: packets; where a batch differs in any byte or integer, all of its packets"],
+    )
+    return result, report.table(rows, COLUMNS)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 1 if anything differs."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_identity", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--packets", type=report.positive, help=f"default {PACKETS}")
+    parser.add_argument("--only", choices=("coder", "engine"), help="default: both")
+    parser.add_argument("--runner", default="torch", help="of networks")
+    report.add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    identical = True
+
+    def measured() -> tuple[report.Report, str]:
+        nonlocal identical
+        result, text = measure(arguments)
+        identical = bool(result.more["identical"])
+        return result, text
+
+    return report.run(measured, arguments.json) or int(not identical)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
