@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fcmrt.errors import ConfigError
 from fcmrt.plans import PlanCache, PlanRecord
-from fcmrt.plans import cache as cache_module
+from fcmrt.tensorrt import cache as cache_module
 
 INGREDIENTS = {
     "graph": "ab" * 32,
@@ -142,7 +142,7 @@ def test_timings_by_what_they_depend_on(cache, monkeypatch):
     cache.keep_timings({"target": "sm_86"}, b"slow")
     assert cache.timings({"target": "sm_89"}) == b"fast"
     assert cache.timings({"target": "sm_86"}) == b"slow"
-    monkeypatch.setattr(cache_module, "_MAX_TIMING_BYTES", 3)
+    monkeypatch.setattr(cache_module, "_MAX_BESIDE_BYTES", 3)
     assert cache.timings({"target": "sm_89"}) == b""
 
 

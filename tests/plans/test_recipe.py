@@ -9,8 +9,8 @@ import pytest
 
 from fcmrt.errors import ConfigError
 from fcmrt.plans import BuildOptions, Profile, Recipe
-from fcmrt.plans import recipe as recipe_module
-from fcmrt.plans.recipe import plan_key
+from fcmrt.tensorrt import recipe as recipe_module
+from fcmrt.tensorrt.recipe import plan_key
 
 SHAPES = {"p3": (1, 128, 52, 52), "p4": (1, 128, 26, 26)}
 RECIPE = Recipe(
