@@ -64,7 +64,9 @@ class DeviceCapable(Protocol):
     """A network that can also run in a device's memory."""
 
     def on_device(self) -> DeviceNetwork:
-        """Returns the graph for one more user; each belongs to one stream at a time.
+        """Returns the graph for one more user.
+
+        Each belongs to one stream, that of its first launch, and must live until its runs are over.
 
         Raises:
             BackendUnavailableError, DeviceError: What that takes is not there.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
+import itertools
 import os
 import platform
 from typing import Any
 
 import numpy as np
 
-from ..config import RUNNERS, RuntimeOptions
-from ..errors import BackendUnavailableError, ConfigError
+from ..config import DEVICES, RUNNERS, RuntimeOptions
+from ..errors import BackendUnavailableError, ConfigError, DeviceError
 from ..processor import processor_features, processor_listing
 from .text import print_json, table
 
@@ -24,16 +25,20 @@ LIBRARIES = {
     "pycocotools": (("pycocotools",), "demo", "measures agreement of detections"),
     "torch": (("torch",), "torch", "runs the networks; exports codecs"),
     "onnx": (("onnx",), "export", "exports codecs"),
-    "cupy": (("cupy-cuda13x", "cupy-cuda12x", "cupy"), "cuda", "runs CUDA kernels"),
+    "cupy": (
+        ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
+        "cuda",
+        "runs CUDA kernels, and holds networks' memory",
+    ),
     "tensorrt": (
         ("tensorrt-cu13", "tensorrt-cu12", "tensorrt"),
         "tensorrt",
-        "builds plans, on the GPU they are for",
+        "builds plans, on the GPU they are for, and runs them",
     ),
     "tensorrt_rtx": (
         ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx"),
         "tensorrt-rtx",
-        "builds plans, with or without a GPU",
+        "builds plans, with or without a GPU, and runs them on one",
     ),
 }
 """Libraries that fcmrt can use; none of them is imported to look for it."""
@@ -98,14 +103,22 @@ def _cpu() -> dict[str, Any]:
 
 
 def _runners() -> dict[str, dict[str, Any]]:
-    """Says who each runner is, or why it is not there; PyTorch is loaded if it is installed."""
+    """Says who each runner is on each device, or why it is not there; their libraries are loaded.
+
+    That of a CPU has the runner's name, that of a GPU has " on cuda" behind it.
+    """
     from ..runner import make_runner
 
     runners: dict[str, dict[str, Any]] = {}
-    for name in RUNNERS:
+    for runner, device in itertools.product(RUNNERS, DEVICES):
         try:
-            runners[name] = {"identity": make_runner(RuntimeOptions(runner=name)).identity}
-        except (BackendUnavailableError, OSError, AttributeError) as error:
+            options = RuntimeOptions(runner=runner, device=device)
+        except ConfigError:
+            continue  # not for this device
+        name = runner if device == "cpu" else f"{runner} on {device}"
+        try:
+            runners[name] = {"identity": make_runner(options).identity}
+        except (BackendUnavailableError, DeviceError, OSError, AttributeError) as error:
             runners[name] = {"identity": None, "error": str(error)}
     return runners
 

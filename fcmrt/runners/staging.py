@@ -20,7 +20,7 @@ class StagedRuns:
     """Takes host arrays to the device, runs a network, and brings the results back.
 
     Runs at the same time have each a device network of their own, a stream, and pinned memory to
-    copy through; up to eight are kept for the next runs.
+    copy through, ready for one set of shapes; the last eight are kept for the next runs.
 
     Args:
         place: What runs, for errors.
@@ -45,19 +45,16 @@ class StagedRuns:
             # A lane whose run has failed is not used again.
             results = lane.run(inputs, outputs)
         with self._lock:
-            if len(self._idle) < _MOST_IDLE:
-                self._idle.append(lane)
+            self._idle = [*self._idle, lane][-_MOST_IDLE:]
         return results
 
     def _take(self, shapes: Mapping[str, tuple[int, ...]]) -> _Lane:
-        """Takes an idle lane, one that is ready for these shapes if there is one."""
+        """Takes an idle lane that is ready for these shapes, or makes one."""
         with self._lock:
             for lane in self._idle:
                 if lane.shapes == shapes:
                     self._idle.remove(lane)
                     return lane
-            if self._idle:
-                return self._idle.pop(0)
         return _Lane(self._place, self._memory, self._make())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..config import RuntimeOptions
-from ..errors import BackendUnavailableError, ConfigError, DeviceError, EngineError
+from ..errors import BackendUnavailableError, ConfigError, EngineError
 from ..tensorrt.cache import PlanCache
 from ..tensorrt.execution import PlanContext, Ports
 from ..tensorrt.library import LIBRARIES, PlanLibrary, find_library
@@ -31,8 +31,8 @@ class TensorRTRunner:
         options: `cache_dir` counts here.
 
     Raises:
-        BackendUnavailableError: Neither library is installed, or CuPy is not.
-        DeviceError: There is no GPU, or none that the library knows.
+        BackendUnavailableError: No library is installed that knows the GPU, or CuPy is not.
+        DeviceError: There is no GPU.
     """
 
     name = "tensorrt"
@@ -71,9 +71,7 @@ def _library_for_device() -> PlanLibrary:
             refusals.append(str(error))
         else:
             return library
-    if refusals:
-        raise DeviceError("; ".join(refusals + missing))
-    raise BackendUnavailableError("; ".join(missing))
+    raise BackendUnavailableError("; ".join(refusals + missing))
 
 
 class TensorRTNetwork:

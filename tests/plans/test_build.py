@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from fcmrt.errors import ConfigError, PlanError
+from fcmrt.gpu import Device
 from fcmrt.plans import BuildOptions, PlanCache, SizeRange, build_plans, engine_plans
 from fcmrt.tensorrt import logger as logger_module
-from fcmrt.gpu import Device
 from fcmrt.tensorrt.library import TensorRT, TensorRTForRTX
 
 from .. import engines

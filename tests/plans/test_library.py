@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fcmrt.errors import BackendUnavailableError, ConfigError, DeviceError, PlanError
-from fcmrt.plans import LIBRARIES, BuildOptions, PlanLibrary, Profile, Recipe, find_library
 from fcmrt.gpu import Device
+from fcmrt.plans import LIBRARIES, BuildOptions, PlanLibrary, Profile, Recipe, find_library
 from fcmrt.tensorrt.library import TensorRT, TensorRTForRTX
 
 from . import strict_tensorrt
