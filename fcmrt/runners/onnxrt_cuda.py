@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,6 +54,7 @@ class OnnxRuntimeCudaRunner:
             )
         self._options = options
         self._device = first_device()
+        _load_cuda_libraries(self._onnxruntime)
 
     @property
     def identity(self) -> str:
@@ -214,6 +217,14 @@ class OnnxRuntimeDeviceNetwork:
                 f"{self._network.place} runs in the stream {self._stream:#x}, which its session "
                 f"keeps, and was given {stream:#x}: take another network for it (`on_device`)"
             )
+
+
+def _load_cuda_libraries(onnxruntime: Any) -> None:
+    """Finds CUDA and cuDNN where pip has put them, and not only where the system has them."""
+    preload = getattr(onnxruntime, "preload_dlls", None)  # since 1.21
+    if preload is not None:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
+            preload()
 
 
 def _key(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple[str, tuple[int, ...]], ...]:

@@ -189,6 +189,7 @@ def make_module(cuda: FakeCuda, providers: Sequence[str] = (PROVIDER,)) -> Any:
     module.GraphOptimizationLevel = real.GraphOptimizationLevel
     module.SessionOptions = SessionOptions
     module.RunOptions = RunOptions
+    module.preload_dlls = lambda: print("no cuDNN in site-packages")
     module.refusal = None
     module.provider_fails = False
     module.sessions = []

@@ -226,6 +226,19 @@ def test_no_gpu_is_a_device_error(ort, options, monkeypatch) -> None:
         make_runner(options)
 
 
+def test_libraries_that_pip_brought_are_looked_for_without_a_word(
+    ort, options, monkeypatch, capsys
+) -> None:
+    looked = []
+    speak = ort.preload_dlls
+    monkeypatch.setattr(ort, "preload_dlls", lambda: looked.append(speak()))
+    make_runner(options)
+    assert len(looked) == 1
+    assert capsys.readouterr().out == ""
+    monkeypatch.delattr(ort, "preload_dlls")  # of before 1.21
+    make_runner(options)
+
+
 def test_identity(ort) -> None:
     told = make_runner(RuntimeOptions(device="cuda", optimise=False)).identity
     assert told == (

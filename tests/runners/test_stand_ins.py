@@ -232,13 +232,13 @@ def unknown_input(bench: Bench) -> None:
         (dead_context, "context died"),
         (dead_engine, "engine has died"),
         (dead_engine_under_way, "engine died"),
-        (list_for_a_shape, ""),
-        (unknown_input, ""),
+        (list_for_a_shape, None),
+        (unknown_input, None),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_mistakes_with_a_context(
-    bench: Bench, mistake: Callable[[Bench], None], message: str
+    bench: Bench, mistake: Callable[[Bench], None], message: str | None
 ) -> None:
     with pytest.raises(AssertionError, match=message):
         mistake(bench)
