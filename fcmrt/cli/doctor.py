@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
-import itertools
 import os
 import platform
 from typing import Any
@@ -107,20 +106,24 @@ def _runners() -> dict[str, dict[str, Any]]:
 
     That of a CPU has the runner's name, that of a GPU has " on cuda" behind it.
     """
+    runners = {}
+    for runner in RUNNERS:
+        for device in DEVICES:
+            try:
+                options = RuntimeOptions(runner=runner, device=device)
+            except ConfigError:
+                continue  # not for this device
+            runners[runner if device == "cpu" else f"{runner} on {device}"] = _runner(options)
+    return runners
+
+
+def _runner(options: RuntimeOptions) -> dict[str, Any]:
     from ..runner import make_runner
 
-    runners: dict[str, dict[str, Any]] = {}
-    for runner, device in itertools.product(RUNNERS, DEVICES):
-        try:
-            options = RuntimeOptions(runner=runner, device=device)
-        except ConfigError:
-            continue  # not for this device
-        name = runner if device == "cpu" else f"{runner} on {device}"
-        try:
-            runners[name] = {"identity": make_runner(options).identity}
-        except (BackendUnavailableError, DeviceError, OSError, AttributeError) as error:
-            runners[name] = {"identity": None, "error": str(error)}
-    return runners
+    try:
+        return {"identity": make_runner(options).identity}
+    except (BackendUnavailableError, DeviceError, OSError, AttributeError) as error:
+        return {"identity": None, "error": str(error)}
 
 
 def _kernels() -> dict[str, Any]:

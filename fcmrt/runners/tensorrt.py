@@ -164,7 +164,7 @@ class TensorRTDeviceNetwork:
     def outputs(self, inputs: Mapping[str, Shape]) -> Ports:
         """See `fcmrt.runner.DeviceNetwork.outputs`."""
         memory = self._network.memory
-        shapes = {name: tuple(shape) for name, shape in inputs.items()}
+        shapes = {name: tuple(map(int, shape)) for name, shape in inputs.items()}
         with memory.device():
             if self._stream is not None:
                 memory.wait()  # for the runs in a stream that may be gone

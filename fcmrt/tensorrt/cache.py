@@ -128,7 +128,7 @@ class PlanCache:
         wanted = _essence(ingredients)
         for record in self.records():
             other = record.ingredients
-            if _essence(other) == wanted and takes(other["profiles"], shapes):
+            if _essence(other) == wanted and any(takes(one, shapes) for one in other["profiles"]):
                 found = self.find(other)
                 if found is not None:
                     return found

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..errors import DeviceError, EngineError
 from .logger import emptied_logger, logged_errors, shortened, turn
-from .recipe import Shape
+from .recipe import Shape, takes
 
 # By the names of the libraries' DataType; bfloat16 and below are no types of an engine's ports.
 _PORT_TYPES: dict[str, npt.DTypeLike] = {
@@ -75,18 +75,14 @@ class LoadedPlan:
 
     def profile(self, shapes: Mapping[str, Shape]) -> int | None:
         """Returns the first profile that takes inputs of these shapes; None if there is none."""
-        if shapes.keys() != self.inputs.keys():
-            return None
         for number in range(self._engine.num_optimization_profiles):
-            if all(self._takes(number, name, shape) for name, shape in shapes.items()):
+            told = {
+                name: [tuple(dims) for dims in self._engine.get_tensor_profile_shape(name, number)]
+                for name in self.inputs
+            }
+            if takes(told, shapes):
                 return number
         return None
-
-    def _takes(self, number: int, name: str, shape: Shape) -> bool:
-        least, _, most = map(tuple, self._engine.get_tensor_profile_shape(name, number))
-        return len(least) == len(shape) and all(
-            low <= side <= high for low, side, high in zip(least, shape, most, strict=True)
-        )
 
     def context(self) -> PlanContext:
         """Makes a context for one more user; takes the device's memory.

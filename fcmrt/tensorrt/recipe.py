@@ -90,16 +90,15 @@ class Recipe:
         }
 
 
-def takes(profiles: Sequence[Mapping[str, Any]], shapes: Mapping[str, Shape]) -> bool:
-    """Whether one of the profiles, as `Profile.value` gives them, takes inputs of these shapes."""
-    return any(
-        profile.keys() == shapes.keys()
+def takes(profile: Mapping[str, Sequence[Sequence[int]]], shapes: Mapping[str, Shape]) -> bool:
+    """Whether a profile, as `Profile.value` gives it, takes inputs of these shapes."""
+    return profile.keys() == shapes.keys() and all(
+        len(shape) == len(profile[name][0])
         and all(
             low <= side <= high
-            for name, shape in shapes.items()
             for low, side, high in zip(profile[name][0], shape, profile[name][2], strict=True)
         )
-        for profile in profiles
+        for name, shape in shapes.items()
     )
 
 

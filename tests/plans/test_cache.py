@@ -146,6 +146,47 @@ def test_timings_by_what_they_depend_on(cache, monkeypatch):
     assert cache.timings({"target": "sm_89"}) == b""
 
 
+def test_kernels_by_plan_and_gpu(cache):
+    cache.keep_kernels({"plan": "a", "device": "L4"}, b"compiled")
+    assert cache.kernels({"plan": "a", "device": "L4"}) == b"compiled"
+    assert cache.kernels({"plan": "a", "device": "L40S"}) == b""
+    assert cache.timings({"plan": "a", "device": "L4"}) == b""
+
+
+SHAPES = {"x": (1, 2, 3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("change", "serves"),
+    [
+        ({}, True),
+        ({"workspace_bytes": 1 << 20}, True),
+        ({"profiles": [{"x": [[9, 9, 9, 9]] * 3}, {"x": [[1, 1, 1, 1], [1] * 4, [9] * 4]}]}, True),
+        ({"profiles": [{"x": [[9, 9, 9, 9]] * 3}]}, False),
+        ({"profiles": [{"y": [[1, 2, 3, 4]] * 3}]}, False),
+        ({"tf32": True}, False),
+        ({"target": "sm_86"}, False),
+        ({"graph": "cd" * 32}, False),
+        ({"library": {"name": "tensorrt", "version": "11.5", "device": "NVIDIA Ⅳ"}}, False),
+    ],
+    ids=str,
+)
+def test_a_plan_serves_in_place_of_another(cache, change, serves):
+    kept = cache.keep({**INGREDIENTS, **change}, PLAN, 1)
+    assert cache.serving(INGREDIENTS, SHAPES) == (kept if serves else None)
+    kept.path.write_bytes(PLAN[:-1] + b"?")
+    assert cache.serving(INGREDIENTS, SHAPES) is None
+
+
+def test_the_plan_that_was_asked_for_comes_first(cache):
+    wide = [{"x": [[1, 1, 1, 1], [1] * 4, [9] * 4]}]
+    for level in range(4):
+        cache.keep({**INGREDIENTS, "optimization_level": level, "profiles": wide}, PLAN, 1)
+    assert cache.serving(INGREDIENTS, SHAPES) is not None
+    own = cache.keep(INGREDIENTS, PLAN, 1)
+    assert cache.serving(INGREDIENTS, SHAPES) == own
+
+
 def test_without_a_folder(monkeypatch):
     monkeypatch.setattr(cache_module, "cache_folder", lambda chosen: None)
     with pytest.raises(ConfigError, match="FCMRT_CACHE_DIR"):
