@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,7 +54,7 @@ class TensorRTRunner:
 
     def load(self, name: str, graph: bytes, *, exact: bool) -> TensorRTNetwork:
         """See `fcmrt.runner.Runner.load`; plans are made when sizes are known."""
-        return TensorRTNetwork(name, graph, self._library, self._memory, self._cache)
+        return TensorRTNetwork(GraphPlans(name, graph, self._library, self._cache), self._memory)
 
 
 def _library_for_device() -> PlanLibrary:
@@ -75,28 +76,18 @@ def _library_for_device() -> PlanLibrary:
 
 
 class TensorRTNetwork:
-    """A graph and the plans that it was loaded with; see `fcmrt.runner.Network`.
+    """A graph and its plans; see `fcmrt.runner.Network`.
 
     Args:
-        name: The graph's name in the engine.
-        graph: The graph, an ONNX model.
-        library: Builds and loads plans.
+        plans: The graph's.
         memory: The GPU's.
-        cache: Where plans are kept.
     """
 
-    def __init__(
-        self, name: str, graph: bytes, library: PlanLibrary, memory: CudaMemory, cache: PlanCache
-    ) -> None:
-        self.place = f"graph {name!r} in {library.name}"
-        self.memory = memory
-        self._name = name
-        self._graph = graph
-        self._library = library
-        self._cache = cache
-        self._plans: list[PlanInUse] = []
-        self._lock = threading.Lock()
-        self._staged = StagedRuns(self.place, memory, self.on_device)
+    def __init__(self, plans: GraphPlans, memory: CudaMemory) -> None:
+        self._plans = plans
+        self._memory = memory
+        make = functools.partial(TensorRTDeviceNetwork, plans, memory)
+        self._staged = StagedRuns(plans.place, memory, make)
 
     def run(
         self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
@@ -106,14 +97,34 @@ class TensorRTNetwork:
 
     def on_device(self) -> TensorRTDeviceNetwork:
         """See `fcmrt.runner.DeviceCapable.on_device`; each has an execution context of its own."""
-        return TensorRTDeviceNetwork(self)
+        return TensorRTDeviceNetwork(self._plans, self._memory)
 
     def particulars(self, shapes: Mapping[str, Shape]) -> str:
         """See `fcmrt.runner.Particular.particulars`: the plan, which another build may change."""
-        with self.memory.device():
-            return f"plan {self.plan(shapes).sha256}"
+        with self._memory.device():
+            return f"plan {self._plans.find(shapes).sha256}"
 
-    def plan(self, shapes: Mapping[str, Shape]) -> PlanInUse:
+
+class GraphPlans:
+    """The plans that a graph was loaded with; may be shared by threads.
+
+    Args:
+        name: The graph's name in the engine.
+        graph: The graph, an ONNX model.
+        library: Builds and loads plans.
+        cache: Where plans are kept.
+    """
+
+    def __init__(self, name: str, graph: bytes, library: PlanLibrary, cache: PlanCache) -> None:
+        self.place = f"graph {name!r} in {library.name}"
+        self._name = name
+        self._graph = graph
+        self._library = library
+        self._cache = cache
+        self._plans: list[PlanInUse] = []
+        self._lock = threading.Lock()
+
+    def find(self, shapes: Mapping[str, Shape]) -> PlanInUse:
         """Returns the plan for inputs of these shapes, loading or building it if it must.
 
         Raises:
@@ -150,11 +161,13 @@ class TensorRTDeviceNetwork:
     since TensorRT writes all.
 
     Args:
-        network: The graph.
+        plans: The graph's.
+        memory: The GPU's.
     """
 
-    def __init__(self, network: TensorRTNetwork) -> None:
-        self._network = network
+    def __init__(self, plans: GraphPlans, memory: CudaMemory) -> None:
+        self._plans = plans
+        self._memory = memory
         self._context: PlanContext | None = None
         self._plan: PlanInUse | None = None
         self._inputs: Ports = {}
@@ -163,13 +176,13 @@ class TensorRTDeviceNetwork:
 
     def outputs(self, inputs: Mapping[str, Shape]) -> Ports:
         """See `fcmrt.runner.DeviceNetwork.outputs`."""
-        memory = self._network.memory
+        memory = self._memory
         shapes = {name: tuple(map(int, shape)) for name, shape in inputs.items()}
         with memory.device():
             if self._stream is not None:
                 memory.wait()  # for the runs in a stream that may be gone
             self._stream, self._inputs, self._outputs = None, {}, {}
-            plan = self._network.plan(shapes)
+            plan = self._plans.find(shapes)
             if self._context is None or plan is not self._plan:
                 self._context = None  # gives its memory back first
                 self._context, self._plan = plan.loaded.context(), plan
@@ -177,7 +190,7 @@ class TensorRTDeviceNetwork:
             try:
                 self._outputs = self._context.prepare(shapes, stream.ptr)
             except EngineError as error:
-                raise EngineError(f"{self._network.place}: {error}") from error
+                raise EngineError(f"{self._plans.place}: {error}") from error
             finally:
                 stream.synchronize()
             types = plan.loaded.inputs
@@ -187,7 +200,7 @@ class TensorRTDeviceNetwork:
 
     def launch(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], stream: int) -> None:
         """See `fcmrt.runner.DeviceNetwork.launch`."""
-        place = self._network.place
+        place = self._plans.place
         if self._context is None or not self._inputs:
             raise EngineError(f"{place}: `outputs` prepares a run, and was not called")
         if self._stream not in (None, stream):
@@ -198,7 +211,7 @@ class TensorRTDeviceNetwork:
         addresses = _addresses(inputs, self._inputs, place) | _addresses(
             outputs, self._outputs, place
         )
-        with self._network.memory.device():
+        with self._memory.device():
             self._stream = stream
             try:
                 self._context.launch(addresses, stream)

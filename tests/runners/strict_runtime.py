@@ -295,7 +295,7 @@ def add_runtime(module: Any, cuda: FakeCuda, *, rtx: bool) -> Any:
     Set `refusal` and no plan is loaded, `memory_is_gone` and there are no contexts,
     `shapes_clash` and shapes cannot be inferred, `run_fails` and runs are refused, `ports` and all
     inputs and outputs are of that type. `runs` are the streams of all runs, `contexts` and `loads`
-    count; `mistakes` tells who died too early.
+    count; `mistakes` tells who died too early, `living` are the engines and contexts that did not.
     """
     module.rtx = rtx
     module.refusal = None
@@ -303,6 +303,7 @@ def add_runtime(module: Any, cuda: FakeCuda, *, rtx: bool) -> Any:
     module.ports = None
     module.runs = []
     module.mistakes = []
+    module.living = weakref.WeakSet()
     module.contexts = module.loads = 0
     module.say = lambda words: module.loggers[-1].log(Severity.ERROR, words)
 
@@ -344,6 +345,7 @@ def add_runtime(module: Any, cuda: FakeCuda, *, rtx: bool) -> Any:
 
 def _watch(module: Any, owner: Any, owned: Any, words: str) -> None:
     """Notes it if the owner dies before what was made of it does."""
+    module.living.add(owned)
     left = weakref.ref(owned)
 
     def check() -> None:

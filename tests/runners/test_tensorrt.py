@@ -189,7 +189,7 @@ def test_a_plan_that_is_not_taken_is_built_anew(network, trt, options, monkeypat
     cache = PlanCache(options.cache_dir)
     (record,) = cache.records()
     cache.keep(record.ingredients, b"of another version", 1)
-    again = make_runner(options).load("analysis", network._graph, exact=False)
+    again = make_runner(options).load("analysis", network._plans._graph, exact=False)
     assert again.particulars({"f": SHAPE}) == f"plan {record.sha256}"
     np.testing.assert_array_equal(again.run(features(), ["y"])[0], expected(features()))
     assert (trt.builders, trt.loads) == (2, 2)
@@ -215,9 +215,11 @@ def test_kernels_are_compiled_once(network, trt, options, library) -> None:
     folder = PlanCache(options.cache_dir).folder
     kept = list(folder.glob("*.kernels"))
     assert len(kept) == (1 if library == "tensorrt-rtx" else 0)
-    again = make_runner(options).load("analysis", network._graph, exact=False)
+    again = make_runner(options).load("analysis", network._plans._graph, exact=False)
     again.run(features(), ["y"])
-    assert again.plan({"f": SHAPE}).loaded.kernels() == (kept[0].read_bytes() if kept else b"")
+    assert again._plans.find({"f": SHAPE}).loaded.kernels() == (
+        kept[0].read_bytes() if kept else b""
+    )
 
 
 class TestOnTheDevice:
@@ -348,6 +350,23 @@ def test_a_failed_run_leaves_nothing_behind(network, trt) -> None:
     trt.run_fails = False
     np.testing.assert_array_equal(network.run(features(), ["y"])[0], expected(features()))
     assert trt.contexts == 2
+
+
+def test_the_device_s_memory_goes_back_with_the_network(trt, options) -> None:
+    """Contexts first, then the engine; and not when the garbage collector has the time."""
+    engine = engines.tiny_factorized()
+    network: Any = make_runner(options).load("analysis", engine.graph("analysis"), exact=False)
+    for width in (8, 12):
+        network.run(features(shape=(1, 4, 8, width)), ["y"])
+    device = network.on_device()
+    device.outputs({"f": SHAPE})
+    assert len(trt.living) == 5  # two engines, three contexts
+    gc.disable()
+    try:
+        del network, device
+        assert len(trt.living) == 0
+    finally:
+        gc.enable()
 
 
 def test_identity_and_the_plan_of_a_verdict(trt, options, library) -> None:
