@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from .errors import ConfigError
 
-RUNNERS: Final = ("onnxruntime", "torch", "reference")
+RUNNERS: Final = ("onnxruntime", "torch", "tensorrt", "reference")
 DEVICES: Final = ("cpu", "cuda")
 PRECISIONS: Final = ("float32", "float64", "float16", "bfloat16")
 
@@ -48,17 +48,21 @@ class RuntimeOptions:
     """How the work is done. What an exact engine's packets say never depends on it."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the networks run; "cuda" with the runner "torch" only."""
+    """Where the networks run; "tensorrt" runs on "cuda" only, "reference" on "cpu" only. "cuda" is
+    the first GPU that the process sees. No runner goes to another device than the one asked for."""
 
-    runner: Literal["onnxruntime", "torch", "reference"] = "onnxruntime"
-    """Which library runs them; "reference" is slow, and what `fcmrt verify` compares others with.
-    """
+    runner: Literal["onnxruntime", "torch", "tensorrt", "reference"] = "onnxruntime"
+    """Which library runs them; "tensorrt" is TensorRT or TensorRT-RTX, "reference" is slow, and
+    what `fcmrt verify` compares others with."""
 
     optimise: bool = True
     """Let the library rearrange and fuse: ONNX Runtime's graph optimisations, PyTorch's oneDNN."""
 
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
-    """Floating point of the networks outside of the exact path; ONNX Runtime has float32 only.
+    """Floating point of the networks outside of the exact path, for the runner "torch".
+
+    The others compute in the type that each graph says, so they take "float32" alone here; engines
+    in other types are made by `fcmrt export --precision`.
 
     The exact path runs in float32, in float64 if that is asked for. An engine without one has its
     means and indexes computed in this type as well: in half precision they are coarse.
@@ -85,10 +89,14 @@ class RuntimeOptions:
             value = getattr(self, name)
             if value not in known:
                 raise ConfigError(f"{name} {value!r} is not known; there are {', '.join(known)}")
-        if self.runner == "onnxruntime" and (self.device, self.precision) != ("cpu", "float32"):
+        fixed = {"tensorrt": "cuda", "reference": "cpu"}.get(self.runner)
+        if fixed not in (None, self.device):
+            raise ConfigError(f"the runner {self.runner!r} runs on {fixed!r}, not {self.device!r}")
+        if self.runner != "torch" and self.precision != "float32":
             raise ConfigError(
-                f"ONNX Runtime runs on the CPU in float32, not on {self.device!r} in "
-                f"{self.precision}; the runner 'torch' does"
+                f"the runner {self.runner!r} computes in the type that each graph says, and cannot "
+                f"be told {self.precision}; the runner 'torch' can, and `fcmrt export --precision` "
+                "makes engines in other types"
             )
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads is {self.threads}; it must be at least 1, or None")

@@ -24,7 +24,7 @@ from .kernels.api import I32, CodeStep, Indexes, Kernels, PreparedTables, StepMa
 from .manifest import Manifest
 from .observe import StageClock
 from .processor import usable_cores
-from .runner import Network, make_runner
+from .runner import Network, identity_of, make_runner
 from .schedule import Dequantize, Quantize, Run, Step
 from .spec import UNIT_STEP, LatentSpec, Size, margins, tensor_size
 from .step_maps import StepMaps, StepRule
@@ -132,13 +132,14 @@ class Executor:
             if key in self._passed:
                 return
             member = self.engine.manifest.graphs[name]
-            question = Question(member.sha256, self.identity, shapes, outputs)
+            identity = identity_of(self._runner, network, shapes)
+            question = Question(member.sha256, identity, shapes, outputs)
             if self._verdicts.find(question) is None:
                 graph, proof = self.engine.exact_graph(name)
                 verdict = bring_up(graph, proof, network, shapes, outputs)
                 if not verdict.exact:
                     raise InexactRunnerError(
-                        name, self.identity, shapes, verdict.differing, verdict.values
+                        name, identity, shapes, verdict.differing, verdict.values
                     )
                 self._verdicts.keep(question, verdict)
             self._passed.add(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -60,6 +60,34 @@ class DeviceNetwork(Protocol):
         """
 
 
+class DeviceCapable(Protocol):
+    """A network that can also run in a device's memory."""
+
+    def on_device(self) -> DeviceNetwork:
+        """Returns the graph for one more user.
+
+        Each belongs to one stream, that of its first launch, and must live until its runs are over.
+
+        Raises:
+            BackendUnavailableError, DeviceError: What that takes is not there.
+        """
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A network whose results depend on more than its runner's identity tells."""
+
+    def particulars(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """Returns what else the last bits depend on for inputs of these shapes, in words."""
+
+
+def identity_of(runner: Runner, network: Network, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Returns everything that the results of one network depend on, in words."""
+    if isinstance(network, Particular):
+        return f"{runner.identity}, {network.particulars(shapes)}"
+    return runner.identity
+
+
 class Runner(Protocol):
     """A library that turns graphs into networks."""
 
@@ -101,6 +129,14 @@ def make_runner(options: RuntimeOptions) -> Runner:
         from .runners.reference import ReferenceRunner
 
         return ReferenceRunner()
+    if options.runner == "tensorrt":
+        from .runners.tensorrt import TensorRTRunner
+
+        return TensorRTRunner(options)
+    if options.device == "cuda":
+        from .runners.onnxrt_cuda import OnnxRuntimeCudaRunner
+
+        return OnnxRuntimeCudaRunner(options)
     from .runners.onnxrt import OnnxRuntimeRunner
 
     return OnnxRuntimeRunner(options)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..config import RUNNERS, RuntimeOptions
-from ..errors import BackendUnavailableError, ConfigError
+from ..config import DEVICES, RUNNERS, RuntimeOptions
+from ..errors import BackendUnavailableError, ConfigError, DeviceError
 from ..processor import processor_features, processor_listing
 from .text import print_json, table
 
@@ -24,16 +24,20 @@ LIBRARIES = {
     "pycocotools": (("pycocotools",), "demo", "measures agreement of detections"),
     "torch": (("torch",), "torch", "runs the networks; exports codecs"),
     "onnx": (("onnx",), "export", "exports codecs"),
-    "cupy": (("cupy-cuda13x", "cupy-cuda12x", "cupy"), "cuda", "runs CUDA kernels"),
+    "cupy": (
+        ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
+        "cuda",
+        "runs CUDA kernels, and holds networks' memory",
+    ),
     "tensorrt": (
         ("tensorrt-cu13", "tensorrt-cu12", "tensorrt"),
         "tensorrt",
-        "builds plans, on the GPU they are for",
+        "builds plans, on the GPU they are for, and runs them",
     ),
     "tensorrt_rtx": (
         ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx"),
         "tensorrt-rtx",
-        "builds plans, with or without a GPU",
+        "builds plans, with or without a GPU, and runs them on one",
     ),
 }
 """Libraries that fcmrt can use; none of them is imported to look for it."""
@@ -98,16 +102,28 @@ def _cpu() -> dict[str, Any]:
 
 
 def _runners() -> dict[str, dict[str, Any]]:
-    """Says who each runner is, or why it is not there; PyTorch is loaded if it is installed."""
+    """Says who each runner is on each device, or why it is not there; their libraries are loaded.
+
+    That of a CPU has the runner's name, that of a GPU has " on cuda" behind it.
+    """
+    runners = {}
+    for runner in RUNNERS:
+        for device in DEVICES:
+            try:
+                options = RuntimeOptions(runner=runner, device=device)
+            except ConfigError:
+                continue  # not for this device
+            runners[runner if device == "cpu" else f"{runner} on {device}"] = _runner(options)
+    return runners
+
+
+def _runner(options: RuntimeOptions) -> dict[str, Any]:
     from ..runner import make_runner
 
-    runners: dict[str, dict[str, Any]] = {}
-    for name in RUNNERS:
-        try:
-            runners[name] = {"identity": make_runner(RuntimeOptions(runner=name)).identity}
-        except (BackendUnavailableError, OSError, AttributeError) as error:
-            runners[name] = {"identity": None, "error": str(error)}
-    return runners
+    try:
+        return {"identity": make_runner(options).identity}
+    except (BackendUnavailableError, DeviceError, OSError, AttributeError) as error:
+        return {"identity": None, "error": str(error)}
 
 
 def _kernels() -> dict[str, Any]:

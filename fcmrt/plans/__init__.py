@@ -3,11 +3,11 @@
 Both libraries, TensorRT and TensorRT-RTX, are imported only when a plan is built.
 """
 
+from ..tensorrt.cache import PlanCache, PlanRecord
+from ..tensorrt.library import LIBRARIES, PlanLibrary, find_library
+from ..tensorrt.recipe import BuildOptions, Profile, Recipe
 from .build import Plan, build_plans, engine_plans
-from .cache import PlanCache, PlanRecord
-from .library import LIBRARIES, PlanLibrary, find_library
 from .profiles import SizeRange, card_sizes, graph_profiles
-from .recipe import BuildOptions, Profile, Recipe
 
 __all__ = [
     "LIBRARIES",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import time
+import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
 
 from ..engine import Engine
 from ..errors import ConfigError
+from ..tensorrt.cache import PlanCache, PlanRecord
+from ..tensorrt.library import PlanLibrary
+from ..tensorrt.recipe import BuildOptions, Recipe
+from ..tensorrt.supply import find_or_build
 from ..validator import exact_path
-from .cache import PlanCache, PlanRecord
-from .library import PlanLibrary
 from .profiles import SizeRange, canonical_sizes, graph_profiles
-from .recipe import BuildOptions, Recipe
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,27 +86,10 @@ def build_plans(
                 target=target,
                 options=dataclasses.replace(options, tf32=options.tf32 and graph not in careful),
             )
-            ingredients = recipe.ingredients(library.facts())
-            record = cache.find(ingredients)
-            built = record is None
-            if record is None:
-                progress(f"{graph} for {target}")
-                record = _build(library, recipe, ingredients, cache)
+            announce = functools.partial(progress, f"{graph} for {target}")
+            record, built = find_or_build(library, recipe, cache, announce)
             plans.append(Plan(graph, target, canonical, record, built))
     return plans
-
-
-def _build(
-    library: PlanLibrary, recipe: Recipe, ingredients: dict[str, Any], cache: PlanCache
-) -> PlanRecord:
-    timed = {"library": library.facts(), "target": recipe.target}
-    known = cache.timings(timed) if library.keeps_timings else b""
-    start = time.perf_counter()
-    plan, timings = library.build(recipe, known)
-    milliseconds = round((time.perf_counter() - start) * 1000)
-    if timings:
-        cache.keep_timings(timed, timings)
-    return cache.keep(ingredients, plan, milliseconds)
 
 
 def _choose(known: tuple[str, ...], names: Collection[str] | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..manifest import Manifest
 from ..schedule import Run
 from ..spec import Size, level_sizes, padded_size
-from .recipe import Profile, Shape
+from ..tensorrt.recipe import Profile, Shape
 
 CARD_SIZES = "sizes"
 """Key of an engine's card: a list of `[height, width]`, the usual sizes of the finest level."""

@@ -78,15 +78,7 @@ class OnnxRuntimeRunner:
 
     def load(self, name: str, graph: bytes, *, exact: bool) -> OnnxRuntimeNetwork:
         """See `fcmrt.runner.Runner.load`; exact graphs run like the others."""
-        levels = self._onnxruntime.GraphOptimizationLevel
-        options = self._onnxruntime.SessionOptions()
-        if not self._options.optimise:
-            options.graph_optimization_level = levels.ORT_DISABLE_ALL
-        options.intra_op_num_threads = self._options.threads or 0
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # A session's helpers would spin for work after its run, on the cores of the next graph's.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
+        options = session_options(self._onnxruntime, self._options)
         try:
             session = self._onnxruntime.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"]
@@ -99,6 +91,19 @@ class OnnxRuntimeRunner:
                 f"ONNX Runtime does not load graph {name!r}: {error}{hint}"
             ) from error
         return OnnxRuntimeNetwork(name, session)
+
+
+def session_options(onnxruntime: Any, asked: RuntimeOptions) -> Any:
+    """Makes a session's options of the caller's."""
+    options = onnxruntime.SessionOptions()
+    if not asked.optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = asked.threads or 0
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # A session's helpers would spin for work after its run, on the cores of the next graph's.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
 
 
 def _is_bfloat16(graph: bytes) -> bool:

@@ -28,6 +28,8 @@ _ALL = (
     Configuration("torch without oneDNN", RuntimeOptions(runner="torch", optimise=False)),
     Configuration("torch float64", RuntimeOptions(runner="torch", precision="float64")),
     Configuration("torch on CUDA", RuntimeOptions(runner="torch", device="cuda")),
+    Configuration("onnxruntime on CUDA", RuntimeOptions(device="cuda")),
+    Configuration("tensorrt", RuntimeOptions(runner="tensorrt", device="cuda")),
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import fcmrt
 from fcmrt.plans import LIBRARIES, PlanLibrary
-from fcmrt.plans import library as library_module
+from fcmrt.tensorrt import library as library_module
 
 from ..engines import hyperprior_parts
 

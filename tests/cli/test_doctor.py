@@ -11,6 +11,13 @@ import pytest
 
 import fcmrt
 from fcmrt.cli import doctor
+from fcmrt.errors import DeviceError
+from fcmrt.gpu import Device
+from fcmrt.runners import onnxrt_cuda
+
+from ..runners import strict_onnxruntime
+from ..runners.fake_cuda import FakeCuda
+from ..runners.on_paper import DEVICE
 
 
 @pytest.fixture
@@ -30,8 +37,11 @@ def test_json(run):
     assert found["kernels"]["active"] in found["kernels"]["available"]
     assert "CPUExecutionProvider" in found["providers"]
     assert set(found["libraries"]) == set(doctor.LIBRARIES)
-    assert set(found["runners"]) == {"onnxruntime", "torch", "reference"}
+    on_gpu = {"onnxruntime on cuda", "torch on cuda", "tensorrt on cuda"}
+    assert set(found["runners"]) == {"onnxruntime", "torch", "reference", *on_gpu}
     assert found["runners"]["onnxruntime"]["identity"].startswith("onnxruntime ")
+    for runner in found["runners"].values():
+        assert runner["identity"] or runner["error"]
 
 
 def test_kernels_that_the_environment_names(run, monkeypatch, no_round_trip):
@@ -66,6 +76,24 @@ def test_runners_are_named_or_the_reason_they_are_missing(run, monkeypatch, no_r
     _, out, _ = run("doctor")
     assert re.search(r"runner onnxruntime +onnxruntime [\d.]+, cpu \S+", out)
     assert re.search(r"runner torch +none: .*pip install 'fcmrt\[torch\]'", out)
+
+
+def test_gpus_are_named_or_the_reason_they_are_missing(run, monkeypatch, no_round_trip):
+    def missing() -> Device:
+        raise DeviceError("there is no NVIDIA driver here")
+
+    module = strict_onnxruntime.make_module(FakeCuda())
+    monkeypatch.setattr(onnxrt_cuda, "import_onnxruntime", lambda: module)
+    monkeypatch.setattr(onnxrt_cuda, "first_device", missing)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    _, out, _ = run("doctor")
+    assert re.search(r"runner onnxruntime on cuda +none: there is no NVIDIA driver here", out)
+    assert re.search(r"runner tensorrt on cuda +none: .*'fcmrt\[tensorrt-rtx\]'", out)
+    assert "tensorrt on cpu" not in out
+    monkeypatch.setattr(onnxrt_cuda, "first_device", lambda: DEVICE)
+    _, out, _ = run("doctor")
+    assert re.search(r"runner onnxruntime on cuda +onnxruntime 1.31.1, cuda NVIDIA L4", out)
 
 
 def test_two_onnxruntimes_are_called_broken(run, monkeypatch, no_round_trip):

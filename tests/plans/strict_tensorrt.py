@@ -287,7 +287,11 @@ def make_module(*, rtx: bool, version: str = "11.4.0") -> Any:
                 self._logger.log(Severity.ERROR, module.failure)
                 return None
             config.built()
-            described = {"model": network.model.hex(), **config.described()}
+            described = {
+                "version": version,
+                "model": network.model.hex(),
+                **config.described(),
+            }
             return memoryview(json.dumps(described).encode())
 
     module.Builder = Builder

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from fcmrt.errors import ConfigError, PlanError
+from fcmrt.gpu import Device
 from fcmrt.plans import BuildOptions, PlanCache, SizeRange, build_plans, engine_plans
-from fcmrt.plans import library as library_module
-from fcmrt.plans.device import Device
-from fcmrt.plans.library import TensorRT, TensorRTForRTX
+from fcmrt.tensorrt import logger as logger_module
+from fcmrt.tensorrt.library import TensorRT, TensorRTForRTX
 
 from .. import engines
 from . import strict_tensorrt
@@ -175,4 +175,4 @@ def test_loggers_are_not_shared_between_modules(module, library, cache):
     build_plans(engines.tiny_factorized(), library, ["sm_89"], SIZES, cache=cache)
     other = strict_tensorrt.make_module(rtx=True)
     build_plans(engines.tiny_context(), TensorRTForRTX(other), ["sm_89"], SIZES, cache=cache)
-    assert library_module._loggers[module] is not library_module._loggers[other]
+    assert logger_module._loggers[module] is not logger_module._loggers[other]

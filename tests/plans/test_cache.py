@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fcmrt.errors import ConfigError
 from fcmrt.plans import PlanCache, PlanRecord
-from fcmrt.plans import cache as cache_module
+from fcmrt.tensorrt import cache as cache_module
 
 INGREDIENTS = {
     "graph": "ab" * 32,
@@ -142,8 +142,49 @@ def test_timings_by_what_they_depend_on(cache, monkeypatch):
     cache.keep_timings({"target": "sm_86"}, b"slow")
     assert cache.timings({"target": "sm_89"}) == b"fast"
     assert cache.timings({"target": "sm_86"}) == b"slow"
-    monkeypatch.setattr(cache_module, "_MAX_TIMING_BYTES", 3)
+    monkeypatch.setattr(cache_module, "_MAX_BESIDE_BYTES", 3)
     assert cache.timings({"target": "sm_89"}) == b""
+
+
+def test_kernels_by_plan_and_gpu(cache):
+    cache.keep_kernels({"plan": "a", "device": "L4"}, b"compiled")
+    assert cache.kernels({"plan": "a", "device": "L4"}) == b"compiled"
+    assert cache.kernels({"plan": "a", "device": "L40S"}) == b""
+    assert cache.timings({"plan": "a", "device": "L4"}) == b""
+
+
+SHAPES = {"x": (1, 2, 3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("change", "serves"),
+    [
+        ({}, True),
+        ({"workspace_bytes": 1 << 20}, True),
+        ({"profiles": [{"x": [[9, 9, 9, 9]] * 3}, {"x": [[1, 1, 1, 1], [1] * 4, [9] * 4]}]}, True),
+        ({"profiles": [{"x": [[9, 9, 9, 9]] * 3}]}, False),
+        ({"profiles": [{"y": [[1, 2, 3, 4]] * 3}]}, False),
+        ({"tf32": True}, False),
+        ({"target": "sm_86"}, False),
+        ({"graph": "cd" * 32}, False),
+        ({"library": {"name": "tensorrt", "version": "11.5", "device": "NVIDIA Ⅳ"}}, False),
+    ],
+    ids=str,
+)
+def test_a_plan_serves_in_place_of_another(cache, change, serves):
+    kept = cache.keep({**INGREDIENTS, **change}, PLAN, 1)
+    assert cache.serving(INGREDIENTS, SHAPES) == (kept if serves else None)
+    kept.path.write_bytes(PLAN[:-1] + b"?")
+    assert cache.serving(INGREDIENTS, SHAPES) is None
+
+
+def test_the_plan_that_was_asked_for_comes_first(cache):
+    wide = [{"x": [[1, 1, 1, 1], [1] * 4, [9] * 4]}]
+    for level in range(4):
+        cache.keep({**INGREDIENTS, "optimization_level": level, "profiles": wide}, PLAN, 1)
+    assert cache.serving(INGREDIENTS, SHAPES) is not None
+    own = cache.keep(INGREDIENTS, PLAN, 1)
+    assert cache.serving(INGREDIENTS, SHAPES) == own
 
 
 def test_without_a_folder(monkeypatch):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-import types
 from typing import Any
 
 import pytest
 
 from fcmrt.errors import BackendUnavailableError, ConfigError, DeviceError, PlanError
+from fcmrt.gpu import Device
 from fcmrt.plans import LIBRARIES, BuildOptions, PlanLibrary, Profile, Recipe, find_library
-from fcmrt.plans.device import Device, first_device
-from fcmrt.plans.library import TensorRT, TensorRTForRTX
+from fcmrt.tensorrt.library import TensorRT, TensorRTForRTX
 
 from . import strict_tensorrt
 
@@ -211,40 +210,10 @@ def test_what_is_missing_is_named_with_its_extra(installed):
         find_library("tensorflow")
 
 
-class FakeDriver(types.SimpleNamespace):
-    """What of `libcuda` is called, with arguments as ctypes gives them."""
+def test_without_a_gpu_tensorrt_says_what_builds_without_one():
+    def missing() -> Device:
+        raise DeviceError("there is no NVIDIA driver here")
 
-    def cuInit(self, flags):  # noqa: N802
-        return self.code
-
-    def cuDeviceGet(self, device, number):  # noqa: N802
-        device._obj.value = 7 + number
-        return 0
-
-    def cuDriverGetVersion(self, version):  # noqa: N802
-        version._obj.value = 13020
-        return 0
-
-    def cuDeviceGetName(self, name, size, device):  # noqa: N802
-        assert (size, device.value) == (256, 7)
-        name.value = b"NVIDIA H100 80GB HBM3"
-        return 0
-
-    def cuDeviceGetAttribute(self, value, number, device):  # noqa: N802
-        value._obj.value = {16: 132, 75: 9, 76: 0}[number]
-        return 0
-
-
-def test_device_is_asked_of_the_driver():
-    device = first_device(lambda _: FakeDriver(code=0))
-    assert device == Device("NVIDIA H100 80GB HBM3", "sm_90", 132, 13020)
-
-
-def test_no_driver_or_no_gpu():
-    def missing(name: str) -> None:
-        raise OSError(f"{name}: cannot open shared object file")
-
+    library = TensorRT(strict_tensorrt.make_module(rtx=False), missing)
     with pytest.raises(DeviceError, match=r"no NVIDIA driver .*--library tensorrt-rtx"):
-        first_device(missing)
-    with pytest.raises(DeviceError, match="cuInit with the error 100"):
-        first_device(lambda _: FakeDriver(code=100))
+        library.check_target("sm_89")

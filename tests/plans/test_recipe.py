@@ -9,8 +9,8 @@ import pytest
 
 from fcmrt.errors import ConfigError
 from fcmrt.plans import BuildOptions, Profile, Recipe
-from fcmrt.plans import recipe as recipe_module
-from fcmrt.plans.recipe import plan_key
+from fcmrt.tensorrt import recipe as recipe_module
+from fcmrt.tensorrt.recipe import Shape, plan_key, takes
 
 SHAPES = {"p3": (1, 128, 52, 52), "p4": (1, 128, 26, 26)}
 RECIPE = Recipe(
@@ -79,3 +79,28 @@ def test_names_do_not_change_the_key():
 def test_options_out_of_range(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         BuildOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "taken"),
+    [
+        ({"x": (1, 4, 2, 3), "z": (1, 8, 1, 1)}, True),
+        ({"x": (1, 4, 8, 9), "z": (1, 8, 1, 1)}, True),
+        ({"x": (1, 4, 1, 3), "z": (1, 8, 1, 1)}, False),
+        ({"x": (1, 4, 8, 10), "z": (1, 8, 1, 1)}, False),
+        ({"x": (1, 5, 2, 3), "z": (1, 8, 1, 1)}, False),
+        ({"x": (4, 2, 3), "z": (1, 8, 1, 1)}, False),
+        ({"x": (1, 4, 2, 3), "z": (1, 8, 1, 2)}, False),
+        ({"x": (1, 4, 2, 3)}, False),
+        ({"x": (1, 4, 2, 3), "z": (1, 8, 1, 1), "w": (1,)}, False),
+    ],
+    ids=str,
+)
+def test_which_shapes_a_profile_takes(shapes: dict[str, Shape], taken: bool):
+    fixed = (1, 8, 1, 1)
+    profile = Profile(
+        {"x": (1, 4, 2, 3), "z": fixed},
+        {"x": (1, 4, 4, 4), "z": fixed},
+        {"x": (1, 4, 8, 9), "z": fixed},
+    )
+    assert takes(profile.value(), shapes) is taken

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
@@ -21,55 +20,15 @@ from fcmrt.errors import (
     EngineError,
 )
 from fcmrt.runner import make_runner
-from fcmrt.schedule import Run
 
 from .. import engines
 from ..features import random_features
+from .tracing import ONNXRUNTIME, assert_near, distance, trace
 
 torch = pytest.importorskip("torch")
 settings = pytest.importorskip("fcmrt.runners.torchrt.settings")
 
-Arrays = dict[str, npt.NDArray[Any]]
-ONNXRUNTIME = RuntimeOptions(threads=1)
 TORCH = RuntimeOptions(runner="torch", threads=1)
-
-
-def trace(engine: Engine, features: Arrays, options: RuntimeOptions) -> Arrays:
-    """Runs all graphs of both sides, the latents rounded in between as ONNX Runtime gave them."""
-    runner, given, found = make_runner(options), make_runner(ONNXRUNTIME), {}
-    tensors = {name: array[None] for name, array in features.items()}
-    for step in (*engine.manifest.encode, *engine.manifest.decode):
-        if not isinstance(step, Run):
-            continue
-        for name in step.inputs:
-            if name not in tensors:
-                tensors[name] = np.round(tensors[name.removesuffix("_hat")])
-        inputs = {name: tensors[name] for name in step.inputs}
-        graph = engine.graph(step.graph)
-        outputs = runner.load(step.graph, graph, exact=False).run(inputs, step.outputs)
-        found.update(zip(step.outputs, outputs, strict=True))
-        outputs = given.load(step.graph, graph, exact=False).run(inputs, step.outputs)
-        tensors.update(zip(step.outputs, outputs, strict=True))
-    return found
-
-
-def distance(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
-    """The largest difference, in parts of the largest value."""
-    assert one.shape == other.shape
-    assert one.dtype == other.dtype
-    return float(np.abs(one.astype(np.float64) - other).max() / max(np.abs(other).max(), 1))
-
-
-def assert_near(found: Arrays, expected: Arrays, tolerance: float) -> None:
-    """Integers may differ by one where a float was near .5, and more in half precision."""
-    assert found.keys() == expected.keys()
-    for name, wanted in expected.items():
-        if wanted.dtype == np.float32 or tolerance > 1e-4:
-            assert distance(found[name], wanted) < tolerance, name
-        else:
-            differences = np.abs(found[name].astype(np.int64) - wanted)
-            assert differences.max() <= 1, name
-            assert differences.mean() < 0.01, name
 
 
 @pytest.mark.parametrize(
@@ -208,9 +167,14 @@ def test_exhausted_memory_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "cuda"}, "runs on the CPU in float32, not on 'cuda'"),
-        ({"precision": "float16"}, "not on 'cpu' in float16"),
-        ({"runner": "tensorrt"}, "runner 'tensorrt' is not known; there are onnxruntime, torch"),
+        ({"precision": "float16"}, "'onnxruntime' computes in the type that each graph says"),
+        ({"runner": "tensorrt"}, "runner 'tensorrt' runs on 'cuda', not 'cpu'"),
+        ({"runner": "reference", "device": "cuda"}, "'reference' runs on 'cpu', not 'cuda'"),
+        (
+            {"runner": "tensorrt", "device": "cuda", "precision": "float16"},
+            "cannot be told float16; the runner 'torch' can, and `fcmrt export --precision`",
+        ),
+        ({"runner": "openvino"}, "runner 'openvino' is not known; there are onnxruntime, torch"),
         ({"runner": "torch", "device": "tpu"}, "device 'tpu' is not known"),
         ({"runner": "torch", "precision": "int8"}, "precision 'int8' is not known"),
     ],

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigError
@@ -63,7 +63,7 @@ class Recipe:
     """All that a plan is made of, but the library."""
 
     engine: str
-    """Name of the engine, for errors; no part of the key."""
+    """Name of the engine, for errors, "" where it is not known; no part of the key."""
     graph: str
     """Name of the graph in the engine, for errors; no part of the key."""
     model: bytes = dataclasses.field(repr=False)
@@ -88,6 +88,18 @@ class Recipe:
             "profiles": [profile.value() for profile in self.profiles],
             **dataclasses.asdict(self.options),
         }
+
+
+def takes(profile: Mapping[str, Sequence[Sequence[int]]], shapes: Mapping[str, Shape]) -> bool:
+    """Whether a profile, as `Profile.value` gives it, takes inputs of these shapes."""
+    return profile.keys() == shapes.keys() and all(
+        len(shape) == len(profile[name][0])
+        and all(
+            low <= side <= high
+            for low, side, high in zip(profile[name][0], shape, profile[name][2], strict=True)
+        )
+        for name, shape in shapes.items()
+    )
 
 
 def plan_key(ingredients: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The GPU at hand, asked of its driver; no CUDA library is needed."""
+"""Which GPU the process sees first, asked of its driver; no CUDA library is needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import DeviceError
+from .errors import DeviceError
 
 # CUdevice_attribute, in cuda.h.
 _MULTIPROCESSORS, _MAJOR, _MINOR = 16, 75, 76
@@ -16,7 +16,7 @@ _MULTIPROCESSORS, _MAJOR, _MINOR = 16, 75, 76
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Device:
-    """A GPU, as far as plans depend on it."""
+    """A GPU, as far as what libraries make of a graph depends on it."""
 
     name: str
     target: str
@@ -24,6 +24,10 @@ class Device:
     multiprocessors: int
     driver: int
     """Version of CUDA that the driver has, 1000 * major + 10 * minor."""
+
+    def __str__(self) -> str:
+        version = f"{self.driver // 1000}.{self.driver % 1000 // 10}"
+        return f"{self.name} ({self.target}, driver for CUDA {version})"
 
 
 def first_device(open_library: Callable[[str], Any] = ctypes.CDLL) -> Device:
@@ -38,10 +42,7 @@ def first_device(open_library: Callable[[str], Any] = ctypes.CDLL) -> Device:
     try:
         driver = open_library("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError as error:
-        raise DeviceError(
-            f"there is no NVIDIA driver here ({error}), and TensorRT builds plans on the GPU that "
-            "they are for; TensorRT-RTX builds them anywhere: --library tensorrt-rtx"
-        ) from error
+        raise DeviceError(f"there is no NVIDIA driver here ({error})") from error
 
     def call(function: str, *arguments: Any) -> None:
         code = getattr(driver, function)(*arguments)

@@ -14,12 +14,13 @@ from .. import strictjson
 from ..atomicfile import replace_file
 from ..errors import ConfigError, EngineError
 from ..exact import cache_folder
-from .recipe import plan_key
+from .recipe import Shape, plan_key, takes
 
 _FORMAT = 1
 _MAX_RECORD_BYTES = 1 << 20
 _MAX_PLAN_BYTES = 1 << 33
-_MAX_TIMING_BYTES = 1 << 28
+_MAX_BESIDE_BYTES = 1 << 28
+_FREE = ("profiles", "optimization_level", "workspace_bytes")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -111,26 +112,66 @@ class PlanCache:
             if record is not None:
                 yield record
 
+    def serving(
+        self, ingredients: Mapping[str, Any], shapes: Mapping[str, Shape]
+    ) -> PlanRecord | None:
+        """Returns a plan for inputs of these shapes; None if there is none that is whole.
+
+        Args:
+            ingredients: Of the plan as it would be built. Another serves too if it differs in
+                its profiles, its optimisation level or its workspace only.
+            shapes: Of all inputs.
+        """
+        found = self.find(ingredients)
+        if found is not None:
+            return found
+        wanted = _essence(ingredients)
+        for record in self.records():
+            other = record.ingredients
+            if _essence(other) == wanted and any(takes(one, shapes) for one in other["profiles"]):
+                found = self.find(other)
+                if found is not None:
+                    return found
+        return None
+
     def timings(self, facts: Mapping[str, Any]) -> bytes:
         """Returns what a library timed in earlier builds; b"" if there is nothing.
 
         Args:
             facts: What the timings depend on, in JSON's plain types.
         """
-        try:
-            with self._timing_path(facts).open("rb") as file:
-                data = file.read(_MAX_TIMING_BYTES + 1)
-        except OSError:
-            return b""
-        return data if len(data) <= _MAX_TIMING_BYTES else b""
+        return self._beside(facts, "timings")
 
     def keep_timings(self, facts: Mapping[str, Any], timings: bytes) -> None:
         """Keeps timings for the next build; OSError if the folder cannot be written."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self._timing_path(facts), timings)
+        self._keep_beside(facts, "timings", timings)
 
-    def _timing_path(self, facts: Mapping[str, Any]) -> Path:
-        return self.folder / f"{plan_key(facts)}.timings"
+    def kernels(self, facts: Mapping[str, Any]) -> bytes:
+        """Returns what was compiled for a GPU when a plan was loaded; b"" if there is nothing.
+
+        Args:
+            facts: Plan and GPU, in JSON's plain types.
+        """
+        return self._beside(facts, "kernels")
+
+    def keep_kernels(self, facts: Mapping[str, Any], kernels: bytes) -> None:
+        """Keeps kernels for the next load; OSError if the folder cannot be written."""
+        self._keep_beside(facts, "kernels", kernels)
+
+    def _beside(self, facts: Mapping[str, Any], what: str) -> bytes:
+        try:
+            with self._path_beside(facts, what).open("rb") as file:
+                data = file.read(_MAX_BESIDE_BYTES + 1)
+        except OSError:
+            return b""
+        return data if len(data) <= _MAX_BESIDE_BYTES else b""
+
+    def _keep_beside(self, facts: Mapping[str, Any], what: str, data: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace_file(self._path_beside(facts, what), data)
+
+    def _path_beside(self, facts: Mapping[str, Any], what: str) -> Path:
+        return self.folder / f"{plan_key(facts)}.{what}"
 
     def _record(self, path: Path) -> PlanRecord | None:
         """Reads a record; None if it is not whole, not of its name, or has no plan of its size."""
@@ -145,6 +186,11 @@ class PlanCache:
         except (OSError, EngineError):
             return None
         return record if whole else None
+
+
+def _essence(ingredients: Mapping[str, Any]) -> dict[str, Any]:
+    """What two plans must have in common for the one to serve in place of the other."""
+    return {key: value for key, value in ingredients.items() if key not in _FREE}
 
 
 def _parse(data: bytes, plan: Path) -> PlanRecord:

@@ -1,35 +1,33 @@
 """The one seam to the libraries that build plans: TensorRT and TensorRT-RTX.
 
 Both come as a module with nearly the same classes. Networks are strongly typed in both (the graph
-alone says in which precision a layer computes), and what follows keeps to what both have.
+alone says in which precision a layer computes), and what follows keeps to what both have. How plans
+are run stands in `execution.py`.
 """
 
 from __future__ import annotations
 
 import abc
+import functools
 import importlib
 import importlib.util
 import re
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from ..errors import BackendUnavailableError, ConfigError, PlanError
-from .device import Device, first_device
+from ..errors import BackendUnavailableError, ConfigError, DeviceError, PlanError
+from ..gpu import Device, first_device
+from .execution import LoadedPlan
+from .logger import emptied_logger, logged_errors, shortened, turn
 from .recipe import Recipe
-
-_MAX_WORDS = 600  # of a library's own, in an error
-
-# A process has one TensorRT logger, the first that it is given, and so one build at a time.
-_turn = threading.Lock()
-_loggers: dict[Any, Any] = {}  # by module
 
 
 class PlanLibrary(abc.ABC):
-    """Builds plans with one of the two libraries; may be shared by threads.
+    """Builds and loads plans with one of the two libraries; may be shared by threads.
 
     Args:
         module: The library's module.
+        device: Tells the GPU at hand; asked once, when it matters.
     """
 
     name: ClassVar[str]
@@ -39,8 +37,18 @@ class PlanLibrary(abc.ABC):
     keeps_timings: ClassVar[bool]
     """Whether the library times kernels when it builds, and profits from earlier timings."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, device: Callable[[], Device] = first_device) -> None:
         self._trt = module
+        self._ask = device
+
+    @functools.cached_property
+    def device(self) -> Device:
+        """The GPU at hand.
+
+        Raises:
+            DeviceError: There is none.
+        """
+        return self._ask()
 
     @property
     def version(self) -> str:
@@ -91,8 +99,8 @@ class PlanLibrary(abc.ABC):
         where the library chooses by timing, in last bits of what they compute.
         """
         trt = self._trt
-        with _turn:
-            logger = self._logger()
+        with turn:
+            logger = emptied_logger(trt)
             # All of these must live until the plan is there: the network refers to weights that
             # the parser holds.
             builder = trt.Builder(logger)
@@ -110,6 +118,22 @@ class PlanLibrary(abc.ABC):
                 raise self._failure(recipe, "does not build it")
             found = b"" if timing_cache is None else bytes(timing_cache.serialize())
             return bytes(plan), found
+
+    def load(self, plan: bytes, kernels: bytes = b"") -> LoadedPlan:
+        """Loads a plan on the GPU at hand.
+
+        Args:
+            plan: Built by this version of the library, for this GPU.
+            kernels: What `LoadedPlan.kernels` gave earlier, or b"".
+
+        Raises:
+            DeviceError: The library does not take it.
+        """
+        return LoadedPlan(self._trt, plan, lambda engine: self._context_arguments(engine, kernels))
+
+    def _context_arguments(self, engine: Any, kernels: bytes) -> tuple[tuple[Any, ...], Any]:
+        """Returns what contexts of a plan are created with, and a store of kernels or None."""
+        return (), None
 
     def _configure(self, config: Any, recipe: Recipe) -> None:
         options = recipe.options
@@ -139,14 +163,6 @@ class PlanLibrary(abc.ABC):
         """Gives the configuration a timing cache, if the library has them, and returns it."""
         return None
 
-    def _logger(self) -> Any:
-        """Returns the logger of the process, emptied; it keeps what errors say."""
-        if self._trt not in _loggers:
-            _loggers[self._trt] = _make_logger(self._trt)
-        logger = _loggers[self._trt]
-        logger.errors.clear()
-        return logger
-
     def _refusal(self, recipe: Recipe, parser: Any) -> PlanError:
         errors = [parser.get_error(i) for i in range(parser.num_errors)]
         words = "; ".join(dict.fromkeys(str(error.desc()) for error in errors))
@@ -160,10 +176,11 @@ class PlanLibrary(abc.ABC):
     def _failure(
         self, recipe: Recipe, what: str, words: str = "", node: str | None = None
     ) -> PlanError:
-        told = words or "; ".join(_loggers[self._trt].errors) or "it does not say why"
+        told = shortened(words or logged_errors(self._trt))
+        engine = f"engine {recipe.engine!r}, " if recipe.engine else ""
         return PlanError(
-            f"engine {recipe.engine!r}, graph {recipe.graph!r}, for {recipe.target}: {self.name} "
-            f"{self.version} {what}: {' '.join(told.split())[:_MAX_WORDS]}",
+            f"{engine}graph {recipe.graph!r}, for {recipe.target}: {self.name} {self.version} "
+            f"{what}: {told}",
             engine=recipe.engine,
             graph=recipe.graph,
             node=node,
@@ -171,37 +188,27 @@ class PlanLibrary(abc.ABC):
 
 
 class TensorRT(PlanLibrary):
-    """TensorRT 10 or 11; it builds on the GPU that a plan is for, and for no other.
-
-    Args:
-        module: The module `tensorrt`.
-        device: Tells the GPU; asked once.
-    """
+    """TensorRT 10 or 11; it builds on the GPU that a plan is for, and for no other."""
 
     name = "tensorrt"
     module_name = "tensorrt"
     extra = "tensorrt"
     keeps_timings = True
 
-    def __init__(self, module: Any, device: Callable[[], Device] = first_device) -> None:
-        super().__init__(module)
-        self._ask = device
-        self._known: Device | None = None
-
-    @property
-    def _device(self) -> Device:
-        if self._known is None:
-            self._known = self._ask()
-        return self._known
-
     @property
     def targets(self) -> tuple[str, ...]:
         """The GPU at hand."""
-        return (self._device.target,)
+        try:
+            return (self.device.target,)
+        except DeviceError as error:
+            raise DeviceError(
+                f"{error}, and TensorRT builds plans on the GPU that they are for; TensorRT-RTX "
+                "builds them anywhere: --library tensorrt-rtx"
+            ) from error
 
     def facts(self) -> dict[str, Any]:
         """See `PlanLibrary.facts`; a plan is for one model of GPU."""
-        device = self._device
+        device = self.device
         return {
             **super().facts(),
             "device": device.name,
@@ -243,6 +250,18 @@ class TensorRTForRTX(PlanLibrary):
         config.num_compute_capabilities = 1
         if not config.set_compute_capability(getattr(known, f"SM{recipe.target[3:]}"), 0):
             raise self._failure(recipe, "does not take the target")
+
+    def _context_arguments(self, engine: Any, kernels: bytes) -> tuple[tuple[Any, ...], Any]:
+        config = engine.create_runtime_config()
+        # By default a run may take other kernels than the run before, as they come from a compiler
+        # in the background; so what was checked would not be what runs.
+        strategies = self._trt.DynamicShapesKernelSpecializationStrategy
+        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        store = config.create_runtime_cache()
+        if kernels:
+            store.deserialize(kernels)  # those of another version or GPU are refused, and made anew
+        config.set_runtime_cache(store)
+        return (config,), store
 
 
 LIBRARIES: dict[str, type[PlanLibrary]] = {
@@ -293,19 +312,3 @@ def _installed() -> str:
 
 def _names(names: Iterable[str] = LIBRARIES) -> str:
     return " and ".join(names)
-
-
-def _make_logger(trt: Any) -> Any:
-    """Makes a logger that keeps what the library says of errors, in `errors`."""
-    severity = trt.ILogger.Severity
-    grave = (severity.INTERNAL_ERROR, severity.ERROR)
-
-    def start(self: Any) -> None:
-        trt.ILogger.__init__(self)
-        self.errors = []
-
-    def log(self: Any, level: Any, message: str) -> None:
-        if level in grave:
-            self.errors.append(message)
-
-    return type("ErrorLogger", (trt.ILogger,), {"__init__": start, "log": log})()

@@ -1,0 +1,122 @@
+"""Memory and streams of the first GPU that the process sees, by way of CuPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BackendUnavailableError, DeviceError, EngineError
+
+_DEVICE = 0
+
+
+class CudaMemory:
+    """Allocates and copies; CuPy's part in running networks.
+
+    Raises:
+        BackendUnavailableError: CuPy is not installed.
+        DeviceError: There is no GPU that it can use.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import cupy
+        except ImportError as error:
+            raise BackendUnavailableError(
+                f"networks on a GPU need CuPy for their memory, which cannot be imported ({error}):"
+                " pip install 'fcmrt[cuda]'"
+            ) from error
+        self._cupy = cupy
+        try:
+            count = cupy.cuda.runtime.getDeviceCount()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            raise DeviceError(f"CuPy finds no usable GPU ({error}); see `fcmrt doctor`") from error
+        if count == 0:
+            raise DeviceError("this machine has no GPU; see `fcmrt doctor`")
+
+    def device(self) -> AbstractContextManager[Any]:
+        """Makes the GPU the thread's own, as long as the context lasts."""
+        chosen: AbstractContextManager[Any] = self._cupy.cuda.Device(_DEVICE)
+        return chosen
+
+    def stream(self) -> Any:
+        """A stream that does not wait for the default one; with `ptr` and `synchronize`."""
+        return self._cupy.cuda.Stream(non_blocking=True)
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
+        """An array in the device's memory."""
+        return self._cupy.empty(shape, dtype)
+
+    def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """An array in memory of the host that the device copies from and to without waiting."""
+        array = np.dtype(dtype)
+        count = int(np.prod(shape))
+        memory = self._cupy.cuda.alloc_pinned_memory(count * array.itemsize)
+        return np.frombuffer(memory, array, count).reshape(shape)
+
+    def wait(self) -> None:
+        """Waits for all that the device was told to do."""
+        self._cupy.cuda.runtime.deviceSynchronize()
+
+
+def upload(host: npt.NDArray[Any], device: Any, stream: Any) -> None:
+    """Puts a copy from pinned memory into a stream; both arrays are contiguous and of one size."""
+    device.data.copy_from_host_async(host.ctypes.data, host.nbytes, stream)
+
+
+def download(device: Any, host: npt.NDArray[Any], stream: Any) -> None:
+    """Puts a copy to pinned memory into a stream; both arrays are contiguous and of one size."""
+    device.data.copy_to_host_async(host.ctypes.data, host.nbytes, stream)
+
+
+def shape_of(name: str, array: Any, place: str) -> tuple[int, ...]:
+    """Returns the shape of an array in the device's memory; errors as `address_of`."""
+    return tuple(_interface(name, array, place)["shape"])
+
+
+def address_of(
+    name: str, array: Any, shape: tuple[int, ...], dtype: np.dtype[Any], place: str
+) -> int:
+    """Returns where an array lies in the device's memory, checked.
+
+    Args:
+        name: What a network calls it.
+        array: Anything with `__cuda_array_interface__`; borrowed.
+        shape: That it must have.
+        dtype: That it must have.
+        place: What asks, for errors.
+
+    Raises:
+        EngineError: Another shape or type, gaps between the elements, or no such array.
+    """
+    told = _interface(name, array, place)
+    found, kind = tuple(told["shape"]), np.dtype(told["typestr"])
+    if found != shape or kind != dtype:
+        raise EngineError(
+            f"{place}: {name!r} is {kind} {list(found)}; it must be {dtype} {list(shape)}"
+        )
+    strides = told.get("strides")
+    if strides is not None and tuple(strides) != _packed(shape, dtype.itemsize):
+        raise EngineError(f"{place}: {name!r} has gaps between its elements; copy it first")
+    address: int = told["data"][0]
+    return address
+
+
+def _interface(name: str, array: Any, place: str) -> Mapping[str, Any]:
+    try:
+        told: Mapping[str, Any] = array.__cuda_array_interface__
+    except AttributeError:
+        raise EngineError(
+            f"{place}: {name!r} is a {type(array).__name__}, not an array in the device's memory"
+        ) from None
+    return told
+
+
+def _packed(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Strides of a C-contiguous array, in bytes."""
+    sizes = np.cumprod((itemsize, *shape[:0:-1]))
+    return tuple(int(size) for size in sizes[::-1])

@@ -1,0 +1,225 @@
+"""Networks on TensorRT or TensorRT-RTX."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from ..config import RuntimeOptions
+from ..errors import BackendUnavailableError, ConfigError, EngineError
+from ..tensorrt.cache import PlanCache
+from ..tensorrt.execution import PlanContext, Ports
+from ..tensorrt.library import LIBRARIES, PlanLibrary, find_library
+from ..tensorrt.recipe import BuildOptions, Profile, Recipe, Shape
+from ..tensorrt.supply import PlanInUse, plan_in_use
+from .cuda_memory import CudaMemory, address_of
+from .staging import StagedRuns
+
+
+class TensorRTRunner:
+    """Runs graphs as plans, in the precision that each graph says, on the first GPU.
+
+    Plans are taken from the cache where one serves (`fcmrt build`), and are built there when a
+    graph first meets sizes that none takes; that may take minutes. Plans with TF32 are not used.
+
+    Of TensorRT and TensorRT-RTX it takes the first that is installed and knows the GPU.
+
+    Args:
+        options: `cache_dir` counts here.
+
+    Raises:
+        BackendUnavailableError: No library is installed that knows the GPU, or CuPy is not.
+        DeviceError: There is no GPU.
+    """
+
+    name = "tensorrt"
+
+    def __init__(self, options: RuntimeOptions) -> None:
+        self._library = _library_for_device()
+        self._memory = CudaMemory()
+        self._cache = PlanCache(options.cache_dir)
+
+    @property
+    def identity(self) -> str:
+        """See `fcmrt.runner.Runner.identity`."""
+        library = self._library
+        return (
+            f"{library.name} {library.version}, cuda {library.device}, in the graph's precision, "
+            "float32 without TF32"
+        )
+
+    def load(self, name: str, graph: bytes, *, exact: bool) -> TensorRTNetwork:
+        """See `fcmrt.runner.Runner.load`; plans are made when sizes are known."""
+        return TensorRTNetwork(GraphPlans(name, graph, self._library, self._cache), self._memory)
+
+
+def _library_for_device() -> PlanLibrary:
+    refusals, missing = [], []
+    for name in LIBRARIES:
+        try:
+            library = find_library(name)
+        except BackendUnavailableError as error:
+            missing.append(str(error))
+            continue
+        target = library.device.target
+        try:
+            library.check_target(target)
+        except ConfigError as error:
+            refusals.append(str(error))
+        else:
+            return library
+    raise BackendUnavailableError("; ".join(refusals + missing))
+
+
+class TensorRTNetwork:
+    """A graph and its plans; see `fcmrt.runner.Network`.
+
+    Args:
+        plans: The graph's.
+        memory: The GPU's.
+    """
+
+    def __init__(self, plans: GraphPlans, memory: CudaMemory) -> None:
+        self._plans = plans
+        self._memory = memory
+        make = functools.partial(TensorRTDeviceNetwork, plans, memory)
+        self._staged = StagedRuns(plans.place, memory, make)
+
+    def run(
+        self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
+    ) -> list[npt.NDArray[Any]]:
+        """See `fcmrt.runner.Network.run`."""
+        return self._staged.run(inputs, outputs)
+
+    def on_device(self) -> TensorRTDeviceNetwork:
+        """See `fcmrt.runner.DeviceCapable.on_device`; each has an execution context of its own."""
+        return TensorRTDeviceNetwork(self._plans, self._memory)
+
+    def particulars(self, shapes: Mapping[str, Shape]) -> str:
+        """See `fcmrt.runner.Particular.particulars`: the plan, which another build may change."""
+        with self._memory.device():
+            return f"plan {self._plans.find(shapes).sha256}"
+
+
+class GraphPlans:
+    """The plans that a graph was loaded with; may be shared by threads.
+
+    Args:
+        name: The graph's name in the engine.
+        graph: The graph, an ONNX model.
+        library: Builds and loads plans.
+        cache: Where plans are kept.
+    """
+
+    def __init__(self, name: str, graph: bytes, library: PlanLibrary, cache: PlanCache) -> None:
+        self.place = f"graph {name!r} in {library.name}"
+        self._name = name
+        self._graph = graph
+        self._library = library
+        self._cache = cache
+        self._plans: list[PlanInUse] = []
+        self._lock = threading.Lock()
+
+    def find(self, shapes: Mapping[str, Shape]) -> PlanInUse:
+        """Returns the plan for inputs of these shapes, loading or building it if it must.
+
+        Raises:
+            PlanError, DeviceError, OSError: As `plan_in_use`.
+            EngineError: The graph has other inputs.
+        """
+        with self._lock:
+            for plan in self._plans:
+                if plan.loaded.profile(shapes) is not None:
+                    return plan
+                if plan.loaded.inputs.keys() != shapes.keys():
+                    raise EngineError(
+                        f"{self.place} takes {sorted(plan.loaded.inputs)}; given: {sorted(shapes)}"
+                    )
+            fixed = dict(shapes)
+            recipe = Recipe(
+                engine="",
+                graph=self._name,
+                model=self._graph,
+                profiles=(Profile(fixed, fixed, fixed),),
+                target=self._library.device.target,
+                options=BuildOptions(),
+            )
+            made = plan_in_use(self._library, recipe, shapes, self._cache)
+            self._plans.append(made)
+            return made
+
+
+class TensorRTDeviceNetwork:
+    """One execution context of a graph; see `fcmrt.runner.DeviceNetwork`.
+
+    It belongs to one stream, that of its first launch after `outputs`: runs work in the context's
+    memory, and nothing would order them otherwise. All outputs of the graph must be given memory,
+    since TensorRT writes all.
+
+    Args:
+        plans: The graph's.
+        memory: The GPU's.
+    """
+
+    def __init__(self, plans: GraphPlans, memory: CudaMemory) -> None:
+        self._plans = plans
+        self._memory = memory
+        self._context: PlanContext | None = None
+        self._plan: PlanInUse | None = None
+        self._inputs: Ports = {}
+        self._outputs: Ports = {}
+        self._stream: int | None = None
+
+    def outputs(self, inputs: Mapping[str, Shape]) -> Ports:
+        """See `fcmrt.runner.DeviceNetwork.outputs`."""
+        memory = self._memory
+        shapes = {name: tuple(map(int, shape)) for name, shape in inputs.items()}
+        with memory.device():
+            if self._stream is not None:
+                memory.wait()  # for the runs in a stream that may be gone
+            self._stream, self._inputs, self._outputs = None, {}, {}
+            plan = self._plans.find(shapes)
+            if self._context is None or plan is not self._plan:
+                self._context = None  # gives its memory back first
+                self._context, self._plan = plan.loaded.context(), plan
+            stream = memory.stream()
+            try:
+                self._outputs = self._context.prepare(shapes, stream.ptr)
+            except EngineError as error:
+                raise EngineError(f"{self._plans.place}: {error}") from error
+            finally:
+                stream.synchronize()
+            types = plan.loaded.inputs
+            self._inputs = {name: (shape, types[name]) for name, shape in shapes.items()}
+            plan.keep_kernels()
+        return dict(self._outputs)
+
+    def launch(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], stream: int) -> None:
+        """See `fcmrt.runner.DeviceNetwork.launch`."""
+        place = self._plans.place
+        if self._context is None or not self._inputs:
+            raise EngineError(f"{place}: `outputs` prepares a run, and was not called")
+        if self._stream not in (None, stream):
+            raise EngineError(
+                f"{place} runs in the stream {self._stream:#x} and was given {stream:#x}: take "
+                "another network for it (`on_device`), or call `outputs` again, which waits"
+            )
+        addresses = _addresses(inputs, self._inputs, place) | _addresses(
+            outputs, self._outputs, place
+        )
+        with self._memory.device():
+            self._stream = stream
+            try:
+                self._context.launch(addresses, stream)
+            except EngineError as error:
+                raise EngineError(f"{place}: {error}") from error
+
+
+def _addresses(arrays: Mapping[str, Any], ports: Ports, place: str) -> dict[str, int]:
+    if arrays.keys() != ports.keys():
+        raise EngineError(f"{place} wants memory for {sorted(ports)}; given: {sorted(arrays)}")
+    return {name: address_of(name, arrays[name], *port, place) for name, port in ports.items()}

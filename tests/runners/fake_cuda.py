@@ -1,0 +1,174 @@
+"""A GPU that is not there: its memory, its streams, and as much of CuPy as the runners use.
+
+The memory is the host's, so that a library on the CPU can work in it. What is put into a stream is
+done when somebody waits for it and not before. Then every copy must still find both its ends alive:
+memory that was given back too early, or that is not pinned, is a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class FakeCuda:
+    """One GPU."""
+
+    def __init__(self) -> None:
+        self._memory: weakref.WeakValueDictionary[int, Bytes] = weakref.WeakValueDictionary()
+        self._kinds: dict[int, str] = {}
+        self._streams: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
+        self._next = 0x5000
+        self.waits = 0
+        """How often the host has waited."""
+        self.allocations = 0
+        """Of memory of either kind, so far."""
+
+    def allocate(self, size: int, kind: str) -> Bytes:
+        """Memory of the "device" or "pinned"; there as long as it, or a view of it, is."""
+        self.allocations += 1
+        memory = np.full(max(size, 1), 0xA5, np.uint8)
+        self._memory[memory.ctypes.data] = memory
+        self._kinds[memory.ctypes.data] = kind
+        return memory
+
+    def holds(self, address: int, size: int, kind: str) -> bool:
+        """Whether so many bytes lie within one living run of memory of the kind."""
+        return any(
+            self._kinds[first] == kind
+            and first <= address
+            and address + size <= first + len(memory)
+            for first, memory in tuple(self._memory.items())
+        )
+
+    def new_stream(self) -> Stream:
+        self._next += 0x10
+        stream = Stream(self, self._next)
+        self._streams[stream.ptr] = stream
+        return stream
+
+    def stream(self, address: int) -> Stream:
+        """The living stream of an address."""
+        assert type(address) is int
+        assert address in self._streams, f"there is no stream {address:#x}"
+        return self._streams[address]
+
+    def synchronize(self) -> None:
+        self.waits += 1
+        for stream in tuple(self._streams.values()):
+            stream.drain()
+
+    def cupy(self, devices: int = 1) -> types.ModuleType:
+        """Makes a module `cupy`."""
+        module: Any = types.ModuleType("cupy")
+        module.cuda = types.SimpleNamespace(
+            Device=self._device,
+            Stream=self._stream_for_cupy,
+            alloc_pinned_memory=lambda size: self.allocate(size, "pinned"),
+            runtime=types.SimpleNamespace(
+                getDeviceCount=lambda: devices,
+                deviceSynchronize=self.synchronize,
+                CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
+            ),
+        )
+        module.empty = lambda shape, dtype: DeviceArray(self, shape, dtype)
+        return module
+
+    @contextlib.contextmanager
+    def _device(self, number: int) -> Iterator[None]:
+        assert number == 0
+        yield
+
+    def _stream_for_cupy(self, *, non_blocking: bool) -> Stream:
+        assert non_blocking, "waits for the default stream"
+        return self.new_stream()
+
+
+class Stream:
+    def __init__(self, cuda: FakeCuda, address: int) -> None:
+        self._cuda = cuda
+        self.ptr = address
+        self._work: list[Callable[[], None]] = []
+
+    def put(self, work: Callable[[], None]) -> None:
+        self._work.append(work)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all work was waited for."""
+        return not self._work
+
+    def synchronize(self) -> None:
+        self._cuda.waits += 1
+        self.drain()
+
+    def drain(self) -> None:
+        work, self._work = self._work, []
+        for one in work:
+            one()
+
+
+class DeviceArray:
+    """As `cupy.ndarray`, C-contiguous."""
+
+    def __init__(self, cuda: FakeCuda, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+        self.nbytes = int(np.prod(shape)) * self.dtype.itemsize
+        self.data = MemoryPointer(cuda, cuda.allocate(self.nbytes, "device"))
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.data.ptr, False),
+            "strides": None,
+            "version": 3,
+        }
+
+    def get(self) -> npt.NDArray[Any]:
+        """A copy; waits for everything."""
+        self.data.cuda.synchronize()
+        return self.data.memory[: self.nbytes].view(self.dtype).reshape(self.shape).copy()
+
+    def set(self, values: npt.NDArray[Any]) -> None:
+        assert (values.shape, values.dtype) == (self.shape, self.dtype)
+        self.data.memory[: self.nbytes] = np.frombuffer(values.tobytes(), np.uint8)
+
+
+class MemoryPointer:
+    def __init__(self, cuda: FakeCuda, memory: Bytes) -> None:
+        self.cuda = cuda
+        self.memory = memory
+        self.ptr = memory.ctypes.data
+
+    def copy_from_host_async(self, mem: int, size: int, stream: Stream) -> None:
+        self._copy(mem, self.ptr, size, stream, mem)
+
+    def copy_to_host_async(self, mem: int, size: int, stream: Stream) -> None:
+        self._copy(self.ptr, mem, size, stream, mem)
+
+    def _copy(self, source: int, target: int, size: int, stream: Stream, host: int) -> None:
+        cuda, address = self.cuda, self.ptr
+
+        def copy() -> None:
+            assert cuda.holds(address, size, "device"), "the device's memory was given back"
+            assert cuda.holds(host, size, "pinned"), "memory that is not pinned, or was given back"
+            memory_at(target, size)[:] = memory_at(source, size)
+
+        assert cuda.holds(host, size, "pinned"), "copies of other memory than pinned wait"
+        cuda.stream(stream.ptr).put(copy)
+
+
+def memory_at(address: int, size: int) -> Bytes:
+    """The bytes at an address."""
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
