@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     rng = np.random.default_rng([args.seed, 5])
     chosen = np.sort(rng.choice(cache.count, args.crops + args.curve_crops, replace=False))
     rng.shuffle(chosen)
-    curves = _measured(codec, head, cache, chosen[: args.curve_crops], CURVE_STEPS)
+    curves = _measured(codec, head, cache, chosen[: args.curve_crops], CURVE_STEPS, together=True)
     names = cache.task.feature_names
     model = fit_model(curves, names, graph=OUTPUT, spread=LEVEL_SPREAD)
     print(describe(model, weights_of(curves)))
@@ -176,12 +176,14 @@ def _measured(
     cache: Cache,
     numbers: NDArray[np.int64],
     steps: tuple[int, ...],
+    *,
+    together: bool = False,
 ) -> Measured:
     def batches() -> Iterator[Features]:
         for first in tqdm(range(0, len(numbers), BATCH), mininterval=5.0):
             yield cache.crops(numbers[first : first + BATCH])
 
-    return measure(codec, head, cache.task, batches(), steps)
+    return measure(codec, head, cache.task, batches(), steps, together=together)
 
 
 @torch.no_grad()

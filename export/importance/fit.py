@@ -24,15 +24,21 @@ def fit_model(
     """Fit curves and loss-rate models to training pictures.
 
     Args:
-        measured: Of training pictures.
+        measured: Of training pictures, levels together too; the curves follow these, and the
+            loss-rate models levels alone, as in MFIBA.
         names: Of the levels.
         graph: Name of the graph that predicts importances.
         spread: By how many steps a level may be from the picture's mean.
+
+    Raises:
+        ValueError: Levels were not measured together.
     """
+    if measured.together is None:
+        raise ValueError("curves are fitted to levels together, which were not measured")
     importances = importances_of(measured)
     levels = {}
     for i, name in enumerate(names):
-        losses = increasing(measured.losses[:, i].mean(0))
+        losses = increasing(measured.together[:, i].mean(0))
         rates = decreasing(measured.rates[:, i].mean(0))
         # A level's loss at an importance of 1 against its rate, picture by picture.
         each = measured.losses[:, i] / np.maximum(importances[:, i, None], LEAST_LOSS)

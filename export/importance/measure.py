@@ -1,7 +1,9 @@
-"""What coding one level alone costs the task, at each of some steps, picture by picture.
+"""What coding one level costs the task, at each of some steps, picture by picture.
 
-The procedure of MFIBA (arXiv 2503.19278) with the dense distance of the task network's outputs
-(`fcmrt.tasks`) in the place of average precision, which is too coarse for one picture.
+Alone: the procedure of MFIBA (arXiv 2503.19278) with the dense distance of the task network's
+outputs (`fcmrt.tasks`) in the place of average precision, which is too coarse for one picture.
+Together: what one level more or less coarse costs where all levels are coded, which is what sharing
+bits out decides about. The two are the same where the network's back half keeps levels apart.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ class Measured:
     maps: Float64
     # what is lost in each part of the picture with this level coded alone: [pictures, levels,
     # steps, rows, columns]
+    together: Float64 | None = None
+    # what is lost by each level where all are coded: [pictures, levels, steps]; None: not measured
 
     def __post_init__(self) -> None:
         shape = (len(self.rates), self.rates.shape[1], len(self.steps))
@@ -53,6 +57,8 @@ def measure(
     task: Task,
     batches: Iterable[Features],
     steps: Sequence[int],
+    *,
+    together: bool = False,
 ) -> Measured:
     """Code every level of every picture alone, at every step.
 
@@ -62,6 +68,7 @@ def measure(
         task: What the network is.
         batches: Features of training pictures, finest first.
         steps: Step numbers, increasing.
+        together: Also measure levels where all are coded.
 
     Raises:
         ValueError: The codec fuses the levels.
@@ -73,22 +80,27 @@ def measure(
     def outputs(levels: Sequence[Tensor]) -> Any:
         return head.outputs(head(levels), blocks)
 
-    rates, sums = [], []
+    def sums_of(reference: Any, levels: Sequence[Tensor]) -> Float64:
+        found = task.distance_sums(reference, outputs(levels))
+        return np.asarray(found).reshape(-1, blocks, blocks, 4)
+
+    rates, sums, all_sums = [], [], []
     for batch in batches:
         features = [torch.from_numpy(level).float() for level in batch]
         reference = outputs(features)
         coded = [_coded(codec, features, step) for step in steps]
         rates.append(np.stack([rate for rate, _ in coded], -1))
+        decoded = [levels for _, levels in coded]
         alone = [
-            [
-                task.distance_sums(reference, outputs(_replaced(features, decoded, i)))
-                for i in range(len(features))
-            ]
-            for _, decoded in coded
+            [sums_of(reference, _replaced(features, levels, i)) for i in range(len(features))]
+            for levels in decoded
         ]
-        shape = (len(steps), len(features), -1, blocks, blocks, 4)
-        sums.append(np.array(alone).reshape(shape).transpose(2, 1, 0, 3, 4, 5))
-    return Measured(tuple(steps), np.concatenate(rates), losses_of(np.concatenate(sums)))
+        sums.append(np.array(alone).transpose(2, 1, 0, 3, 4, 5))
+        if together:
+            each = [[sums_of(reference, levels) for levels in one] for one in _neighbours(decoded)]
+            all_sums.append(np.array(each).transpose(2, 1, 0, 3, 4, 5))
+    beside = shared(losses_of(np.concatenate(all_sums)).sum((3, 4))) if together else None
+    return Measured(tuple(steps), np.concatenate(rates), losses_of(np.concatenate(sums)), beside)
 
 
 @torch.no_grad()
@@ -106,6 +118,26 @@ def precoded(codec: FeatureCodec, features: Features, step: int) -> Features:
     levels = [torch.from_numpy(level).float() for level in features]
     _, decoded = _coded(codec, levels, step)
     return [level.half().numpy() for level in decoded]
+
+
+def shared(losses: Float64) -> Float64:
+    """Share the loss of coding all levels out among them, from step to step.
+
+    A level's part of what a step more costs is the mean of two: it goes first, or it goes last.
+
+    Args:
+        losses: `[pictures, 1 + 2 levels, steps]`: with all levels at a step; for each level, with
+            it alone one step further; and with it alone one step behind. Of the last step, only
+            the first counts.
+
+    Returns:
+        `[pictures, levels, steps]`; at the first step all levels have the same part.
+    """
+    levels = losses.shape[1] // 2
+    every, first, last = losses[:, :1], losses[:, 1 : 1 + levels], losses[:, 1 + levels :]
+    steps = (first - every)[..., :-1] + (every[..., 1:] - last[..., :-1])
+    start = np.broadcast_to(every[..., :1] / levels, first[..., :1].shape)
+    return np.concatenate([start, start + np.cumsum(steps / 2, 2)], 2)
 
 
 def losses_of(sums: Float64) -> Float64:
@@ -133,3 +165,15 @@ def _coded(
 
 def _replaced(features: Sequence[Tensor], decoded: Sequence[Tensor], i: int) -> list[Tensor]:
     return [*features[:i], decoded[i], *features[i + 1 :]]
+
+
+def _neighbours(decoded: Sequence[Sequence[Tensor]]) -> list[list[Sequence[Tensor]]]:
+    """Levels at every step as `shared` wants them; behind the last step comes itself."""
+    return [
+        [
+            here,
+            *(_replaced(here, there, i) for i in range(len(here))),
+            *(_replaced(there, here, i) for i in range(len(here))),
+        ]
+        for here, there in zip(decoded, [*decoded[1:], decoded[-1]], strict=True)
+    ]

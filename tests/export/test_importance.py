@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,7 @@ from fcmrt.export.importance.fit import (  # noqa: E402
     increasing,
     weights_of,
 )
-from fcmrt.export.importance.measure import Measured, measure, precoded  # noqa: E402
+from fcmrt.export.importance.measure import Measured, measure, precoded, shared  # noqa: E402
 from fcmrt.export.importance.predictor import (  # noqa: E402
     ImportancePredictor,
     deviance,
@@ -105,7 +106,26 @@ def batches() -> list[list[np.ndarray]]:
 
 @pytest.fixture(scope="module")
 def measured() -> Measured:
-    return measure(Rounding(), Head(), TASK, batches(), (-16, -8, 0, 8))  # type: ignore[arg-type]
+    steps = (-16, -8, 0, 8)
+    return measure(Rounding(), Head(), TASK, batches(), steps, together=True)  # type: ignore[arg-type]
+
+
+def test_levels_together_lose_what_they_lose_alone_where_they_do_not_meet(
+    measured: Measured,
+) -> None:
+    assert measured.together is not None
+    alone = np.diff(measured.losses, axis=2)
+    assert np.diff(measured.together, axis=2) == pytest.approx(alone)
+    assert measured.together.sum(1)[:, -1] == pytest.approx(measured.losses.sum(1)[:, -1])
+    assert (measured.together[:, 0, 0] == measured.together[:, 1, 0]).all()
+
+
+def test_what_levels_lose_together_is_shared_out_by_who_went_first_and_last() -> None:
+    # Both coarser lose 6 more; the first level alone 1, the second alone 3. So the first costs 1 if
+    # it goes first and 3 if it goes last.
+    every, first, last = [2.0, 8.0], [[3, 0.0], [5, 0.0]], [[5, 0.0], [3, 0.0]]
+    found = shared(np.array([[every, *first, *last]]))
+    assert found == pytest.approx(np.array([[[1, 1 + (1 + 3) / 2], [1, 1 + (3 + 5) / 2]]]))
 
 
 def test_levels_are_coded_alone(measured: Measured) -> None:
@@ -181,6 +201,9 @@ def test_a_fitted_model_holds_in_an_engine(measured: Measured, tmp_path: Path) -
     maps = np.concatenate([measured.maps, measured.maps[:, :1]], 1)
     rates = np.concatenate([measured.rates, measured.rates[:, :1]], 1)
     three = Measured((-8, 0, 8, 16), rates, maps)
+    with pytest.raises(ValueError, match="together"):
+        fit_model(three, ["p3", "p4", "p5"], graph="importance", spread=10)
+    three = dataclasses.replace(three, together=three.losses)
     model = fit_model(three, ["p3", "p4", "p5"], graph="importance", spread=10)
     network = ImportancePredictor(**SIZES).eval()
     engine = write_with_importance(tmp_path / "a.fcmrt", tiny_levels(), model, network)
