@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fcmrt.executor import Walk
     from fcmrt.tasks.task import TaskNetwork
+    from fcmrt.walk import Walk
 
     from .evaluation import Reference
     from .report import Row

@@ -8,31 +8,17 @@ from typing import Any, Literal
 import numpy as np
 
 from .arrays import Framework, as_outputs, check_framework, from_numpy
-from .bitstream import (
-    PacketHead,
-    ParsedPacket,
-    StreamHeader,
-    byte_view,
-    is_self_contained,
-    read_header,
-    read_packet,
-)
+from .bitstream import PacketHead, StreamHeader
 from .config import Limits, RuntimeOptions
 from .engine import Engine
-from .errors import (
-    BitstreamError,
-    ConfigError,
-    DriftError,
-    EngineMismatchError,
-    LimitExceededError,
-    RunnerMismatchError,
-    ShapeError,
-)
-from .executor import RUNNER_NOTE, Integers, Walk, executor_for, runner_digest
+from .errors import BitstreamError, ConfigError, DriftError, ShapeError
+from .executor import executor_for
 from .kernels.api import StepDecoder
 from .observe import Recorder, StageClock
+from .packet_reader import OpenedPacket, PacketReader
 from .schedule import Code, Dequantize, Run
-from .spec import Size, count_elements, margins, padded_size, tensor_size
+from .spec import Size, margins, tensor_size
+from .walk import Integers, Walk
 
 # The checksum matched, so the bytes are the encoder's; what the coder finds wrong with them can
 # only come from other table indexes or means (or from somebody who computed the checksum anew).
@@ -85,13 +71,11 @@ class Decoder:
         self.limits = limits or Limits()
         self._executor = executor_for(engine, options or RuntimeOptions())
         self._features = engine.manifest.features
-        self._strides = [f.stride for f in self._features]
         self._output: Framework = output
         self._dtype = dtype
         self._recorder = recorder
         self.header = header
-        if header is not None:
-            self._check_header(header)
+        self._reader = PacketReader(self._executor, header, self.limits)
 
     def decode(self, packet: Any, *, out: Any = None) -> Any:
         """Decodes one packet, or several.
@@ -132,7 +116,9 @@ class Decoder:
 
     def _decode_picture(self, packet: Any, out: Any) -> tuple[dict[str, Any], StageClock]:
         clock = StageClock(self._recorder)
-        walk, sizes, padded, dtype = self._decode_integers(packet, clock, stop_early=False)
+        opened = self._reader.read(packet)
+        walk = self._decode_integers(opened, clock, stop_early=False)
+        sizes, dtype = opened.sizes, self._dtype or opened.dtype
         shapes = {
             spec.name: (spec.channels, *size)
             for spec, size in zip(self._features, sizes, strict=True)
@@ -141,7 +127,7 @@ class Decoder:
         outputs = {}
         for spec, size in zip(self._features, sizes, strict=True):
             array = walk.tensors[self.engine.manifest.outputs[spec.name]]
-            full = tensor_size(spec.tensor, padded)
+            full = tensor_size(spec.tensor, opened.padded)
             top, _, left, _ = margins(size, full, self.engine.manifest.padding)
             array = array[0, :, top : top + size[0], left : left + size[1]]
             with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinity
@@ -185,72 +171,8 @@ class Decoder:
         Raises:
             BitstreamError: As `decode`.
         """
-        return self._decode_integers(packet, StageClock(None), stop_early=True)[0].integers
-
-    def _check_header(self, header: StreamHeader) -> None:
-        if header.engine_digest != self.engine.digest:
-            raise EngineMismatchError(header.engine_digest.hex(), self.engine.digest.hex())
-        profile = self.engine.manifest.profile
-        if header.profile != profile:
-            raise BitstreamError(
-                f"the stream header is of profile {header.profile!r}, but its engine of {profile!r}"
-            )
-        self._check_runner(header)
-        told = [(level.name, level.channels) for level in header.levels]
-        if told != [(f.name, f.channels) for f in self._features]:
-            raise BitstreamError("the levels of the stream header are not those of its engine")
-
-    def _check_runner(self, header: StreamHeader) -> None:
-        here = self._executor.identity
-        if header.runner_digest is None or header.runner_digest == runner_digest(here):
-            return
-        told = dict(header.notes).get(RUNNER_NOTE, "")
-        # The note is for people; it counts only if it is what the digest was made from.
-        known = told.isprintable() and runner_digest(told) == header.runner_digest
-        made = told if known else f"another runner (digest {header.runner_digest.hex()[:16]}...)"
-        raise RunnerMismatchError(made, here)
-
-    def _parse(self, packet: Any) -> tuple[ParsedPacket, StreamHeader | None]:
-        data = byte_view(packet)
-        header = self.header
-        if is_self_contained(data):
-            header, length = read_header(data, limits=self.limits)
-            self._check_header(header)
-            data = data[length:]
-        parsed = read_packet(data, self.engine.digest, self.limits, levels=len(self._features))
-        if parsed.head.lanes == 1 and self.engine.manifest.profile != "exact":
-            raise BitstreamError(
-                "a packet with one lane has too short a check for an engine that is not exact"
-            )
-        return parsed, header
-
-    def _level_sizes(
-        self, parsed: ParsedPacket, header: StreamHeader | None
-    ) -> tuple[tuple[Size, ...], Size]:
-        """Returns the sizes of the levels and of the padded finest one, within the limits."""
-        manifest = self.engine.manifest
-        if parsed.head.geometry is not None:
-            sizes = parsed.head.geometry.level_sizes(self._strides)
-        elif header is not None and header.sizes is not None:
-            sizes = header.sizes
-        else:
-            raise BitstreamError(
-                "the packet leaves its sizes to the stream header: give the decoder that header"
-            )
-        padded = padded_size(self._features, sizes, manifest.padding)
-        total = sum(
-            spec.channels * rows * columns
-            for spec in self._features
-            for rows, columns in [tensor_size(spec.tensor, padded)]
-        )
-        for latent in manifest.latents.values():
-            total += count_elements(latent, manifest.tensors[latent.source], padded)
-        if max(padded) > self.limits.max_side or total > self.limits.max_elements:
-            raise LimitExceededError(
-                f"the packet asks for {total} elements with sides up to {max(padded)}; the limits "
-                f"allow {self.limits.max_elements} and {self.limits.max_side}"
-            )
-        return sizes, padded
+        opened = self._reader.read(packet)
+        return self._decode_integers(opened, StageClock(None), stop_early=True).integers
 
     def _walk(self, head: PacketHead, padded: Size, clock: StageClock) -> Walk:
         try:
@@ -259,17 +181,12 @@ class Decoder:
             raise BitstreamError(f"the packet does not go with its engine: {error}") from error
 
     def _decode_integers(
-        self, packet: Any, clock: StageClock, *, stop_early: bool
-    ) -> tuple[Walk, tuple[Size, ...], Size, str]:
-        manifest = self.engine.manifest
-        parsed, header = self._parse(packet)
-        sizes, padded = self._level_sizes(parsed, header)
-        if parsed.head.step not in manifest.step_numbers:
-            raise BitstreamError(f"the packet's step {parsed.head.step} is not in the engine")
-        walk = self._walk(parsed.head, padded, clock)
-        dtype = self._dtype or (header.levels[0].dtype if header else "float32")
+        self, opened: OpenedPacket, clock: StageClock, *, stop_early: bool
+    ) -> Walk:
+        manifest, head = self.engine.manifest, opened.head
+        walk = self._walk(head, opened.padded, clock)
         decoder = self._executor.kernels.decoder(
-            parsed.segments, parsed.head.words, parsed.escapes, parsed.head.lanes
+            opened.segments, head.words, opened.escapes, head.lanes
         )
         clock.lap("parse")
 
@@ -284,11 +201,11 @@ class Decoder:
                 clock.lap("code")
             if n == last_code:
                 # Before the most expensive network, which would turn wrong integers into features.
-                self._check_integers(walk, decoder, parsed.head.lanes)
+                self._check_integers(walk, decoder, head.lanes)
                 clock.lap("code")
                 if stop_early:
                     break
-        return walk, sizes, padded, dtype
+        return walk
 
     def _decode_latent(self, walk: Walk, name: str, decoder: StepDecoder) -> None:
         latent = self.engine.manifest.latents[name]

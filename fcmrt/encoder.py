@@ -8,30 +8,20 @@ from typing import Any
 
 from .allocation import Allocator
 from .arrays import FloatArray, as_writable_bytes
-from .bitstream import (
-    EVEN,
-    FeatureDType,
-    Geometry,
-    Importance,
-    LevelSpec,
-    PacketHead,
-    StreamHeader,
-    write_packet,
-    write_packet_into,
-)
+from .bitstream import EVEN, FeatureDType, Importance, LevelSpec, StreamHeader
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
-from .executor import RUNNER_NOTE, Walk, executor_for, runner_digest
+from .executor import RUNNER_NOTE, executor_for, runner_digest
 from .importance import ROI_GAIN, importance_of
 from .intake import in_order, take_features
-from .kernels.api import CodedPayload
 from .observe import Recorder, StageClock
 from .packet import Packet
+from .picture_encoder import PictureEncoder
 from .requantise import requantised
-from .schedule import Code
-from .spec import Size, padded_size
+from .spec import Size
 from .target import Wish
+from .walk import Walk
 
 
 class Encoder:
@@ -80,10 +70,7 @@ class Encoder:
         self._dtype: FeatureDType = dtype
         self._time_base = time_base
         self._recorder = recorder
-        # The check over the integers has 16 bits with one lane and 32 with more.
-        exact = engine.manifest.profile == "exact"
-        self._least_lanes = 1 if exact and self.params.check_bits == 16 else 2
-        self._code_order = [s.latent for s in engine.manifest.encode if isinstance(s, Code)]
+        self._pictures = PictureEncoder(self._executor, self.params, self._sizes)
         self._allocator: Allocator | None = None
 
     @property
@@ -179,7 +166,7 @@ class Encoder:
         wish = self._wish(importance, target_bytes)
         if levels[0].ndim == 3:
             picture = [level[None] for level in levels]
-            packet = self._encode_picture(picture, d, wish, pts, clock)
+            packet = self._pictures.encode(picture, d, wish, pts, clock)
             clock.report()
             return packet
 
@@ -187,7 +174,7 @@ class Encoder:
             item_clock = StageClock(self._recorder) if n else clock
             item_pts = None if pts is None else pts + n
             item = [level[n : n + 1] for level in levels]
-            return self._encode_picture(item, d, wish, item_pts, item_clock), item_clock
+            return self._pictures.encode(item, d, wish, item_pts, item_clock), item_clock
 
         packets = []
         for packet, item_clock in self._executor.map(encode_item, range(levels[0].shape[0])):
@@ -232,13 +219,8 @@ class Encoder:
         if levels[0].ndim != 3:
             raise ShapeError("a buffer takes one picture's packet; these features are a batch")
         wish = self._wish(importance, target_bytes)
-        walk = self._walk([level[None] for level in levels], d, wish, clock)
-        head, payload = self._code(walk, clock)
-        size = write_packet_into(
-            target, head, payload.segments, payload.escapes, self.engine.digest
-        )
-        clock.lap("pack")
-        clock.stop()
+        picture = [level[None] for level in levels]
+        size = self._pictures.encode_into(target, picture, d, wish, clock)
         clock.report()
         return size
 
@@ -315,7 +297,7 @@ class Encoder:
         if levels[0].ndim != 3:
             raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
         wish = self._wish(importance, target_bytes)
-        return self._walk([level[None] for level in levels], d, wish, StageClock(None))
+        return self._pictures.walk([level[None] for level in levels], d, wish, StageClock(None))
 
     def requantise(
         self,
@@ -358,7 +340,7 @@ class Encoder:
         Raises:
             ConfigError: Its integers are not such as this engine codes.
         """
-        return self._packet(walk, pts, StageClock(None))
+        return self._pictures.packet(walk, pts, StageClock(None))
 
     def _choose_step(self, quality: float | None, step: int | None) -> int:
         if step is None:
@@ -378,18 +360,6 @@ class Encoder:
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
         return importance_of(self.engine.manifest, sizes, level_offsets or {}, roi, roi_gain)
 
-    def _encode_picture(
-        self,
-        levels: list[FloatArray],
-        d: int,
-        wish: Wish,
-        pts: int | None,
-        clock: StageClock,
-    ) -> Packet:
-        packet = self._packet(self._walk(levels, d, wish, clock), pts, clock)
-        clock.stop()
-        return packet
-
     def _wish(
         self, importance: Importance | Mapping[str, float] | bool | None, target_bytes: int | None
     ) -> Wish:
@@ -400,61 +370,3 @@ class Encoder:
             weights = importance if isinstance(importance, Mapping) else None
             return Wish(target_bytes, allocator=self._allocator, weights=weights)
         return Wish(target_bytes, importance or EVEN)
-
-    def _walk(
-        self,
-        levels: list[FloatArray],
-        d: int,
-        wish: Wish,
-        clock: StageClock,
-    ) -> Walk:
-        """Takes one picture (`[1, C, H, W]` by level) as far as its integers."""
-        manifest = self.engine.manifest
-        sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
-        padded = padded_size(self._features, sizes, manifest.padding)
-        walk = Walk(self._executor, padded, wish.first_step(d), clock, wish.importance)
-        walk.take(levels)
-        clock.lap("prepare")
-        walk.follow(manifest.encode)
-        return wish.granted(walk, d, self._size)
-
-    def _size(self, walk: Walk) -> int:
-        """Length of a picture's packet in bytes."""
-        head, payload = self._code(walk, StageClock(None))
-        return len(write_packet(head, payload.segments, payload.escapes, self.engine.digest))
-
-    def _packet(self, walk: Walk, pts: int | None, clock: StageClock) -> Packet:
-        head, payload = self._code(walk, clock)
-        packet = Packet(
-            write_packet(head, payload.segments, payload.escapes, self.engine.digest),
-            pts=pts,
-            elements=sum(
-                spec.channels * rows * columns
-                for spec, (rows, columns) in zip(self._features, walk.sizes, strict=True)
-            ),
-        )
-        clock.lap("pack")
-        return packet
-
-    def _code(self, walk: Walk, clock: StageClock) -> tuple[PacketHead, CodedPayload]:
-        """Everything that a packet needs but its bytes."""
-        lanes, payload = self._executor.kernels.pack(
-            walk.code_steps(self._code_order),
-            self.params.overhead_permille,
-            self._least_lanes,
-            walk.check(self._code_order),
-        )
-        clock.lap("code")
-
-        strides = [f.stride for f in self._features]
-        head = PacketHead(
-            lanes=lanes,
-            step=walk.d,
-            geometry=(
-                None if walk.sizes == self._sizes else Geometry.of_levels(walk.sizes, strides)
-            ),
-            words=payload.words,
-            escape_bytes=len(payload.escapes),
-            importance=walk.importance,
-        )
-        return head, payload

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from .allocation import Allocator
 from .bitstream import EVEN, Importance
 from .errors import ConfigError, TargetError
-from .executor import Walk
 from .groups import quality_groups
 from .requantise import requantised
+from .walk import Walk
 
 Float64 = npt.NDArray[np.float64]
 
