@@ -8,25 +8,16 @@ from typing import Any, Literal
 import numpy as np
 
 from .arrays import Framework, as_outputs, check_framework, from_numpy
-from .bitstream import PacketHead, StreamHeader
+from .bitstream import StreamHeader
 from .config import Limits, RuntimeOptions
 from .engine import Engine
-from .errors import BitstreamError, ConfigError, DriftError, ShapeError
+from .errors import BitstreamError, ConfigError, FcmrtError, ShapeError
 from .executor import executor_for
-from .kernels.api import StepDecoder
 from .observe import Recorder, StageClock
+from .ondevice import Delivery, DeviceDecoder, machine_for
 from .packet_reader import OpenedPacket, PacketReader
-from .schedule import Code, Dequantize, Run
-from .spec import Size, margins, tensor_size
-from .walk import Integers, Walk
-
-# The checksum matched, so the bytes are the encoder's; what the coder finds wrong with them can
-# only come from other table indexes or means (or from somebody who computed the checksum anew).
-_DRIFT = (
-    "the packet is intact, but decodes to other integers here than its encoder had: another "
-    "device, library, version or thread count computed other means or table indexes. Decode it "
-    "where it was made, or use an exact engine"
-)
+from .picture_decoder import PictureDecoder
+from .walk import Integers
 
 
 class Decoder:
@@ -64,12 +55,16 @@ class Decoder:
         dtype: Literal["float32", "float16"] | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        check_framework(output)
         if dtype not in (None, "float32", "float16"):
             raise ConfigError(f"dtype {dtype!r} is not known; there are 'float32' and 'float16'")
         self.engine = engine
         self.limits = limits or Limits()
-        self._executor = executor_for(engine, options or RuntimeOptions())
+        options = options or RuntimeOptions()
+        self._executor = executor_for(engine, options)
+        self._machine = machine_for(self._executor, options)
+        check_framework(output, self._machine is not None)
+        self._on_device = None if self._machine is None else DeviceDecoder(self._machine)
+        self._pictures = PictureDecoder(self._executor)
         self._features = engine.manifest.features
         self._output: Framework = output
         self._dtype = dtype
@@ -109,43 +104,48 @@ class Decoder:
             of this machine's synthesis network, which is floating point.
         """
         if isinstance(packet, list | tuple):
-            return self._decode_batch(packet, out)
-        features, clock = self._decode_picture(packet, out)
-        clock.report()
-        return features
+            outs = [None] * len(packet) if out is None else list(out)
+            if len(outs) != len(packet):
+                raise ShapeError(f"out has {len(outs)} mappings for {len(packet)} packets")
+            if self._on_device is not None:
+                return self._decode_on_device(packet, outs)
+            return self._decode_batch(packet, outs)
+        if self._on_device is None:
+            features, clock = self._decode_picture(packet, out)
+            clock.report()
+            return features
+        try:
+            return self._decode_on_device([packet], [out])[0]
+        except BitstreamError as error:
+            error.packet_index = None
+            raise
 
     def _decode_picture(self, packet: Any, out: Any) -> tuple[dict[str, Any], StageClock]:
         clock = StageClock(self._recorder)
         opened = self._reader.read(packet)
-        walk = self._decode_integers(opened, clock, stop_early=False)
-        sizes, dtype = opened.sizes, self._dtype or opened.dtype
-        shapes = {
-            spec.name: (spec.channels, *size)
-            for spec, size in zip(self._features, sizes, strict=True)
-        }
-        given = None if out is None else as_outputs(out, shapes)
+        clock.lap("parse")
+        features = self._pictures.features(opened, clock)
+        given = None if out is None else as_outputs(out, self._shapes(opened))
         outputs = {}
-        for spec, size in zip(self._features, sizes, strict=True):
-            array = walk.tensors[self.engine.manifest.outputs[spec.name]]
-            full = tensor_size(spec.tensor, opened.padded)
-            top, _, left, _ = margins(size, full, self.engine.manifest.padding)
-            array = array[0, :, top : top + size[0], left : left + size[1]]
+        for name, array in features.items():
             with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinity
                 if given is not None:
-                    np.copyto(given[spec.name], array, casting="same_kind")
-                    outputs[spec.name] = out[spec.name]
+                    np.copyto(given[name], array, casting="same_kind")
+                    outputs[name] = out[name]
                 else:
-                    array = np.ascontiguousarray(array, dtype=dtype)
-                    outputs[spec.name] = from_numpy(array, self._output)
+                    array = np.ascontiguousarray(array, dtype=self._dtype or opened.dtype)
+                    outputs[name] = from_numpy(array, self._output)
         clock.lap("finish")
         clock.stop()
         return outputs, clock
 
-    def _decode_batch(self, packets: Sequence[Any], out: Any) -> list[Any]:
-        outs = [None] * len(packets) if out is None else list(out)
-        if len(outs) != len(packets):
-            raise ShapeError(f"out has {len(outs)} mappings for {len(packets)} packets")
+    def _shapes(self, opened: OpenedPacket) -> dict[str, tuple[int, ...]]:
+        return {
+            spec.name: (spec.channels, *size)
+            for spec, size in zip(self._features, opened.sizes, strict=True)
+        }
 
+    def _decode_batch(self, packets: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
         def decode_item(n: int) -> tuple[dict[str, Any], StageClock]:
             try:
                 return self._decode_picture(packets[n], outs[n])
@@ -159,6 +159,50 @@ class Decoder:
             batch.append(features)
         return batch
 
+    def _decode_on_device(self, packets: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
+        assert self._machine is not None
+        assert self._on_device is not None
+        clock = StageClock(self._recorder)
+        opened: list[OpenedPacket] = []
+        failure: FcmrtError | None = None
+        for n, packet in enumerate(packets):
+            try:
+                opened.append(self._reader.read(packet))
+            except FcmrtError as error:  # after those that the packets before it may raise
+                if isinstance(error, BitstreamError):
+                    error.packet_index = n
+                failure = error
+                break
+        clock.lap("parse")
+        deliveries = [
+            Delivery(
+                self._machine.device,
+                self._shapes(packet),
+                out,
+                self._dtype or packet.dtype,
+                self._output,
+            )
+            for packet, out in zip(opened, outs, strict=False)
+        ]
+
+        def on_host() -> None:
+            for n, delivery in enumerate(deliveries):
+                try:
+                    delivery.put(self._pictures.features(opened[n], StageClock(None)))
+                except BitstreamError as error:
+                    error.packet_index = n
+                    raise
+
+        self._on_device.decode_placed(opened, [d.targets for d in deliveries], on_host)
+        if failure is not None:
+            raise failure
+        handed_out = [delivery.handed_out() for delivery in deliveries]
+        features = [get() for get in handed_out]
+        clock.lap("device")
+        clock.stop()
+        clock.report()
+        return features
+
     def integers(self, packet: Any) -> dict[str, Integers]:
         """Decodes a packet as far as its integers, without the networks that come after them.
 
@@ -171,62 +215,4 @@ class Decoder:
         Raises:
             BitstreamError: As `decode`.
         """
-        opened = self._reader.read(packet)
-        return self._decode_integers(opened, StageClock(None), stop_early=True).integers
-
-    def _walk(self, head: PacketHead, padded: Size, clock: StageClock) -> Walk:
-        try:
-            return Walk(self._executor, padded, head.step, clock, head.importance)
-        except ConfigError as error:
-            raise BitstreamError(f"the packet does not go with its engine: {error}") from error
-
-    def _decode_integers(
-        self, opened: OpenedPacket, clock: StageClock, *, stop_early: bool
-    ) -> Walk:
-        manifest, head = self.engine.manifest, opened.head
-        walk = self._walk(head, opened.padded, clock)
-        decoder = self._executor.kernels.decoder(
-            opened.segments, head.words, opened.escapes, head.lanes
-        )
-        clock.lap("parse")
-
-        last_code = max(n for n, s in enumerate(manifest.decode) if isinstance(s, Code))
-        for n, step in enumerate(manifest.decode):
-            if isinstance(step, Run):
-                walk.run(step)
-            elif isinstance(step, Dequantize):
-                walk.dequantize(step)
-            elif isinstance(step, Code):
-                self._decode_latent(walk, step.latent, decoder)
-                clock.lap("code")
-            if n == last_code:
-                # Before the most expensive network, which would turn wrong integers into features.
-                self._check_integers(walk, decoder, head.lanes)
-                clock.lap("code")
-                if stop_early:
-                    break
-        return walk
-
-    def _decode_latent(self, walk: Walk, name: str, decoder: StepDecoder) -> None:
-        latent = self.engine.manifest.latents[name]
-        tables = self._executor.tables(latent)
-        means, prior, shift = walk.prior(name)
-        indexes = self._executor.kernels.shift_indexes(prior, shift, tables.count)
-        symbols = np.empty(len(indexes), np.int32)
-        try:
-            decoder.step(indexes, tables, latent.skip, out=symbols)
-        except BitstreamError as error:
-            raise DriftError(_DRIFT) from error
-        walk.integers[name] = Integers(latent.tables, latent.skip, indexes, symbols, means)
-
-    def _check_integers(self, walk: Walk, decoder: StepDecoder, lanes: int) -> None:
-        try:
-            found = decoder.finish()
-        except BitstreamError as error:
-            raise DriftError(_DRIFT) from error
-        order = [s.latent for s in self.engine.manifest.decode if isinstance(s, Code)]
-        check = walk.check(order)
-        if lanes == 1:
-            check = (check ^ check >> 16) & 0xFFFF
-        if found != check:
-            raise DriftError(_DRIFT)
+        return self._pictures.integers(self._reader.read(packet))

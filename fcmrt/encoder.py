@@ -7,15 +7,16 @@ from fractions import Fraction
 from typing import Any
 
 from .allocation import Allocator
-from .arrays import FloatArray, as_writable_bytes
-from .bitstream import EVEN, FeatureDType, Importance, LevelSpec, StreamHeader
+from .arrays import FloatArray, as_features, as_writable_bytes
+from .bitstream import EVEN, FeatureDType, Importance, LevelSpec, StreamHeader, put_packet
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
 from .executor import RUNNER_NOTE, executor_for, runner_digest
 from .importance import ROI_GAIN, importance_of
-from .intake import in_order, take_features
+from .intake import Level, arrange, in_order
 from .observe import Recorder, StageClock
+from .ondevice import DeviceEncoder, machine_for
 from .packet import Packet
 from .picture_encoder import PictureEncoder
 from .requantise import requantised
@@ -62,7 +63,9 @@ class Encoder:
     ) -> None:
         self.engine = engine
         self.params = params or CodingParams()
-        self._executor = executor_for(engine, options or RuntimeOptions())
+        options = options or RuntimeOptions()
+        self._executor = executor_for(engine, options)
+        self._machine = machine_for(self._executor, options)
         self._features = engine.manifest.features
         levels = engine.manifest.quality
         self._step = levels.shift(levels.default if quality is None else quality)
@@ -71,6 +74,11 @@ class Encoder:
         self._time_base = time_base
         self._recorder = recorder
         self._pictures = PictureEncoder(self._executor, self.params, self._sizes)
+        self._on_device = (
+            None
+            if self._machine is None
+            else DeviceEncoder(self._machine, self.params, self._sizes)
+        )
         self._allocator: Allocator | None = None
 
     @property
@@ -158,26 +166,43 @@ class Encoder:
         """
         d = self._choose_step(quality, step)
         clock = StageClock(self._recorder)
-        levels = self.take(features)
+        levels = self._arrange(features)
         if level_offsets or roi is not None:
             if importance is not None:
                 raise ConfigError("give an importance, or level offsets and regions; not both")
             importance = self._importance(levels, level_offsets, roi, roi_gain)
         wish = self._wish(importance, target_bytes)
-        if levels[0].ndim == 3:
-            picture = [level[None] for level in levels]
-            packet = self._pictures.encode(picture, d, wish, pts, clock)
-            clock.report()
-            return packet
+        if levels[0].is_batch:
+            return self._encode(levels, d, wish, pts, clock)
+        return self._encode([level.as_batch() for level in levels], d, wish, pts, clock)[0]
+
+    def _encode(
+        self, levels: list[Level], d: int, wish: Wish, pts: int | None, clock: StageClock
+    ) -> list[Packet]:
+        if self._on_device is None or not wish.is_plain:
+            return self._encode_on_host(levels, d, wish, pts, clock)
+        return self._on_device.encode_placed(
+            levels,
+            d,
+            wish.importance,
+            pts,
+            clock,
+            lambda: self._encode_on_host(levels, d, wish, pts, clock),
+        )
+
+    def _encode_on_host(
+        self, levels: list[Level], d: int, wish: Wish, pts: int | None, clock: StageClock
+    ) -> list[Packet]:
+        arrays = self._on_host(levels)
 
         def encode_item(n: int) -> tuple[Packet, StageClock]:
             item_clock = StageClock(self._recorder) if n else clock
             item_pts = None if pts is None else pts + n
-            item = [level[n : n + 1] for level in levels]
+            item = [array[n : n + 1] for array in arrays]
             return self._pictures.encode(item, d, wish, item_pts, item_clock), item_clock
 
         packets = []
-        for packet, item_clock in self._executor.map(encode_item, range(levels[0].shape[0])):
+        for packet, item_clock in self._executor.map(encode_item, range(len(arrays[0]))):
             item_clock.report()
             packets.append(packet)
         return packets
@@ -215,12 +240,14 @@ class Encoder:
         d = self._choose_step(quality, step)
         target = as_writable_bytes(buffer, "buffer")
         clock = StageClock(self._recorder)
-        levels = self.take(features)
-        if levels[0].ndim != 3:
+        levels = self._arrange(features)
+        if levels[0].is_batch:
             raise ShapeError("a buffer takes one picture's packet; these features are a batch")
+        levels = [level.as_batch() for level in levels]
         wish = self._wish(importance, target_bytes)
-        picture = [level[None] for level in levels]
-        size = self._pictures.encode_into(target, picture, d, wish, clock)
+        if self._on_device is not None and wish.is_plain:
+            return put_packet(target, bytes(self._encode(levels, d, wish, None, clock)[0]))
+        size = self._pictures.encode_into(target, self._on_host(levels), d, wish, clock)
         clock.report()
         return size
 
@@ -231,12 +258,28 @@ class Encoder:
             features: As for `encode`.
 
         Returns:
-            float32 arrays, all `[C, H, W]` or all `[N, C, H, W]`; views where they can be.
+            float32 arrays of the host, all `[C, H, W]` or all `[N, C, H, W]`; views where they can
+            be.
 
         Raises:
             ShapeError, DTypeError, DeviceError, ConfigError: As `encode`.
         """
-        return take_features(self._features, features)
+        return self._on_host(self._arrange(features))
+
+    def _arrange(self, features: Any) -> list[Level]:
+        borrow = None if self._machine is None else self._machine.device.borrow
+        return arrange(self._features, features, borrow)
+
+    def _on_host(self, levels: list[Level]) -> list[FloatArray]:
+        return [
+            as_features(
+                self._machine.device.download(level.array)
+                if level.on_device and self._machine is not None
+                else level.array,
+                level.name,
+            )
+            for level in levels
+        ]
 
     def importance(
         self,
@@ -263,7 +306,7 @@ class Encoder:
             ConfigError: A level without a latent of its own, or whatever is no box or mask.
             ShapeError, DTypeError, DeviceError: As `encode`.
         """
-        return self._importance(self.take(features), level_offsets, roi, roi_gain)
+        return self._importance(self._arrange(features), level_offsets, roi, roi_gain)
 
     def walk(
         self,
@@ -352,12 +395,12 @@ class Encoder:
 
     def _importance(
         self,
-        levels: list[FloatArray],
+        levels: list[Level],
         level_offsets: Mapping[str, int] | None,
         roi: Any,
         roi_gain: int,
     ) -> Importance:
-        sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
+        sizes = [level.size for level in levels]
         return importance_of(self.engine.manifest, sizes, level_offsets or {}, roi, roi_gain)
 
     def _wish(

@@ -25,6 +25,15 @@ from .errors import (
 from .executor import RUNNER_NOTE, Executor, runner_digest
 from .spec import Size, count_elements, padded_size, tensor_size
 
+# The checksum matched, so the bytes are the encoder's; what the coder finds wrong with them can
+# only come from other table indexes or means (or from somebody who computed the checksum anew).
+DRIFT = (
+    "the packet is intact, but decodes to other integers here than its encoder had: another "
+    "device, library, version or thread count computed other means or table indexes. Decode it "
+    "where it was made, or use an exact engine"
+)
+"""Text of a `DriftError`."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OpenedPacket:

@@ -33,6 +33,13 @@ class Network(Protocol):
 class DeviceNetwork(Protocol):
     """One graph that reads and writes a device's memory; for one user at a time."""
 
+    @property
+    def capturable(self) -> bool:
+        """Whether `launch` may be recorded in a CUDA graph once it has run at the same shapes.
+
+        The recording may be replayed for as long as the network lives, whatever it runs meanwhile.
+        """
+
     def outputs(
         self, inputs: Mapping[str, tuple[int, ...]]
     ) -> Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]:

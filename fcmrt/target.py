@@ -56,6 +56,11 @@ class Wish:
         if self.allocator is not None and self.weights is not None:
             self.allocator.weighted(self.weights)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the steps are known before the picture is."""
+        return self.target_bytes is None and self.allocator is None
+
     def first_step(self, d: int) -> int:
         """The step that a picture is first quantised at, if its own is `d`."""
         return d if self.allocator is None else self.allocator.first_step

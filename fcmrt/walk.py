@@ -17,7 +17,7 @@ from .kernels.api import I32, CodeStep, Indexes, Kernels, PreparedTables, StepMa
 from .manifest import Manifest
 from .observe import StageClock
 from .schedule import Dequantize, Quantize, Run, Step
-from .spec import UNIT_STEP, LatentSpec, Size, margins, tensor_size
+from .spec import UNIT_STEP, LatentSpec, Size, edge_mode, margins, tensor_size
 from .step_maps import StepMaps, StepRule
 
 _PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
@@ -133,10 +133,8 @@ class Walk:
         if size == padded:
             return level
         padding = self._manifest.padding
-        top, bottom, left, right = margins(size, padded, padding)
-        mode = _PAD_MODES[padding.mode]
-        if mode == "reflect" and (max(top, bottom) >= size[0] or max(left, right) >= size[1]):
-            mode = "edge"  # a map smaller than its padding cannot be mirrored
+        sides = top, bottom, left, right = margins(size, padded, padding)
+        mode = _PAD_MODES[edge_mode(padding, size, sides)]
         widths = ((0, 0), (0, 0), (top, bottom), (left, right))
         result: FloatArray = np.pad(level, widths, mode=mode)  # type: ignore[call-overload]
         return result

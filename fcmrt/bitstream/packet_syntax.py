@@ -115,7 +115,15 @@ def write_packet_into(
         ConfigError: The lengths contradict each other.
         ShapeError: The buffer is too small; the text tells what is needed. Nothing was written.
     """
-    parts = _packet_parts(head, segments, escapes, engine_digest)
+    return put_packet(buffer, *_packet_parts(head, segments, escapes, engine_digest))
+
+
+def put_packet(buffer: memoryview, *parts: BytesLike) -> int:
+    """Writes a packet in pieces to the beginning of a buffer; returns its length.
+
+    Raises:
+        ShapeError: As `write_packet_into`.
+    """
     size = sum(map(len, parts))
     if size > len(buffer):
         raise ShapeError(f"the buffer has {len(buffer)} bytes; the packet takes {size}")

@@ -1,0 +1,213 @@
+"""An engine made ready to run in a device's memory."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeGuard, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config import RuntimeOptions
+from ..errors import BackendUnavailableError, ConfigError
+from ..exact import cache_folder
+from ..executor import Executor
+from ..kernels.cuda.device import Device, DeviceArray, Mark
+from ..kernels.cuda.prepared import CudaTables
+from ..manifest import Manifest
+from ..processor import describe_processor
+from ..runner import DeviceNetwork, Network
+from ..runner_check import RunnerCheck, Shapes
+from ..schedule import Run, Side
+from ..spec import LatentSpec
+from .placement import Place, Placements, Question
+
+Result = TypeVar("Result")
+
+Outputs = Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]
+
+
+class DeviceMachine:
+    """Networks, tables and turns of one engine on one device.
+
+    Encoders and decoders of the same engine and options share one. Its networks have one user at a
+    time: whoever launches has the `turn`.
+
+    Args:
+        executor: Of the engine; loads the networks.
+        device: Where everything is done.
+        options: How.
+    """
+
+    def __init__(self, executor: Executor, device: Device, options: RuntimeOptions) -> None:
+        self.executor = executor
+        self.device = device
+        self.manifest: Manifest = executor.manifest
+        self.captures = options.cuda_graphs
+        """Whether launches are recorded in CUDA graphs, where their networks can be."""
+        self._tables: dict[str, CudaTables] = {}
+        # Not the way of `Executor.run`: what passes in one need not in the other.
+        self._check = RunnerCheck(
+            executor.engine,
+            lambda: f"{executor.identity}, in the device's memory",
+            cache_folder(options.cache_dir),
+        )
+        self._coder = options.coder
+        self._placements = Placements(cache_folder(options.cache_dir))
+        self._lock = threading.Lock()
+        self._last: Mark | None = None
+        self._retired: list[Any] = []
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Lets one user launch, after all that the one before has launched.
+
+        Buffers and what networks keep between runs are used again, maybe in another stream.
+        """
+        with self._lock:
+            if self._last is not None:
+                self.device.after(self._last)
+                if self._retired:
+                    self.device.wait(self._last)
+            self._retired.clear()
+            try:
+                yield
+            finally:
+                self._last = self.device.mark()
+
+    def quicker(
+        self,
+        side: Side,
+        pictures: int,
+        elements: int,
+        ways: Mapping[Place, Callable[[], Result]],
+    ) -> Result:
+        """Codes where the options say; with "auto", where it is quicker (`Placements.run`).
+
+        Args:
+            side: Which way.
+            pictures: Of the batch.
+            elements: Of all latents of one picture.
+            ways: How it is done.
+        """
+        if self._coder != "auto":
+            return ways["cuda"]()
+        kernels = self.executor.kernels
+        question = Question(
+            side,
+            self.executor.engine.digest_hex,
+            f"{self.device.name}; {self.executor.identity}; {describe_processor()}; "
+            f"{kernels.name}, {kernels.threads} threads; graphs: {self.captures}",
+            pictures,
+            elements,
+        )
+        return self._placements.run(question, ways, lambda: self.device.wait(self.device.mark()))
+
+    def retire(self, buffers: Any) -> None:
+        """Gives up buffers that launches may still read or write; asked for in a turn."""
+        self._retired.append(buffers)
+
+    def tables(self, latent: LatentSpec) -> CudaTables:
+        """Returns the tables of a latent; asked for in a turn."""
+        name = latent.tables
+        if name not in self._tables:
+            self._tables[name] = CudaTables(self.executor.engine.tables(name), self.device)
+        return self._tables[name]
+
+    def runs(self) -> bool:
+        """Whether the runner's networks read and write the device's memory."""
+        run = next(step for step in self.manifest.decode if isinstance(step, Run))
+        return _in_memory(self.executor.network(run.graph))
+
+    def network(self, name: str) -> DeviceNetwork:
+        """Returns the network of a graph.
+
+        Raises:
+            ConfigError: The runner's networks take arrays of the host.
+        """
+        network = self.executor.network(name)
+        if not _in_memory(network):
+            raise ConfigError(
+                f"the runner of graph {name!r} ({self.executor.identity}) does not read the GPU's "
+                "memory, which coder='cuda' needs; ask for coder='cpu', or for another runner"
+            )
+        return network
+
+    def prepare(self, step: Run, shapes: Shapes) -> Outputs:
+        """Makes a graph's network ready for inputs of such shapes; may wait.
+
+        One of the exact path is checked (`RunnerCheck`), launched as it will be.
+
+        Args:
+            step: Names the graph, and its outputs.
+            shapes: Of the inputs, each of one picture.
+
+        Returns:
+            Shape and element type of the outputs.
+
+        Raises:
+            InexactRunnerError: The check failed.
+            EngineError: The graph does not accept the inputs.
+        """
+        network = self.network(step.graph)
+        check = _HostArrays(self.device, network)
+        self._check.require(step.graph, check, shapes, step.outputs)
+        return network.outputs(shapes)
+
+
+class _HostArrays:
+    """A device's network as one that takes arrays of the host; waits."""
+
+    def __init__(self, device: Device, network: DeviceNetwork) -> None:
+        self._device = device
+        self._network = network
+
+    def run(
+        self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
+    ) -> list[npt.NDArray[Any]]:
+        device = self._device
+        told = self._network.outputs({name: array.shape for name, array in inputs.items()})
+        given = {name: device.upload(np.ascontiguousarray(a)) for name, a in inputs.items()}
+        found: dict[str, DeviceArray] = {name: device.zeros(*told[name]) for name in outputs}
+        self._network.launch(given, found, device.stream)
+        return device.fetch(*found.values())()
+
+
+def _in_memory(network: Network | DeviceNetwork) -> TypeGuard[DeviceNetwork]:
+    return hasattr(network, "launch")
+
+
+def make_device() -> Device:
+    """The GPU that CuPy has chosen.
+
+    Raises:
+        BackendUnavailableError: CuPy is not installed.
+        DeviceError: There is no GPU.
+    """
+    from ..kernels.cuda.cupy_device import CupyDevice
+
+    return CupyDevice()
+
+
+def machine_for(executor: Executor, options: RuntimeOptions) -> DeviceMachine | None:
+    """Returns the machine that all encoders and decoders of an engine share.
+
+    None where the coder is on the host: if the options say so, and if they leave it open and CuPy
+    is not installed or the runner does not read a GPU's memory.
+
+    Raises:
+        BackendUnavailableError, DeviceError: As `make_device`.
+    """
+    if options.device == "cpu" or options.coder == "cpu":
+        return None
+    try:
+        machine = executor.engine.shared(
+            ("on device", options), lambda: DeviceMachine(executor, make_device(), options)
+        )
+    except BackendUnavailableError:
+        if options.coder == "auto":
+            return None
+        raise
+    return machine if options.coder == "cuda" or machine.runs() else None
