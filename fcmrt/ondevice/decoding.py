@@ -25,6 +25,7 @@ from .sequence import Kept, Launches, count_latents, pictures_at_once, shares
 from .steps import BatchSteps, PictureStep, StepsKey, steps_key
 
 _SEGMENTS = (16, 256)
+_LEAST_ROOM = 4096
 
 Targets = Mapping[str, DeviceArray]
 """Where a packet's features go: by level, float32 or float16 `[C, H, W]` of the true sizes."""
@@ -236,7 +237,6 @@ class DeviceDecoder:
             len(packets),
             steps_key(manifest, step),
             next(most for most in _SEGMENTS if segments <= most),
-            # Room for what packets of this size mostly take, so that one sequence does for them.
             _room(sum(len(p.segments) + len(p.segments) % 2 for p in packets), elements // 2),
             _room(sum(len(p.escapes) for p in packets), elements // 16),
         )
@@ -244,7 +244,8 @@ class DeviceDecoder:
 
 
 def _room(needed: int, usual: int) -> int:
-    return 1 << max(needed, usual, 16).bit_length()
+    """Bytes for parts of packets: as many as mostly do, so that one sequence serves most batches."""
+    return 1 << max(needed, usual, _LEAST_ROOM - 1).bit_length()
 
 
 def _payload(packet: OpenedPacket) -> Payload:
