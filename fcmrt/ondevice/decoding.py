@@ -244,7 +244,7 @@ class DeviceDecoder:
 
 
 def _room(needed: int, usual: int) -> int:
-    """Bytes for parts of packets: as many as mostly do, so that one sequence serves most batches."""
+    """Bytes for parts of packets: enough for most batches, so that one sequence serves them."""
     return 1 << max(needed, usual, _LEAST_ROOM - 1).bit_length()
 
 

@@ -49,10 +49,21 @@ class CupyDevice:
         return self._cupy.RawModule(code=sources.source(), options=sources.OPTIONS)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        return self._cupy.empty(shape, dtype)
+        return self._allocated(self._cupy.empty, shape, dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        return self._cupy.zeros(shape, dtype)
+        return self._allocated(self._cupy.zeros, shape, dtype)
+
+    def _allocated(
+        self, make: Callable[..., DeviceArray], shape: tuple[int, ...], dtype: npt.DTypeLike
+    ) -> DeviceArray:
+        try:
+            return make(shape, dtype)
+        except self._cupy.cuda.memory.OutOfMemoryError as error:
+            raise DeviceError(
+                f"the GPU has no memory left for {np.dtype(dtype)} {list(shape)} ({error}); code "
+                "smaller batches or pictures, or choose other kernels"
+            ) from error
 
     def upload(self, array: npt.NDArray[Any]) -> DeviceArray:
         target = self.empty(array.shape, array.dtype)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from fcmrt import Decoder, Encoder, Engine, RuntimeOptions, executor
-from fcmrt.onnxgraph import read_graph
 from fcmrt.ondevice import machine
+from fcmrt.onnxgraph import read_graph
 from fcmrt.runner import make_runner
 from tests import engines, level_engine
 from tests.simt.emulator import EmulatedDevice, EmulatorError, build

@@ -40,7 +40,9 @@ def test_features_are_those_of_the_host(there: OnDevice, engine: Engine) -> None
     ours, host = there.decoder(engine), Decoder(engine, options=HOST)
     replays = there.device.replays
     lowest = len(engine.manifest.quality.levels)
-    for call, sizes in enumerate([[(11, 14), (12, 13)], [(12, 14), (11, 13)], [(12, 13), (11, 14)]]):
+    for call, sizes in enumerate(
+        [[(11, 14), (12, 13)], [(12, 14), (11, 13)], [(12, 13), (11, 14)]]
+    ):
         packets = packets_of(engine, sizes, call, (3, 1, 9)[call], quality=1 + call % lowest)
         there.device.begin(strict=call > 0)
         assert_equal(ours.decode(packets), host.decode(packets))

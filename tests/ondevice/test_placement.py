@@ -43,9 +43,7 @@ class Ways:
 
 
 @pytest.mark.parametrize("quicker", ["cuda", "cpu"])
-def test_the_quicker_way(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quicker: Place
-) -> None:
+def test_the_quicker_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quicker: Place) -> None:
     seconds: dict[Place, float] = {"cuda": 2.0, "cpu": 2.0} | {quicker: 1.0}
     ways = Ways(monkeypatch, seconds)
     placements = Placements(tmp_path)

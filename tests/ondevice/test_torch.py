@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,44 @@ def test_every_graph_as_it_is_run(floats: str) -> None:
             wanted = network.run(inputs, list(outputs))
             for found, array in zip(outputs.values(), wanted, strict=True):
                 np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize("stream", [0, 1, 4711])
+def test_the_stream_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, stream: int) -> None:
+    """What PyTorch is told of CUDA, by a stand-in; 0 is the default stream."""
+    engine = engines.tiny_hyperprior()
+    network = load("synthesis", engine.graph("synthesis"))
+    network._cuda, network._pool = True, "pool"
+    said: list[Any] = []
+
+    def context(kind: str) -> Any:
+        @contextlib.contextmanager
+        def enter(value: Any) -> Any:
+            said.append((kind, value))
+            yield
+            said.append((kind, "left"))
+
+        return enter
+
+    def as_tensor(array: Any, device: str) -> Any:
+        assert device == "cuda"
+        return torch.from_numpy(array)
+
+    monkeypatch.setattr(torch.cuda, "use_mem_pool", context("pool"))
+    monkeypatch.setattr(torch.cuda, "stream", context("stream"))
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda device: "default")
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda address, device: address)
+    monkeypatch.setattr(torch, "as_tensor", as_tensor)
+    given = {"y_hat": np.ones((1, 12, 2, 2), np.float32)}
+    found = {"p4_hat": np.zeros((1, 8, 2, 2), np.float32)}
+    network.launch(given, found, stream)
+    assert said == [
+        ("pool", "pool"),
+        ("stream", stream or "default"),
+        ("stream", "left"),
+        ("pool", "left"),
+    ]
+    assert found["p4_hat"].any()
 
 
 def test_what_cannot_be_taken() -> None:

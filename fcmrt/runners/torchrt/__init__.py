@@ -95,4 +95,6 @@ class TorchRunner:
         )
         settings = Settings(onednn=options.optimise, cudnn=not exact)
         kind = DeviceTorchNetwork if cuda else TorchNetwork
-        return kind(name, read_graph(graph, f"graph {name!r}"), placement, settings, options.threads)
+        return kind(
+            name, read_graph(graph, f"graph {name!r}"), placement, settings, options.threads
+        )

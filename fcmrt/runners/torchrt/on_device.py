@@ -70,7 +70,12 @@ class DeviceTorchNetwork(TorchNetwork):
             yield
             return
         device = self._placement.device
-        there = torch.cuda.ExternalStream(stream, device)
+        # To PyTorch an external stream at 0 is not the default stream, but any of its own.
+        there = (
+            torch.cuda.ExternalStream(stream, device)
+            if stream
+            else torch.cuda.default_stream(device)
+        )
         with torch.cuda.use_mem_pool(self._pool), torch.cuda.stream(there):
             yield
 

@@ -40,6 +40,10 @@ class FakeRuntimeError(Exception):
     pass
 
 
+class FakeMemoryError(MemoryError):
+    pass
+
+
 class FakePinned:
     """Pinned memory, which the pool lends to somebody else as soon as nobody holds it."""
 
@@ -121,6 +125,7 @@ class FakeCupy(types.ModuleType):
             MemoryPointer=lambda memory, offset: types.SimpleNamespace(memory=memory),
             alloc_pinned_memory=FakePinned,
             get_current_stream=lambda: self.stream,
+            memory=types.SimpleNamespace(OutOfMemoryError=FakeMemoryError),
             runtime=types.SimpleNamespace(
                 CUDARuntimeError=FakeRuntimeError,
                 getDeviceCount=lambda: self.count(devices),

@@ -11,7 +11,7 @@ from fcmrt.errors import DeviceError, DTypeError
 from fcmrt.kernels.cuda import planes
 from fcmrt.kernels.cuda.cupy_device import CupyDevice
 
-from .fake_cupy import FakeCupy, FakeStream, install
+from .fake_cupy import FakeCupy, FakeMemoryError, FakeStream, install
 
 
 @pytest.fixture
@@ -91,6 +91,18 @@ def test_a_recording_that_fails_ends_the_capture(fake: FakeCupy, device: CupyDev
     device.download(doubled(device, device.upload(maps())))
 
 
+def test_a_full_gpu_is_an_error_of_ours(
+    fake: FakeCupy, device: CupyDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(shape: Any, dtype: Any) -> Any:
+        raise FakeMemoryError("out of memory")
+
+    for name in "empty", "zeros":
+        monkeypatch.setattr(fake, name, full)
+        with pytest.raises(DeviceError, match=r"float32 \[3, 5\]"):
+            getattr(device, name)((3, 5), np.float32)
+
+
 def test_the_current_stream(fake: FakeCupy, device: CupyDevice) -> None:
     assert device.stream == 0
     with FakeStream(fake, 42) as one:
@@ -110,7 +122,7 @@ class Resident:
     def __init__(self, device: CupyDevice, array: np.ndarray, **interface: Any) -> None:
         self.memory = device.upload(array)
         device.download(self.memory)
-        strides = interface.get("strides", None)
+        strides = interface.get("strides")
         self.__cuda_array_interface__ = {
             "shape": array.shape,
             "typestr": array.dtype.str,
