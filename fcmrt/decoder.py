@@ -31,7 +31,8 @@ class Decoder:
             their sizes, or bring their header along.
         options: How the work is done.
         limits: What packets may ask for.
-        output: Kind of the arrays given back.
+        output: Kind of the arrays given back. Those of "torch" are on the GPU where the coder is,
+            those of "cupy" always.
         dtype: Element type of the features given back; None: what the header says the encoder
             was given, float32 without a header.
         recorder: Is told how long each stage takes.
@@ -80,8 +81,9 @@ class Decoder:
                 untrusted. A list or tuple of packets is decoded on as many threads as the options
                 say.
             out: Where to write the features: a mapping of level names to arrays `[C, H, W]` of the
-                true sizes, float32 or float16, in the CPU's memory; for several packets a sequence
-                of such mappings. Borrowed; after an error nothing is known of what they hold.
+                true sizes, float32 or float16, in the CPU's memory, or, where the coder is, in the
+                GPU's; for several packets a sequence of such mappings. Borrowed; after an error
+                nothing is known of what they hold.
 
         Returns:
             A dict of level names to arrays `[C, H, W]`, owned by the caller, of the true sizes, or
@@ -99,6 +101,10 @@ class Decoder:
             BitstreamError: It is malformed in another way.
             DTypeError: Not bytes-like; or an array of `out` is not as said here.
             ShapeError: `out` has other levels or sizes than the packet, or another length.
+
+        With the coder on a GPU, launches go to CuPy's current stream, and features there are valid
+        in its order: the call waits for the integers and not for them. Packets of one canonical
+        size are one batch.
 
         Determinism: The integers are the encoder's own, or the call fails. The features are those
             of this machine's synthesis network, which is floating point.

@@ -127,11 +127,12 @@ class Encoder:
         """Encodes one picture's features, or a batch.
 
         Args:
-            features: float32 or float16, on the CPU: a mapping of level names to arrays, a
-                sequence of arrays in the engine's order, or, if there is one level, one array.
-                Arrays are `[C, H, W]`, or `[N, C, H, W]` for a batch; NumPy, or anything with
-                DLPack or the buffer protocol. Borrowed until the call returns. Any H and W: the
-                engine's padding is applied inside, and the packet tells the true sizes.
+            features: float32 or float16: a mapping of level names to arrays, a sequence of arrays
+                in the engine's order, or, if there is one level, one array. Arrays are
+                `[C, H, W]`, or `[N, C, H, W]` for a batch; NumPy, or anything with DLPack or the
+                buffer protocol; where the coder is on a GPU, also arrays in its memory, with
+                DLPack or `__cuda_array_interface__`. Borrowed until the call returns. Any H and W:
+                the engine's padding is applied inside, and the packet tells the true sizes.
             quality: Quality level of this call; None: the encoder's.
             step: Number of the quality step, instead of a quality level.
             importance: Where the step is another; instead of the three last, which make one as
@@ -155,11 +156,15 @@ class Encoder:
         Raises:
             ShapeError: Wrong rank, channels, number of levels, or levels of different batches.
             DTypeError: Not arrays of float32 or float16, or NaN or infinity among them.
-            DeviceError: Arrays that are not in the CPU's memory.
+            DeviceError: Arrays on a GPU, and the coder is on the host.
             ConfigError: A quality or step that the engine does not have, or an importance that
                 does not go with it; or a size, and quality does not follow steps.
             TargetError: A size that no steps lead to; the text tells the picture's range.
             InexactRunnerError: The runner is not exact at this size; nothing was encoded.
+
+        With the coder on a GPU, launches go to CuPy's current stream, and the call waits for the
+        packets. What looks for its steps (`target_bytes`, importance as True or weights) is done by
+        the host's kernels even so; the networks run where they always do.
 
         Determinism: The packet's bytes follow from the integers that the networks lead to. They
             are the same for the same input on the same machine, library and thread count.
