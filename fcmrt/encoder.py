@@ -8,11 +8,11 @@ from typing import Any
 
 from .allocation import Allocator
 from .arrays import FloatArray, as_features, as_writable_bytes
-from .bitstream import EVEN, FeatureDType, Importance, LevelSpec, StreamHeader, put_packet
+from .bitstream import EVEN, FeatureDType, Importance, StreamHeader, put_packet
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
-from .executor import RUNNER_NOTE, executor_for, runner_digest
+from .executor import executor_for
 from .importance import ROI_GAIN, importance_of
 from .intake import Level, arrange, in_order
 from .observe import Recorder, StageClock
@@ -21,6 +21,7 @@ from .packet import Packet
 from .picture_encoder import PictureEncoder
 from .requantise import requantised
 from .spec import Size
+from .stream_header import make_header
 from .target import Wish
 from .walk import Walk
 
@@ -88,27 +89,13 @@ class Encoder:
         That of a same-engine codec tells what runs the networks here: a digest that decoders
         compare, and the words behind it in the note `runner`.
         """
-        sizes = self._sizes or tuple((0, 0) for _ in self._features)
-        profile = self.engine.manifest.profile
-        same = profile == "same-engine"
-        identity = self._executor.identity
-        return StreamHeader(
-            engine_digest=self.engine.digest,
-            profile=profile,
-            runner_digest=runner_digest(identity) if same else None,
-            notes=((RUNNER_NOTE, identity),) if same else (),
-            coding=self.params,
-            time_base=(self._time_base.numerator, self._time_base.denominator),
-            levels=tuple(
-                LevelSpec(
-                    name=f.name,
-                    channels=f.channels,
-                    height=height,
-                    width=width,
-                    dtype=self._dtype,
-                )
-                for f, (height, width) in zip(self._features, sizes, strict=True)
-            ),
+        return make_header(
+            self.engine,
+            self._executor.identity,
+            self.params,
+            self._sizes,
+            self._dtype,
+            self._time_base,
         )
 
     def encode(
@@ -184,33 +171,13 @@ class Encoder:
     def _encode(
         self, levels: list[Level], d: int, wish: Wish, pts: int | None, clock: StageClock
     ) -> list[Packet]:
+        def on_host() -> list[Packet]:
+            arrays = self._on_host(levels)
+            return self._pictures.encode_batch(arrays, d, wish, pts, clock, self._recorder)
+
         if self._on_device is None or not wish.is_plain:
-            return self._encode_on_host(levels, d, wish, pts, clock)
-        return self._on_device.encode_placed(
-            levels,
-            d,
-            wish.importance,
-            pts,
-            clock,
-            lambda: self._encode_on_host(levels, d, wish, pts, clock),
-        )
-
-    def _encode_on_host(
-        self, levels: list[Level], d: int, wish: Wish, pts: int | None, clock: StageClock
-    ) -> list[Packet]:
-        arrays = self._on_host(levels)
-
-        def encode_item(n: int) -> tuple[Packet, StageClock]:
-            item_clock = StageClock(self._recorder) if n else clock
-            item_pts = None if pts is None else pts + n
-            item = [array[n : n + 1] for array in arrays]
-            return self._pictures.encode(item, d, wish, item_pts, item_clock), item_clock
-
-        packets = []
-        for packet, item_clock in self._executor.map(encode_item, range(len(arrays[0]))):
-            item_clock.report()
-            packets.append(packet)
-        return packets
+            return on_host()
+        return self._on_device.encode_placed(levels, d, wish.importance, pts, clock, on_host)
 
     def encode_into(
         self,

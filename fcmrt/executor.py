@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -105,15 +104,6 @@ class Executor:
     def tables(self, latent: LatentSpec) -> PreparedTables:
         """Returns the prepared tables of a latent."""
         return self._tables[latent.tables]
-
-
-RUNNER_NOTE = "runner"
-"""Key of the note that tells a same-engine stream's runner in words."""
-
-
-def runner_digest(identity: str) -> bytes:
-    """What the header of a same-engine stream keeps of `Runner.identity`, 32 bytes."""
-    return hashlib.sha256(identity.encode("utf-8")).digest()
 
 
 def executor_for(engine: Engine, options: RuntimeOptions) -> Executor:

@@ -22,8 +22,9 @@ from .errors import (
     LimitExceededError,
     RunnerMismatchError,
 )
-from .executor import RUNNER_NOTE, Executor, runner_digest
+from .executor import Executor
 from .spec import Size, count_elements, padded_size, tensor_size
+from .stream_header import RUNNER_NOTE, runner_digest
 
 # The checksum matched, so the bytes are the encoder's; what the coder finds wrong with them can
 # only come from other table indexes or means (or from somebody who computed the checksum anew).

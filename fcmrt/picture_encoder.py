@@ -10,7 +10,7 @@ from .config import CodingParams
 from .executor import Executor
 from .kernels.api import CodedPayload
 from .manifest import Manifest
-from .observe import StageClock
+from .observe import Recorder, StageClock
 from .packet import Packet
 from .schedule import Code
 from .spec import Size, padded_size
@@ -65,6 +65,41 @@ class PictureEncoder:
         packet = self.packet(self.walk(levels, d, wish, clock), pts, clock)
         clock.stop()
         return packet
+
+    def encode_batch(
+        self,
+        levels: list[FloatArray],
+        d: int,
+        wish: Wish,
+        pts: int | None,
+        clock: StageClock,
+        recorder: Recorder | None,
+    ) -> list[Packet]:
+        """Encodes a batch, its pictures side by side.
+
+        Args:
+            levels: `[N, C, H, W]` by level, borrowed; the next two as for `walk`.
+            d: See there.
+            wish: See there.
+            pts: Presentation time of the first picture; the others count up from there.
+            clock: Of the first picture, is told its stages.
+            recorder: Is told the stages of all.
+
+        Raises:
+            FcmrtError: As `Encoder.encode`.
+        """
+
+        def encode_item(n: int) -> tuple[Packet, StageClock]:
+            item_clock = StageClock(recorder) if n else clock
+            item_pts = None if pts is None else pts + n
+            item = [level[n : n + 1] for level in levels]
+            return self.encode(item, d, wish, item_pts, item_clock), item_clock
+
+        packets = []
+        for packet, item_clock in self._executor.map(encode_item, range(len(levels[0]))):
+            item_clock.report()
+            packets.append(packet)
+        return packets
 
     def encode_into(
         self,

@@ -21,6 +21,7 @@ from ..step_maps import StepMaps
 from .graph_run import GraphRun, Tensors
 from .latent_rows import LatentRows
 from .machine import DeviceMachine
+from .placement import Place
 from .sequence import Kept, Launches, count_latents, pictures_at_once, shares
 from .steps import BatchSteps, PictureStep, StepsKey, steps_key
 
@@ -157,7 +158,10 @@ class DeviceDecoder:
         """
         if packets:
             elements = sum(count_latents(self._manifest, p.padded) for p in packets) // len(packets)
-            ways = {"cuda": lambda: self.decode(packets, targets), "cpu": on_host}
+            ways: dict[Place, Callable[[], None]] = {
+                "cuda": lambda: self.decode(packets, targets),
+                "cpu": on_host,
+            }
             self._machine.quicker("decode", len(packets), elements, ways)
 
     def decode(self, packets: Sequence[OpenedPacket], targets: Sequence[Targets]) -> None:

@@ -43,16 +43,15 @@ class Delivery:
         self._device = device
         self._out = out
         self._framework = framework
-        self._on_host: dict[str, npt.NDArray[Any] | None] = {}
-        self.targets: Targets = (
-            {name: device.empty(shape, dtype) for name, shape in shapes.items()}
-            if out is None
-            else self._given(shapes)
-        )
-        if out is None and framework == "numpy":
-            self._on_host = dict.fromkeys(shapes)
+        self._given: dict[str, npt.NDArray[Any]] = {}  # of the caller's, those of the host
+        self._brought: dict[str, npt.NDArray[Any]] = {}
+        if out is None:
+            self.targets: Targets = {n: device.empty(shape, dtype) for n, shape in shapes.items()}
+        else:
+            self.targets = self._take(shapes)
+        self._to_host = [*(shapes if out is None and framework == "numpy" else self._given)]
 
-    def _given(self, shapes: Shapes) -> dict[str, DeviceArray]:
+    def _take(self, shapes: Shapes) -> dict[str, DeviceArray]:
         require_levels(self._out, shapes)
         targets = {}
         for name, shape in shapes.items():
@@ -61,30 +60,34 @@ class Delivery:
                 targets[name] = self._device.borrow(array, name, to_write=True)
                 require_output(targets[name], name, shape, True)
             else:
-                self._on_host[name] = view = as_numpy(array, name)
+                self._given[name] = view = as_numpy(array, name)
                 require_output(view, name, shape, view.flags.writeable)
                 targets[name] = self._device.empty(shape, view.dtype)
         return targets
 
     def put(self, features: Mapping[str, npt.NDArray[Any]]) -> None:
         """Brings features from the host instead."""
-        with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinity
-            for name, target in self.targets.items():
-                self._device.write(target, features[name].astype(target.dtype))
+        for name, target in self.targets.items():
+            with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinity
+                values = np.array(features[name], target.dtype, order="C")
+            if name in self._to_host:
+                self._brought[name] = values
+            else:
+                self._device.write(target, values)
 
     def handed_out(self) -> Callable[[], dict[str, Any]]:
         """Launches what is left to do; what it returns waits for that, and has the features."""
-        names = list(self._on_host)
+        names = [name for name in self._to_host if name not in self._brought]
         fetch = self._device.fetch(*(self.targets[name] for name in names)) if names else list
 
         def get() -> dict[str, Any]:
-            found = dict(zip(names, fetch(), strict=True))
+            found = self._brought | dict(zip(names, fetch(), strict=True))
+            for name, array in self._given.items():
+                np.copyto(array, found[name])
             if self._out is not None:
-                for name, array in found.items():
-                    np.copyto(self._on_host[name], array)
                 return {name: self._out[name] for name in self.targets}
-            if found:
-                return found
+            if self._to_host:
+                return {name: found[name] for name in self.targets}
             return {name: from_device(a, self._framework) for name, a in self.targets.items()}
 
         return get

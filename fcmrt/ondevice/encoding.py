@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from ..step_maps import StepMaps
 from .graph_run import GraphRun, Tensors
 from .latent_rows import LatentRows
 from .machine import DeviceMachine
+from .placement import Place
 from .sequence import Kept, Launches, count_latents, pictures_at_once, shares
 from .steps import BatchSteps, PictureStep, StepsKey, steps_key
 
@@ -187,7 +189,7 @@ class DeviceEncoder:
             ]
 
         elements = count_latents(manifest, padded_size(manifest.features, sizes, manifest.padding))
-        ways = {"cuda": on_device, "cpu": on_host}
+        ways: dict[Place, Callable[[], list[Packet]]] = {"cuda": on_device, "cpu": on_host}
         return self._machine.quicker("encode", len(levels[0].array), elements, ways)
 
     def encode(self, levels: Sequence[Level], d: int, importance: Importance) -> list[bytes]:
@@ -217,9 +219,8 @@ class DeviceEncoder:
         for part in shares(len(arrays[0]), pictures_at_once(manifest, padded)):
             key = EncodeKey(padded, len(part), steps_key(manifest, step), room)
             with self._machine.turn():
-                sequence = self._kept.get(
-                    key, lambda key=key: EncodeSequence(self._machine, key, self._layout)
-                )
+                make = functools.partial(EncodeSequence, self._machine, key, self._layout)
+                sequence = self._kept.get(key, make)
                 sequence.steps.load([step] * len(part))
                 sequence.writer.load([front] * len(part))
                 sequence.take([array[part.start : part.stop] for array in arrays])

@@ -75,5 +75,5 @@ def _view(
     memory: Any, shape: tuple[int, ...], dtype: npt.DTypeLike, place: int = 0
 ) -> npt.NDArray[Any]:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    view = (ctypes.c_uint8 * size).from_address(memory.ptr + place)
-    return np.frombuffer(view, np.dtype(dtype)).reshape(shape)
+    view = memoryview((ctypes.c_uint8 * size).from_address(memory.ptr + place))
+    return np.frombuffer(view, np.uint8).view(dtype).reshape(shape)

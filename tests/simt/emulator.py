@@ -8,6 +8,7 @@ import functools
 import itertools
 import os
 import subprocess
+import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -90,7 +91,12 @@ class EmulatedDevice:
         ]
         self._seeds = itertools.count(seed << 32)
         self._numbers = itertools.count()
-        self._recorded: list[Callable[[], None]] | None = None
+        self._capturing = threading.local()
+
+    @property
+    def _recorded(self) -> list[Callable[[], None]] | None:
+        """What this thread records; others launch meanwhile."""
+        return getattr(self._capturing, "launches", None)
 
     def do(self, work: Callable[[], None]) -> None:
         """Does what is launched, or records it."""
@@ -167,11 +173,11 @@ class EmulatedDevice:
 
     def capture(self, launches: Callable[[], None]) -> EmulatedRecording:
         recorded: list[Callable[[], None]] = []
-        self._recorded = recorded
+        self._capturing.launches = recorded
         try:
             launches()
         finally:
-            self._recorded = None
+            self._capturing.launches = None
         return EmulatedRecording(recorded)
 
     def launch(

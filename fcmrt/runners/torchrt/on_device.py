@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
@@ -40,7 +39,7 @@ class DeviceTorchNetwork(TorchNetwork):
         key = tuple(sorted(inputs.items()))
         if key not in self._outputs:
             zeros = {
-                name: np.zeros(shape, _numpy_type(self._port_type(name)))
+                name: torch.zeros(shape, dtype=self._port_type(name)).numpy()
                 for name, shape in inputs.items()
             }
             names = list(self._program.outputs)
@@ -88,7 +87,3 @@ class DeviceTorchNetwork(TorchNetwork):
 
     def _placed(self, name: str, array: Any) -> Tensor:
         return self._placement.put(self._view(name, array))
-
-
-def _numpy_type(dtype: Any) -> npt.DTypeLike:
-    return torch.empty(0, dtype=dtype).numpy().dtype
