@@ -14,7 +14,7 @@ from .engine import Engine
 from .errors import BitstreamError, ConfigError, FcmrtError, ShapeError
 from .executor import executor_for
 from .observe import Recorder, StageClock
-from .ondevice import Delivery, DeviceDecoder, machine_for
+from .ondevice import Delivery, DeviceDecoder, SteppedPacket, machine_for
 from .packet_reader import OpenedPacket, PacketReader
 from .picture_decoder import PictureDecoder
 from .walk import Integers
@@ -62,9 +62,9 @@ class Decoder:
         self.limits = limits or Limits()
         options = options or RuntimeOptions()
         self._executor = executor_for(engine, options)
-        self._machine = machine_for(self._executor, options)
-        check_framework(output, self._machine is not None)
-        self._on_device = None if self._machine is None else DeviceDecoder(self._machine)
+        machine = machine_for(self._executor, options)
+        check_framework(output, machine is not None)
+        self._on_device = None if machine is None else DeviceDecoder(machine)
         self._pictures = PictureDecoder(self._executor)
         self._features = engine.manifest.features
         self._output: Framework = output
@@ -114,14 +114,14 @@ class Decoder:
             if len(outs) != len(packet):
                 raise ShapeError(f"out has {len(outs)} mappings for {len(packet)} packets")
             if self._on_device is not None:
-                return self._decode_on_device(packet, outs)
+                return self._decode_on_device(self._on_device, packet, outs)
             return self._decode_batch(packet, outs)
         if self._on_device is None:
             features, clock = self._decode_picture(packet, out)
             clock.report()
             return features
         try:
-            return self._decode_on_device([packet], [out])[0]
+            return self._decode_on_device(self._on_device, [packet], [out])[0]
         except BitstreamError as error:
             error.packet_index = None
             raise
@@ -165,15 +165,15 @@ class Decoder:
             batch.append(features)
         return batch
 
-    def _decode_on_device(self, packets: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
-        assert self._machine is not None
-        assert self._on_device is not None
+    def _decode_on_device(
+        self, on_device: DeviceDecoder, packets: Sequence[Any], outs: Sequence[Any]
+    ) -> list[Any]:
         clock = StageClock(self._recorder)
-        opened: list[OpenedPacket] = []
+        opened: list[SteppedPacket] = []
         failure: FcmrtError | None = None
         for n, packet in enumerate(packets):
             try:
-                opened.append(self._reader.read(packet))
+                opened.append(on_device.with_step(self._reader.read(packet)))
             except FcmrtError as error:  # after those that the packets before it may raise
                 if isinstance(error, BitstreamError):
                     error.packet_index = n
@@ -182,32 +182,33 @@ class Decoder:
         clock.lap("parse")
         deliveries = [
             Delivery(
-                self._machine.device,
+                on_device.device,
                 self._shapes(packet),
                 out,
                 self._dtype or packet.dtype,
                 self._output,
             )
-            for packet, out in zip(opened, outs, strict=False)
+            for (packet, _), out in zip(opened, outs, strict=False)
         ]
 
         def on_host() -> None:
             for n, delivery in enumerate(deliveries):
                 try:
-                    delivery.put(self._pictures.features(opened[n], StageClock(None)))
+                    features = self._pictures.features(opened[n].packet, StageClock(None))
+                    delivery.put(features)
                 except BitstreamError as error:
                     error.packet_index = n
                     raise
 
-        self._on_device.decode_placed(opened, [d.targets for d in deliveries], on_host)
+        on_device.decode_placed(opened, [d.targets for d in deliveries], on_host)
         if failure is not None:
             raise failure
         handed_out = [delivery.handed_out() for delivery in deliveries]
-        features = [get() for get in handed_out]
+        found = [get() for get in handed_out]
         clock.lap("device")
         clock.stop()
         clock.report()
-        return features
+        return found
 
     def integers(self, packet: Any) -> dict[str, Integers]:
         """Decodes a packet as far as its integers, without the networks that come after them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from .graph_run import GraphRun, Tensors
 from .latent_rows import LatentRows
 from .machine import DeviceMachine
 from .placement import Place
-from .sequence import Kept, Launches, count_latents, pictures_at_once, shares
+from .sequence import Launches, count_latents, pictures_at_once, shares
 from .steps import BatchSteps, PictureStep, StepsKey, steps_key
 
 _SEGMENTS = (16, 256)
@@ -30,6 +30,13 @@ _LEAST_ROOM = 4096
 
 Targets = Mapping[str, DeviceArray]
 """Where a packet's features go: by level, float32 or float16 `[C, H, W]` of the true sizes."""
+
+
+class SteppedPacket(NamedTuple):
+    """A packet, and what it is quantised at."""
+
+    packet: OpenedPacket
+    step: PictureStep
 
 
 class DecodeKey(NamedTuple):
@@ -138,11 +145,22 @@ class DeviceDecoder:
     def __init__(self, machine: DeviceMachine) -> None:
         self._machine = machine
         self._manifest = machine.manifest
-        self._kept: Kept[DecodeSequence] = Kept(machine)
+        self.device = machine.device
+
+    def with_step(self, packet: OpenedPacket) -> SteppedPacket:
+        """Tells the steps of a packet; BitstreamError where these do not go with the engine."""
+        head = packet.head
+        if not head.importance:
+            return SteppedPacket(packet, PictureStep(head.step, None))
+        try:
+            maps = StepMaps(self._manifest, head.step, head.importance, packet.padded)
+        except ConfigError as error:
+            raise BitstreamError(f"the packet does not go with its engine: {error}") from error
+        return SteppedPacket(packet, PictureStep(head.step, maps))
 
     def decode_placed(
         self,
-        packets: Sequence[OpenedPacket],
+        packets: Sequence[SteppedPacket],
         targets: Sequence[Targets],
         on_host: Callable[[], None],
     ) -> None:
@@ -157,14 +175,14 @@ class DeviceDecoder:
             FcmrtError: As `decode`.
         """
         if packets:
-            elements = sum(count_latents(self._manifest, p.padded) for p in packets) // len(packets)
+            total = sum(count_latents(self._manifest, packet.padded) for packet, _ in packets)
             ways: dict[Place, Callable[[], None]] = {
                 "cuda": lambda: self.decode(packets, targets),
                 "cpu": on_host,
             }
-            self._machine.quicker("decode", len(packets), elements, ways)
+            self._machine.quicker("decode", len(packets), total // len(packets), ways)
 
-    def decode(self, packets: Sequence[OpenedPacket], targets: Sequence[Targets]) -> None:
+    def decode(self, packets: Sequence[SteppedPacket], targets: Sequence[Targets]) -> None:
         """Decodes packets of any sizes; those that go together, as one batch.
 
         Waits for the integers, once all is launched. The features are valid in the order of the
@@ -177,20 +195,18 @@ class DeviceDecoder:
         Raises:
             DriftError: A packet came to other integers than its encoder's; `packet_index` tells
                 the first.
-            BitstreamError: A packet's importance does not go with the engine.
             ConfigError: The runner's networks do not read the device's memory.
             InexactRunnerError: The runner is not exact at a packet's size.
         """
-        steps = [self._step(n, packet) for n, packet in enumerate(packets)]
         with self._machine.turn():
             batches = [
-                (numbers, self._sequence([packets[n] for n in numbers], steps[numbers[0]]))
-                for numbers in self._batches(packets, steps)
+                (numbers, self._sequence([packets[n] for n in numbers]))
+                for numbers in self._batches(packets)
             ]
             waits = []
             for numbers, sequence in batches:
-                sequence.steps.load([steps[n] for n in numbers])
-                sequence.decoder.put([_payload(packets[n]) for n in numbers])
+                sequence.steps.load([packets[n].step for n in numbers])
+                sequence.decoder.put([_payload(packets[n].packet) for n in numbers])
                 sequence.launch_integers()
                 statuses = self._machine.device.fetch(sequence.decoder.segments.status)
                 sequence.launch_features()
@@ -208,23 +224,10 @@ class DeviceDecoder:
             error.packet_index = min(failed)
             raise error
 
-    def _step(self, n: int, packet: OpenedPacket) -> PictureStep:
-        head = packet.head
-        if not head.importance:
-            return PictureStep(head.step, None)
-        try:
-            maps = StepMaps(self._manifest, head.step, head.importance, packet.padded)
-        except ConfigError as error:
-            failure = BitstreamError(f"the packet does not go with its engine: {error}")
-            failure.packet_index = n
-            raise failure from error
-        return PictureStep(head.step, maps)
-
-    def _batches(
-        self, packets: Sequence[OpenedPacket], steps: Sequence[PictureStep]
-    ) -> list[list[int]]:
-        alike: dict[Any, list[int]] = defaultdict(list)
-        for n, (packet, step) in enumerate(zip(packets, steps, strict=True)):
+    def _batches(self, packets: Sequence[SteppedPacket]) -> list[list[int]]:
+        """Numbers of the packets of each batch."""
+        alike: dict[tuple[Size, StepsKey], list[int]] = defaultdict(list)
+        for n, (packet, step) in enumerate(packets):
             alike[packet.padded, steps_key(self._manifest, step)].append(n)
         return [
             [numbers[i] for i in share]
@@ -232,19 +235,20 @@ class DeviceDecoder:
             for share in shares(len(numbers), pictures_at_once(self._manifest, padded))
         ]
 
-    def _sequence(self, packets: Sequence[OpenedPacket], step: PictureStep) -> DecodeSequence:
-        manifest, padded = self._manifest, packets[0].padded
+    def _sequence(self, batch: Sequence[SteppedPacket]) -> DecodeSequence:
+        manifest, packets = self._manifest, [packet for packet, _ in batch]
+        padded = packets[0].padded
         elements = len(packets) * count_latents(manifest, padded)
         segments = max(len(packet.head.words) for packet in packets)
         key = DecodeKey(
             padded,
             len(packets),
-            steps_key(manifest, step),
+            steps_key(manifest, batch[0].step),
             next(most for most in _SEGMENTS if segments <= most),
             _room(sum(len(p.segments) + len(p.segments) % 2 for p in packets), elements // 2),
             _room(sum(len(p.escapes) for p in packets), elements // 16),
         )
-        return self._kept.get(key, lambda: DecodeSequence(self._machine, key))
+        return self._machine.kept(key, lambda: DecodeSequence(self._machine, key))
 
 
 def _room(needed: int, usual: int) -> int:

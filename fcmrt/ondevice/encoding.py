@@ -28,7 +28,7 @@ from .graph_run import GraphRun, Tensors
 from .latent_rows import LatentRows
 from .machine import DeviceMachine
 from .placement import Place
-from .sequence import Kept, Launches, count_latents, pictures_at_once, shares
+from .sequence import Launches, count_latents, pictures_at_once, shares
 from .steps import BatchSteps, PictureStep, StepsKey, steps_key
 
 _LEAST_FRONT = 64
@@ -150,7 +150,6 @@ class DeviceEncoder:
         self._manifest = machine.manifest
         self._sizes = sizes
         self._layout = Layout(params.overhead_permille, least_lanes(machine.manifest, params))
-        self._kept: Kept[EncodeSequence] = Kept(machine)
 
     def encode_placed(
         self,
@@ -220,7 +219,7 @@ class DeviceEncoder:
             key = EncodeKey(padded, len(part), steps_key(manifest, step), room)
             with self._machine.turn():
                 make = functools.partial(EncodeSequence, self._machine, key, self._layout)
-                sequence = self._kept.get(key, make)
+                sequence = self._machine.kept((key, self._layout), make)
                 sequence.steps.load([step] * len(part))
                 sequence.writer.load([front] * len(part))
                 sequence.take([array[part.start : part.stop] for array in arrays])

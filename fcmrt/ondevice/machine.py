@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
@@ -25,6 +26,8 @@ from ..spec import LatentSpec
 from .placement import Place, Placements, Question
 
 Result = TypeVar("Result")
+
+_KEPT = 8
 
 Outputs = Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]
 
@@ -58,7 +61,8 @@ class DeviceMachine:
         self._placements = Placements(cache_folder(options.cache_dir))
         self._lock = threading.Lock()
         self._last: Mark | None = None
-        self._retired: list[Any] = []
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._retired: list[Any] = []  # launches may still read and write them
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -105,9 +109,18 @@ class DeviceMachine:
         )
         return self._placements.run(question, ways, lambda: self.device.wait(self.device.mark()))
 
-    def retire(self, buffers: Any) -> None:
-        """Gives up buffers that launches may still read or write; asked for in a turn."""
-        self._retired.append(buffers)
+    def kept(self, key: Hashable, make: Callable[[], Result]) -> Result:
+        """Returns the buffers and launches for a key, making them if they are not there.
+
+        The few that were asked for last are kept. Asked for in a turn; making may wait.
+        """
+        if key not in self._kept:
+            self._kept[key] = make()
+            if len(self._kept) > _KEPT:
+                self._retired.append(self._kept.popitem(last=False))
+        self._kept.move_to_end(key)
+        found: Result = self._kept[key]
+        return found
 
     def tables(self, latent: LatentSpec) -> CudaTables:
         """Returns the tables of a latent; asked for in a turn."""

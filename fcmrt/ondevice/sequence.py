@@ -1,19 +1,14 @@
-"""Launches that are made again for every batch of a size: recorded, and the buffers kept."""
+"""Launches that are made again for every batch of a size, and what makes a batch."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable
 
 from ..kernels.cuda.device import Recording
 from ..manifest import Manifest
 from ..spec import Size, count_elements, tensor_size
 from .machine import DeviceMachine
 
-Sequence = TypeVar("Sequence")
-
-_KEPT = 4
 _MOST_PICTURES = 64
 _MOST_BYTES = 1 << 29  # of a batch's buffers, about
 _CODER_BYTES = 40  # that coding keeps for an element, about
@@ -46,27 +41,6 @@ class Launches:
         else:
             self._recording.replay()
         self._made = True
-
-
-class Kept(Generic[Sequence]):
-    """The sequences that were used last, by what they are for; asked for in a machine's turn.
-
-    Args:
-        machine: Whose turn it is.
-    """
-
-    def __init__(self, machine: DeviceMachine) -> None:
-        self._machine = machine
-        self._sequences: OrderedDict[Hashable, Sequence] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], Sequence]) -> Sequence:
-        """Returns the sequence of a key, making it if it is not there; making it may wait."""
-        if key not in self._sequences:
-            self._sequences[key] = make()
-            if len(self._sequences) > _KEPT:
-                self._machine.retire(self._sequences.popitem(last=False))
-        self._sequences.move_to_end(key)
-        return self._sequences[key]
 
 
 def pictures_at_once(manifest: Manifest, padded: Size) -> int:

@@ -182,3 +182,14 @@ def test_importance_that_does_not_fit(there: OnDevice) -> None:
     wanted = failure(Decoder(engine, options=HOST), forged)
     assert wanted is not None
     assert failure(there.decoder(engine), forged) == wanted
+
+
+def test_decoders_share_their_recordings(there: OnDevice) -> None:
+    """Encoders and decoders are cheap to make: what is behind them stays with the engine."""
+    engine = Engine.load(engines.factorized_parts().pack())
+    packets = packets_of(engine, [(6, 8)] * 3, 0)
+    replays = there.device.replays
+    for packet in packets:
+        wanted = Decoder(engine, options=HOST).decode(packet)
+        assert_equal([there.decoder(engine).decode(packet)], [wanted])
+    assert there.device.replays == replays + 4

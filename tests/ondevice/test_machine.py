@@ -96,7 +96,7 @@ def test_what_is_not_to_be_recorded_is_launched(
 
 def test_sequences_come_and_go(there: OnDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """More sizes than are kept; buffers go when what uses them is over."""
-    monkeypatch.setattr("fcmrt.ondevice.sequence._KEPT", 1)
+    monkeypatch.setattr("fcmrt.ondevice.machine._KEPT", 1)
     engine = Engine.load(engines.factorized_parts().pack())
     encoder, decoder = there.encoder(engine), there.decoder(engine)
     host, host_back = Encoder(engine, options=HOST), Decoder(engine, options=HOST)
