@@ -31,7 +31,11 @@ class Network(Protocol):
 
 
 class DeviceNetwork(Protocol):
-    """One graph that reads and writes a device's memory; for one user at a time."""
+    """One graph that reads and writes a device's memory; for one user at a time.
+
+    `Runner.load` gives it where the device has memory of its own: the same object is a `Network`,
+    whose `run` other threads may call meanwhile.
+    """
 
     @property
     def capturable(self) -> bool:
