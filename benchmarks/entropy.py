@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import fcmrt
-    from fcmrt.executor import Integers
+    from fcmrt.walk import Integers
 
 
 def ideal_bits(engine: fcmrt.Engine, latents: Iterable[Integers]) -> float:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fcmrt.executor import Integers
     from fcmrt.kernels.api import Indexes, Kernels, PreparedTables, StepDecoder, StepMap
     from fcmrt.runner import Network
     from fcmrt.spec import LatentSpec
+    from fcmrt.walk import Integers
 
     from .report import Row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -136,7 +136,8 @@ class Bench:
     def launches(self, work: Work) -> list[Row]:
         """Time a batch kernel by kernel, each launch waiting for the one before."""
         clock = LaunchClock(self.device, self.stopwatch)
-        batch = PacketBatch(clock, self.cpu, work.parts, work.packets, LAYOUTS[work.layout])
+        device = cast("Device", clock)
+        batch = PacketBatch(device, self.cpu, work.parts, work.packets, LAYOUTS[work.layout])
         batch.verify()
         rows = []
         for direction, call in (("encode", batch.encode), ("decode", batch.decode)):

@@ -13,10 +13,9 @@ from .gpu_device import describe_gpu
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy.typing as npt
     from numpy.typing import NDArray
 
-    from fcmrt.kernels.cuda.device import Argument, Device, DeviceArray
+    from fcmrt.kernels.cuda.device import Argument, Device
 
 WARM_UP = 2
 _COPIED_BYTES = 1 << 29
@@ -124,7 +123,6 @@ class LaunchClock:
     """
 
     def __init__(self, device: Device, stopwatch: Stopwatch) -> None:
-        self.name = device.name
         self._device = device
         self._stopwatch = stopwatch
         self._taken: dict[str, list[float]] = collections.defaultdict(list)
@@ -134,25 +132,9 @@ class LaunchClock:
         taken, self._taken = dict(self._taken), collections.defaultdict(list)
         return taken
 
-    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        """See `Device`."""
-        return self._device.empty(shape, dtype)
-
-    def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        """See `Device`."""
-        return self._device.zeros(shape, dtype)
-
-    def upload(self, array: NDArray[Any]) -> DeviceArray:
-        """See `Device`."""
-        return self._device.upload(array)
-
-    def write(self, target: DeviceArray, values: NDArray[Any] | int) -> None:
-        """See `Device`."""
-        self._device.write(target, values)
-
-    def download(self, array: DeviceArray) -> NDArray[Any]:
-        """See `Device`."""
-        return self._device.download(array)
+    def __getattr__(self, name: str) -> Any:
+        """Leave all else to the device."""
+        return getattr(self._device, name)
 
     def launch(
         self,

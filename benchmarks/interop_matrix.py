@@ -10,9 +10,10 @@ import numpy as np
 import fcmrt
 from fcmrt import kernels
 from fcmrt.errors import BitstreamError
-from fcmrt.executor import Walk, executor_for
+from fcmrt.executor import executor_for
 from fcmrt.observe import StageClock
 from fcmrt.verify import REFERENCE, Configuration
+from fcmrt.walk import Walk
 
 from . import report
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fcmrt.executor import Integers
+    from fcmrt.walk import Integers
 
     from .report import Row
 

@@ -35,8 +35,8 @@ from .statistics import METRICS, Measured
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fcmrt.executor import Walk
     from fcmrt.tasks.task import Task, TaskNetwork
+    from fcmrt.walk import Walk
 
     from .regions import Case
     from .report import Row

@@ -11,11 +11,11 @@ import torch
 
 from fcmrt import kernels
 from fcmrt.arrays import FloatArray
-from fcmrt.executor import Walk
 from fcmrt.kernels.api import PreparedTables
 from fcmrt.observe import StageClock
 from fcmrt.runner import Network
 from fcmrt.spec import LatentSpec, padded_size
+from fcmrt.walk import Walk
 
 from .deployment import Deployment
 from .integers import with_integers

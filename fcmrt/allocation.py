@@ -22,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ConfigError, EngineError
-from .executor import Executor, Walk
+from .executor import Executor
 from .groups import Group, quality_groups
 from .importance_model import OUTPUT, ImportanceModel
 from .spec import tensor_size
+from .walk import Walk
 
 Float64 = npt.NDArray[np.float64]
 

@@ -2,6 +2,7 @@
 
 Features come in as NumPy arrays, or as anything on the CPU that speaks DLPack or the buffer
 protocol (PyTorch tensors among them), without a copy; they go out as NumPy arrays or as tensors.
+What is in a GPU's memory is only recognised here; `kernels/cuda/borrowing.py` takes it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,18 @@ import numpy.typing as npt
 from .errors import BackendUnavailableError, ConfigError, DeviceError, DTypeError, ShapeError
 
 FloatArray = npt.NDArray[np.float32]
-Framework = Literal["numpy", "torch"]
+Framework = Literal["numpy", "torch", "cupy"]
 
 _DLPACK_CPU_DEVICES = (1, 3)  # kDLCPU and kDLCUDAHost, of the DLPack specification
+
+
+def is_on_device(array: Any) -> bool:
+    """Whether an array says that it is in other memory than the CPU's."""
+    if isinstance(array, np.ndarray):
+        return False
+    if hasattr(array, "__dlpack_device__"):
+        return array.__dlpack_device__()[0] not in _DLPACK_CPU_DEVICES
+    return hasattr(array, "__cuda_array_interface__")
 
 
 def as_numpy(array: Any, name: str) -> npt.NDArray[Any]:
@@ -41,8 +51,8 @@ def as_numpy(array: Any, name: str) -> npt.NDArray[Any]:
         device = array.__dlpack_device__()[0]
         if device not in _DLPACK_CPU_DEVICES:
             raise DeviceError(
-                f"{name} is on a device (DLPack type {int(device)}); this runner takes arrays in "
-                "the CPU's memory: copy it there first"
+                f"{name} is on a device (DLPack type {int(device)}), and this is done in the CPU's "
+                "memory: copy it there first, or ask for device='cuda' with the coder there too"
             )
         try:
             return np.from_dlpack(array)
@@ -73,8 +83,7 @@ def as_features(array: Any, name: str) -> FloatArray:
         DTypeError: Another element type, NaN or infinity.
     """
     taken = as_numpy(array, name)
-    if taken.dtype not in (np.float32, np.float16):
-        raise DTypeError(f"{name} is {taken.dtype}; features are float32 or float16")
+    require_float(taken, name)
     features = np.ascontiguousarray(taken, dtype=np.float32)
     # A sum is one quick pass and finite whenever all its terms are, unless it overflows.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -82,6 +91,16 @@ def as_features(array: Any, name: str) -> FloatArray:
     if not np.isfinite(total) and not np.isfinite(features).all():
         raise DTypeError(f"{name} holds NaN or infinity, which no codec can take")
     return features
+
+
+def require_float(array: Any, name: str) -> None:
+    """Checks the element type of features, wherever they are.
+
+    Raises:
+        DTypeError: Neither float32 nor float16.
+    """
+    if array.dtype not in (np.float32, np.float16):
+        raise DTypeError(f"{name} is {array.dtype}; features are float32 or float16")
 
 
 def as_writable_bytes(buffer: Any, name: str) -> memoryview:
@@ -118,26 +137,39 @@ def as_outputs(
         ShapeError: A level is missing, not known, or of another shape.
         DTypeError: Another element type, or an array that cannot be written to.
     """
-    if not isinstance(arrays, Mapping) or set(arrays) != set(shapes):
-        raise ShapeError(f"out must be a mapping with the levels {', '.join(shapes)}")
+    require_levels(arrays, shapes)
     outputs = {}
     for name, shape in shapes.items():
-        array = as_numpy(arrays[name], name)
-        if array.shape != shape:
-            raise ShapeError(f"out has {name} as {list(array.shape)}; it decodes to {list(shape)}")
-        if array.dtype not in (np.float32, np.float16) or not array.flags.writeable:
-            raise DTypeError(
-                f"out has {name} as {array.dtype}; it must be writable, of float32 or float16"
-            )
-        outputs[name] = array
+        outputs[name] = array = as_numpy(arrays[name], name)
+        require_output(array, name, shape, array.flags.writeable)
     return outputs
 
 
-def check_framework(framework: str) -> None:
+def require_levels(arrays: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Checks that the caller's arrays are a mapping of the levels; ShapeError if not."""
+    if not isinstance(arrays, Mapping) or set(arrays) != set(shapes):
+        raise ShapeError(f"out must be a mapping with the levels {', '.join(shapes)}")
+
+
+def require_output(array: Any, name: str, shape: tuple[int, ...], writable: bool) -> None:
+    """Checks one of the caller's arrays, wherever it is; errors as `as_outputs`."""
+    if array.shape != shape:
+        raise ShapeError(f"out has {name} as {list(array.shape)}; it decodes to {list(shape)}")
+    if array.dtype not in (np.float32, np.float16) or not writable:
+        raise DTypeError(
+            f"out has {name} as {array.dtype}; it must be writable, of float32 or float16"
+        )
+
+
+def check_framework(framework: str, on_device: bool) -> None:
     """Refuses a kind of output array that is unknown, or whose library is not installed.
 
+    Args:
+        framework: The kind.
+        on_device: Whether features are given back in a GPU's memory, if it is asked for.
+
     Raises:
-        ConfigError: Neither "numpy" nor "torch".
+        ConfigError: Not known; or "cupy", and features are in the CPU's memory.
         BackendUnavailableError: "torch", and PyTorch is not installed.
     """
     if framework == "torch":
@@ -147,8 +179,16 @@ def check_framework(framework: str) -> None:
             raise BackendUnavailableError(
                 "output='torch' needs PyTorch: pip install torch"
             ) from error
+    elif framework == "cupy":
+        if not on_device:
+            raise ConfigError(
+                "output 'cupy' is for features in a GPU's memory: ask for device='cuda' with the "
+                "coder there"
+            )
     elif framework != "numpy":
-        raise ConfigError(f"output {framework!r} is not known; there are 'numpy' and 'torch'")
+        raise ConfigError(
+            f"output {framework!r} is not known; there are 'numpy', 'torch' and 'cupy'"
+        )
 
 
 def from_numpy(array: npt.NDArray[Any], framework: Framework) -> Any:
@@ -158,3 +198,15 @@ def from_numpy(array: npt.NDArray[Any], framework: Framework) -> Any:
     import torch
 
     return torch.from_numpy(array)
+
+
+def from_device(array: Any, framework: Framework) -> Any:
+    """Hands an owned array of CuPy's out as one of "cupy" or "torch", without a copy.
+
+    PyTorch's current stream comes after CuPy's, as DLPack has it.
+    """
+    if framework == "cupy":
+        return array
+    import torch
+
+    return torch.from_dlpack(array)

@@ -13,6 +13,7 @@ from .errors import ConfigError
 
 RUNNERS: Final = ("onnxruntime", "torch", "tensorrt", "reference")
 DEVICES: Final = ("cpu", "cuda")
+CODERS: Final = ("auto", "cuda", "cpu")
 PRECISIONS: Final = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -51,6 +52,18 @@ class RuntimeOptions:
     """Where the networks run; "tensorrt" runs on "cuda" only, "reference" on "cpu" only. "cuda" is
     the first GPU that the process sees. No runner goes to another device than the one asked for."""
 
+    coder: Literal["auto", "cuda", "cpu"] = "auto"
+    """Where entropy coder and quantiser run when the networks run on the device "cuda".
+
+    "cuda": features and latents stay on the GPU, and only packets leave it; needs CuPy. "cpu":
+    whatever a network reads or writes passes through the host. "auto": the quicker one, as measured
+    here with the first pictures of about this size and number, and kept in the cache folder; "cpu"
+    where CuPy is not installed, or the runner does not read a GPU's memory."""
+
+    cuda_graphs: bool = True
+    """Record the launches of a size that comes again in a CUDA graph, if the runner allows it; with
+    the coder on the GPU only."""
+
     runner: Literal["onnxruntime", "torch", "tensorrt", "reference"] = "onnxruntime"
     """Which library runs them; "tensorrt" is TensorRT or TensorRT-RTX, "reference" is slow, and
     what `fcmrt verify` compares others with."""
@@ -85,7 +98,8 @@ class RuntimeOptions:
     `$FCMRT_CACHE_DIR`, or else the user's cache folder."""
 
     def __post_init__(self) -> None:
-        for name, known in ("device", DEVICES), ("runner", RUNNERS), ("precision", PRECISIONS):
+        words = (("device", DEVICES), ("coder", CODERS), ("runner", RUNNERS))
+        for name, known in (*words, ("precision", PRECISIONS)):
             value = getattr(self, name)
             if value not in known:
                 raise ConfigError(f"{name} {value!r} is not known; there are {', '.join(known)}")
@@ -98,6 +112,8 @@ class RuntimeOptions:
                 f"be told {self.precision}; the runner 'torch' can, and `fcmrt export --precision` "
                 "makes engines in other types"
             )
+        if self.coder == "cuda" and self.device != "cuda":
+            raise ConfigError("coder 'cuda' goes with device 'cuda', where the networks run")
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads is {self.threads}; it must be at least 1, or None")
 

@@ -7,31 +7,23 @@ from fractions import Fraction
 from typing import Any
 
 from .allocation import Allocator
-from .arrays import FloatArray, as_writable_bytes
-from .bitstream import (
-    EVEN,
-    FeatureDType,
-    Geometry,
-    Importance,
-    LevelSpec,
-    PacketHead,
-    StreamHeader,
-    write_packet,
-    write_packet_into,
-)
+from .arrays import FloatArray, as_features, as_writable_bytes
+from .bitstream import EVEN, FeatureDType, Importance, StreamHeader, put_packet
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ConfigError, ShapeError
-from .executor import RUNNER_NOTE, Walk, executor_for, runner_digest
+from .executor import executor_for
 from .importance import ROI_GAIN, importance_of
-from .intake import in_order, take_features
-from .kernels.api import CodedPayload
+from .intake import Level, arrange, in_order
 from .observe import Recorder, StageClock
+from .ondevice import DeviceEncoder, machine_for
 from .packet import Packet
+from .picture_encoder import PictureEncoder
 from .requantise import requantised
-from .schedule import Code
-from .spec import Size, padded_size
+from .spec import Size
+from .stream_header import make_header
 from .target import Wish
+from .walk import Walk
 
 
 class Encoder:
@@ -72,7 +64,9 @@ class Encoder:
     ) -> None:
         self.engine = engine
         self.params = params or CodingParams()
-        self._executor = executor_for(engine, options or RuntimeOptions())
+        options = options or RuntimeOptions()
+        self._executor = executor_for(engine, options)
+        self._machine = machine_for(self._executor, options)
         self._features = engine.manifest.features
         levels = engine.manifest.quality
         self._step = levels.shift(levels.default if quality is None else quality)
@@ -80,10 +74,12 @@ class Encoder:
         self._dtype: FeatureDType = dtype
         self._time_base = time_base
         self._recorder = recorder
-        # The check over the integers has 16 bits with one lane and 32 with more.
-        exact = engine.manifest.profile == "exact"
-        self._least_lanes = 1 if exact and self.params.check_bits == 16 else 2
-        self._code_order = [s.latent for s in engine.manifest.encode if isinstance(s, Code)]
+        self._pictures = PictureEncoder(self._executor, self.params, self._sizes)
+        self._on_device = (
+            None
+            if self._machine is None
+            else DeviceEncoder(self._machine, self.params, self._sizes)
+        )
         self._allocator: Allocator | None = None
 
     @property
@@ -93,27 +89,13 @@ class Encoder:
         That of a same-engine codec tells what runs the networks here: a digest that decoders
         compare, and the words behind it in the note `runner`.
         """
-        sizes = self._sizes or tuple((0, 0) for _ in self._features)
-        profile = self.engine.manifest.profile
-        same = profile == "same-engine"
-        identity = self._executor.identity
-        return StreamHeader(
-            engine_digest=self.engine.digest,
-            profile=profile,
-            runner_digest=runner_digest(identity) if same else None,
-            notes=((RUNNER_NOTE, identity),) if same else (),
-            coding=self.params,
-            time_base=(self._time_base.numerator, self._time_base.denominator),
-            levels=tuple(
-                LevelSpec(
-                    name=f.name,
-                    channels=f.channels,
-                    height=height,
-                    width=width,
-                    dtype=self._dtype,
-                )
-                for f, (height, width) in zip(self._features, sizes, strict=True)
-            ),
+        return make_header(
+            self.engine,
+            self._executor.identity,
+            self.params,
+            self._sizes,
+            self._dtype,
+            self._time_base,
         )
 
     def encode(
@@ -132,11 +114,12 @@ class Encoder:
         """Encodes one picture's features, or a batch.
 
         Args:
-            features: float32 or float16, on the CPU: a mapping of level names to arrays, a
-                sequence of arrays in the engine's order, or, if there is one level, one array.
-                Arrays are `[C, H, W]`, or `[N, C, H, W]` for a batch; NumPy, or anything with
-                DLPack or the buffer protocol. Borrowed until the call returns. Any H and W: the
-                engine's padding is applied inside, and the packet tells the true sizes.
+            features: float32 or float16: a mapping of level names to arrays, a sequence of arrays
+                in the engine's order, or, if there is one level, one array. Arrays are
+                `[C, H, W]`, or `[N, C, H, W]` for a batch; NumPy, or anything with DLPack or the
+                buffer protocol; where the coder is on a GPU, also arrays in its memory, with
+                DLPack or `__cuda_array_interface__`. Borrowed until the call returns. Any H and W:
+                the engine's padding is applied inside, and the packet tells the true sizes.
             quality: Quality level of this call; None: the encoder's.
             step: Number of the quality step, instead of a quality level.
             importance: Where the step is another; instead of the three last, which make one as
@@ -160,40 +143,41 @@ class Encoder:
         Raises:
             ShapeError: Wrong rank, channels, number of levels, or levels of different batches.
             DTypeError: Not arrays of float32 or float16, or NaN or infinity among them.
-            DeviceError: Arrays that are not in the CPU's memory.
+            DeviceError: Arrays on a GPU, and the coder is on the host.
             ConfigError: A quality or step that the engine does not have, or an importance that
                 does not go with it; or a size, and quality does not follow steps.
             TargetError: A size that no steps lead to; the text tells the picture's range.
             InexactRunnerError: The runner is not exact at this size; nothing was encoded.
+
+        With the coder on a GPU, launches go to CuPy's current stream, and the call waits for the
+        packets. What looks for its steps (`target_bytes`, importance as True or weights) is done by
+        the host's kernels even so; the networks run where they always do.
 
         Determinism: The packet's bytes follow from the integers that the networks lead to. They
             are the same for the same input on the same machine, library and thread count.
         """
         d = self._choose_step(quality, step)
         clock = StageClock(self._recorder)
-        levels = self.take(features)
+        levels = self._arrange(features)
         if level_offsets or roi is not None:
             if importance is not None:
                 raise ConfigError("give an importance, or level offsets and regions; not both")
             importance = self._importance(levels, level_offsets, roi, roi_gain)
         wish = self._wish(importance, target_bytes)
-        if levels[0].ndim == 3:
-            picture = [level[None] for level in levels]
-            packet = self._encode_picture(picture, d, wish, pts, clock)
-            clock.report()
-            return packet
+        if levels[0].is_batch:
+            return self._encode(levels, d, wish, pts, clock)
+        return self._encode([level.as_batch() for level in levels], d, wish, pts, clock)[0]
 
-        def encode_item(n: int) -> tuple[Packet, StageClock]:
-            item_clock = StageClock(self._recorder) if n else clock
-            item_pts = None if pts is None else pts + n
-            item = [level[n : n + 1] for level in levels]
-            return self._encode_picture(item, d, wish, item_pts, item_clock), item_clock
+    def _encode(
+        self, levels: list[Level], d: int, wish: Wish, pts: int | None, clock: StageClock
+    ) -> list[Packet]:
+        def on_host() -> list[Packet]:
+            arrays = self._on_host(levels)
+            return self._pictures.encode_batch(arrays, d, wish, pts, clock, self._recorder)
 
-        packets = []
-        for packet, item_clock in self._executor.map(encode_item, range(levels[0].shape[0])):
-            item_clock.report()
-            packets.append(packet)
-        return packets
+        if self._on_device is None or not wish.is_plain:
+            return on_host()
+        return self._on_device.encode_placed(levels, d, wish.importance, pts, clock, on_host)
 
     def encode_into(
         self,
@@ -228,17 +212,14 @@ class Encoder:
         d = self._choose_step(quality, step)
         target = as_writable_bytes(buffer, "buffer")
         clock = StageClock(self._recorder)
-        levels = self.take(features)
-        if levels[0].ndim != 3:
+        levels = self._arrange(features)
+        if levels[0].is_batch:
             raise ShapeError("a buffer takes one picture's packet; these features are a batch")
+        levels = [level.as_batch() for level in levels]
         wish = self._wish(importance, target_bytes)
-        walk = self._walk([level[None] for level in levels], d, wish, clock)
-        head, payload = self._code(walk, clock)
-        size = write_packet_into(
-            target, head, payload.segments, payload.escapes, self.engine.digest
-        )
-        clock.lap("pack")
-        clock.stop()
+        if self._on_device is not None and wish.is_plain:
+            return put_packet(target, bytes(self._encode(levels, d, wish, None, clock)[0]))
+        size = self._pictures.encode_into(target, self._on_host(levels), d, wish, clock)
         clock.report()
         return size
 
@@ -249,12 +230,28 @@ class Encoder:
             features: As for `encode`.
 
         Returns:
-            float32 arrays, all `[C, H, W]` or all `[N, C, H, W]`; views where they can be.
+            float32 arrays of the host, all `[C, H, W]` or all `[N, C, H, W]`; views where they can
+            be.
 
         Raises:
             ShapeError, DTypeError, DeviceError, ConfigError: As `encode`.
         """
-        return take_features(self._features, features)
+        return self._on_host(self._arrange(features))
+
+    def _arrange(self, features: Any) -> list[Level]:
+        borrow = None if self._machine is None else self._machine.device.borrow
+        return arrange(self._features, features, borrow)
+
+    def _on_host(self, levels: list[Level]) -> list[FloatArray]:
+        return [
+            as_features(
+                self._machine.device.download(level.array)
+                if level.on_device and self._machine is not None
+                else level.array,
+                level.name,
+            )
+            for level in levels
+        ]
 
     def importance(
         self,
@@ -281,7 +278,7 @@ class Encoder:
             ConfigError: A level without a latent of its own, or whatever is no box or mask.
             ShapeError, DTypeError, DeviceError: As `encode`.
         """
-        return self._importance(self.take(features), level_offsets, roi, roi_gain)
+        return self._importance(self._arrange(features), level_offsets, roi, roi_gain)
 
     def walk(
         self,
@@ -315,7 +312,7 @@ class Encoder:
         if levels[0].ndim != 3:
             raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
         wish = self._wish(importance, target_bytes)
-        return self._walk([level[None] for level in levels], d, wish, StageClock(None))
+        return self._pictures.walk([level[None] for level in levels], d, wish, StageClock(None))
 
     def requantise(
         self,
@@ -358,7 +355,7 @@ class Encoder:
         Raises:
             ConfigError: Its integers are not such as this engine codes.
         """
-        return self._packet(walk, pts, StageClock(None))
+        return self._pictures.packet(walk, pts, StageClock(None))
 
     def _choose_step(self, quality: float | None, step: int | None) -> int:
         if step is None:
@@ -370,25 +367,13 @@ class Encoder:
 
     def _importance(
         self,
-        levels: list[FloatArray],
+        levels: list[Level],
         level_offsets: Mapping[str, int] | None,
         roi: Any,
         roi_gain: int,
     ) -> Importance:
-        sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
+        sizes = [level.size for level in levels]
         return importance_of(self.engine.manifest, sizes, level_offsets or {}, roi, roi_gain)
-
-    def _encode_picture(
-        self,
-        levels: list[FloatArray],
-        d: int,
-        wish: Wish,
-        pts: int | None,
-        clock: StageClock,
-    ) -> Packet:
-        packet = self._packet(self._walk(levels, d, wish, clock), pts, clock)
-        clock.stop()
-        return packet
 
     def _wish(
         self, importance: Importance | Mapping[str, float] | bool | None, target_bytes: int | None
@@ -400,61 +385,3 @@ class Encoder:
             weights = importance if isinstance(importance, Mapping) else None
             return Wish(target_bytes, allocator=self._allocator, weights=weights)
         return Wish(target_bytes, importance or EVEN)
-
-    def _walk(
-        self,
-        levels: list[FloatArray],
-        d: int,
-        wish: Wish,
-        clock: StageClock,
-    ) -> Walk:
-        """Takes one picture (`[1, C, H, W]` by level) as far as its integers."""
-        manifest = self.engine.manifest
-        sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
-        padded = padded_size(self._features, sizes, manifest.padding)
-        walk = Walk(self._executor, padded, wish.first_step(d), clock, wish.importance)
-        walk.take(levels)
-        clock.lap("prepare")
-        walk.follow(manifest.encode)
-        return wish.granted(walk, d, self._size)
-
-    def _size(self, walk: Walk) -> int:
-        """Length of a picture's packet in bytes."""
-        head, payload = self._code(walk, StageClock(None))
-        return len(write_packet(head, payload.segments, payload.escapes, self.engine.digest))
-
-    def _packet(self, walk: Walk, pts: int | None, clock: StageClock) -> Packet:
-        head, payload = self._code(walk, clock)
-        packet = Packet(
-            write_packet(head, payload.segments, payload.escapes, self.engine.digest),
-            pts=pts,
-            elements=sum(
-                spec.channels * rows * columns
-                for spec, (rows, columns) in zip(self._features, walk.sizes, strict=True)
-            ),
-        )
-        clock.lap("pack")
-        return packet
-
-    def _code(self, walk: Walk, clock: StageClock) -> tuple[PacketHead, CodedPayload]:
-        """Everything that a packet needs but its bytes."""
-        lanes, payload = self._executor.kernels.pack(
-            walk.code_steps(self._code_order),
-            self.params.overhead_permille,
-            self._least_lanes,
-            walk.check(self._code_order),
-        )
-        clock.lap("code")
-
-        strides = [f.stride for f in self._features]
-        head = PacketHead(
-            lanes=lanes,
-            step=walk.d,
-            geometry=(
-                None if walk.sizes == self._sizes else Geometry.of_levels(walk.sizes, strides)
-            ),
-            words=payload.words,
-            escape_bytes=len(payload.escapes),
-            importance=walk.importance,
-        )
-        return head, payload

@@ -1,58 +1,27 @@
-"""An engine made ready to run, and one picture's way through its schedule."""
+"""An engine made ready to run."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from . import kernels
-from .arrays import FloatArray
-from .bitstream import EVEN, Importance
 from .config import RuntimeOptions
-from .elements import Elements, elements_of
 from .engine import Engine
-from .errors import EngineError, InexactRunnerError
-from .exact import Question, VerdictCache, bring_up, cache_folder
-from .kernels.api import I32, CodeStep, Indexes, Kernels, PreparedTables, StepMap
+from .exact import cache_folder
+from .kernels.api import PreparedTables
 from .manifest import Manifest
-from .observe import StageClock
 from .processor import usable_cores
 from .runner import Network, identity_of, make_runner
-from .schedule import Dequantize, Quantize, Run, Step
-from .spec import UNIT_STEP, LatentSpec, Size, margins, tensor_size
-from .step_maps import StepMaps, StepRule
-
-_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
+from .runner_check import RunnerCheck, Shapes
+from .spec import LatentSpec
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class Machine(Protocol):
-    """What a walk through a schedule needs: an `Executor`, or what stands in for one."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """The schedule, and what it is about."""
-
-    @property
-    def kernels(self) -> Kernels:
-        """Quantiser and check."""
-
-    def tables(self, latent: LatentSpec) -> PreparedTables:
-        """Returns the prepared tables of a latent."""
-
-    def run(
-        self, name: str, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
-    ) -> list[npt.NDArray[Any]]:
-        """Runs a graph once; see `fcmrt.runner.Network.run`."""
 
 
 class Executor:
@@ -75,9 +44,7 @@ class Executor:
         }
         self._networks: dict[str, Network] = {}
         self._lock = threading.Lock()
-        self._verdicts = VerdictCache(cache_folder(options.cache_dir))
-        self._passed: set[Hashable] = set()
-        self._bring_up_lock = threading.Lock()
+        self._check = RunnerCheck(engine, self.identity_of, cache_folder(options.cache_dir))
 
     @property
     def manifest(self) -> Manifest:
@@ -88,6 +55,10 @@ class Executor:
     def identity(self) -> str:
         """Whatever may change the last bits of what networks compute here, in words."""
         return self._runner.identity
+
+    def identity_of(self, name: str, shapes: Shapes) -> str:
+        """The same of one graph, with inputs of these shapes."""
+        return identity_of(self._runner, self.network(name), shapes)
 
     def network(self, name: str) -> Network:
         """Returns the network of a graph, loading it if it is the first time."""
@@ -113,36 +84,9 @@ class Executor:
             InexactRunnerError: The check failed; the graph has not run.
         """
         network = self.network(name)
-        if name in self.engine.manifest.exact:
-            shapes = {key: array.shape for key, array in inputs.items()}
-            self._bring_up(name, network, shapes, outputs)
+        shapes = {key: array.shape for key, array in inputs.items()}
+        self._check.require(name, network, shapes, outputs)
         return network.run(inputs, outputs)
-
-    def _bring_up(
-        self,
-        name: str,
-        network: Network,
-        shapes: Mapping[str, tuple[int, ...]],
-        outputs: Sequence[str],
-    ) -> None:
-        key = (name, tuple(sorted(shapes.items())), tuple(outputs))
-        if key in self._passed:
-            return
-        with self._bring_up_lock:
-            if key in self._passed:
-                return
-            member = self.engine.manifest.graphs[name]
-            identity = identity_of(self._runner, network, shapes)
-            question = Question(member.sha256, identity, shapes, outputs)
-            if self._verdicts.find(question) is None:
-                graph, proof = self.engine.exact_graph(name)
-                verdict = bring_up(graph, proof, network, shapes, outputs)
-                if not verdict.exact:
-                    raise InexactRunnerError(
-                        name, identity, shapes, verdict.differing, verdict.values
-                    )
-                self._verdicts.keep(question, verdict)
-            self._passed.add(key)
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Does the work for every picture of a batch, on as many threads as the options say.
@@ -164,233 +108,6 @@ class Executor:
         return self._tables[latent.tables]
 
 
-RUNNER_NOTE = "runner"
-"""Key of the note that tells a same-engine stream's runner in words."""
-
-
-def runner_digest(identity: str) -> bytes:
-    """What the header of a same-engine stream keeps of `Runner.identity`, 32 bytes."""
-    return hashlib.sha256(identity.encode("utf-8")).digest()
-
-
 def executor_for(engine: Engine, options: RuntimeOptions) -> Executor:
     """Returns the executor that all encoders and decoders of an engine share; errors as there."""
     return engine.shared(("executor", options), lambda: Executor(engine, options))
-
-
-@dataclasses.dataclass(slots=True)
-class Integers:
-    """What is coded of one latent, in coding order; all arrays `[n]`, owned, not to be changed."""
-
-    tables: str
-    """Name of the table set."""
-
-    skip: int
-    """Elements with a table index below it are not coded."""
-
-    indexes: Indexes
-    """Table indexes, shifted and clipped."""
-
-    symbols: I32
-    """The integers; 0 where skipped."""
-
-    means: I32 | None
-    """Means in units of 2^-mean_bits; None: the latent has none."""
-
-
-class Walk:
-    """One picture on its way through one side of the schedule.
-
-    Args:
-        machine: The engine, ready to run.
-        padded: Size of the padded finest level, in cells.
-        d: Number of the quality step.
-        clock: Is told the stages.
-        importance: Where the step is another than `d`.
-
-    Raises:
-        ConfigError: The engine has no such step, or no such importance goes with it (`StepMaps`).
-    """
-
-    def __init__(
-        self,
-        machine: Machine,
-        padded: Size,
-        d: int,
-        clock: StageClock,
-        importance: Importance = EVEN,
-    ) -> None:
-        self._machine = machine
-        self._manifest = machine.manifest
-        self.padded = padded
-        self.d = d
-        self.importance = importance
-        self._step = self._manifest.step_width(d)
-        self._maps = StepMaps(self._manifest, d, importance, padded) if importance else None
-        self._clock = clock
-        self.tensors: dict[str, npt.NDArray[Any]] = {}
-        quality = self._manifest.quality
-        if quality.input is not None:
-            self.tensors[quality.input] = np.full((1, 1, 1, 1), quality.position(d), np.float32)
-        self.integers: dict[str, Integers] = {}
-        self.sizes: tuple[Size, ...] = ()
-        """Sizes of the levels that were taken, before padding."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """The engine's."""
-        return self._manifest
-
-    def at(self, d: int, importance: Importance) -> Walk:
-        """Returns a walk at the start, of a picture of the same sizes, at other steps."""
-        walk = Walk(self._machine, self.padded, d, self._clock, importance)
-        walk.sizes = self.sizes
-        return walk
-
-    def elements(self, name: str) -> Elements:
-        """Returns which elements the latent covers, at this picture's size."""
-        latent = self._manifest.latents[name]
-        return elements_of(latent, self._manifest.tensors[latent.source], self.padded)
-
-    def take(self, levels: Sequence[FloatArray]) -> None:
-        """Brings features to the canonical size and lays them among the tensors.
-
-        Args:
-            levels: float32 `[1, C, H, W]`, in the engine's order; borrowed where they need no
-                padding, until the walk ends.
-        """
-        self.sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
-        for spec, level in zip(self._manifest.features, levels, strict=True):
-            self.tensors[spec.name] = self._pad(level, tensor_size(spec.tensor, self.padded))
-
-    def _pad(self, level: FloatArray, padded: Size) -> FloatArray:
-        size = (level.shape[2], level.shape[3])
-        if size == padded:
-            return level
-        padding = self._manifest.padding
-        top, bottom, left, right = margins(size, padded, padding)
-        mode = _PAD_MODES[padding.mode]
-        if mode == "reflect" and (max(top, bottom) >= size[0] or max(left, right) >= size[1]):
-            mode = "edge"  # a map smaller than its padding cannot be mirrored
-        widths = ((0, 0), (0, 0), (top, bottom), (left, right))
-        result: FloatArray = np.pad(level, widths, mode=mode)  # type: ignore[call-overload]
-        return result
-
-    def follow(self, steps: Iterable[Step]) -> None:
-        """Takes all steps but those that code."""
-        for step in steps:
-            if isinstance(step, Run):
-                self.run(step)
-            elif isinstance(step, Quantize):
-                self.quantize(step.latent)
-            elif isinstance(step, Dequantize):
-                self.dequantize(step)
-
-    def run(self, step: Run) -> None:
-        """Runs one graph; its outputs are checked against the manifest and cropped to size."""
-        inputs = {name: self.tensors[name] for name in step.inputs}
-        outputs = self._machine.run(step.graph, inputs, step.outputs)
-        for name, output in zip(step.outputs, outputs, strict=True):
-            self.tensors[name] = self._fit(name, output)
-        self._clock.lap(step.graph)
-
-    def _fit(self, name: str, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        spec = self._manifest.tensors[name]
-        rows, columns = tensor_size(spec, self.padded)
-        if (
-            output.dtype != spec.dtype
-            or output.ndim != 4
-            or output.shape[:2] != (1, spec.channels)
-            or output.shape[2] < rows
-            or output.shape[3] < columns
-        ):
-            raise EngineError(
-                f"tensor {name!r} came out as {output.dtype} {list(output.shape)}; the manifest "
-                f"says {spec.dtype} [1, {spec.channels}, {rows}, {columns}]"
-            )
-        return np.ascontiguousarray(output[:, :, :rows, :columns])
-
-    def steps(self, name: str) -> tuple[int | StepMap, int | StepMap]:
-        """Returns a latent's step number and the step's width in units of 2^-16.
-
-        Where not all elements have the same step, the step map in the place of both.
-        """
-        if not self._manifest.latents[name].step:
-            return 0, UNIT_STEP
-        if self._maps is None:
-            return self.d, self._step
-        steps = self._maps.steps(name)
-        return steps, steps if isinstance(steps, StepMap) else self._manifest.step_width(steps)
-
-    def step_rule(self, name: str) -> object:
-        """What a latent's steps follow from: if it is equal in another walk, so are the steps."""
-        if not self._manifest.latents[name].step:
-            return None
-        return StepRule(self.d, 0, None) if self._maps is None else self._maps.rule(name)
-
-    def prior(self, name: str) -> tuple[I32 | None, npt.NDArray[Any], int | StepMap]:
-        """Gathers what is known of a latent before its symbols.
-
-        Returns:
-            Means (None: none), table indexes (of the channels, or unclipped), and by how much these
-            are shifted.
-        """
-        latent = self._manifest.latents[name]
-        elements = self.elements(name)
-        means = None if latent.means is None else elements.take(self.tensors[latent.means])
-        if latent.indexes is None:
-            return means, elements.channels, 0
-        return means, elements.take(self.tensors[latent.indexes]), self.steps(name)[0]
-
-    def quantize(self, name: str) -> None:
-        """Quantises a latent: float values to symbols, and unclipped indexes to table indexes."""
-        latent = self._manifest.latents[name]
-        means, prior, shift = self.prior(name)
-        symbols, indexes = self._machine.kernels.quantize(
-            self.elements(name).take(self.tensors[latent.source]),
-            means,
-            self._manifest.mean_bits,
-            self.steps(name)[1],
-            prior,
-            None if isinstance(shift, StepMap) else shift,
-            self._machine.tables(latent).count,
-            latent.skip,
-        )
-        self.integers[name] = Integers(latent.tables, latent.skip, indexes, symbols, means)
-        self._clock.lap("quantize")
-
-    def dequantize(self, step: Dequantize) -> None:
-        """Turns a latent's symbols into the values that the networks see."""
-        integers = self.integers[step.latent]
-        values: FloatArray = self._machine.kernels.dequantize(
-            integers.symbols,
-            integers.means,
-            self._manifest.mean_bits,
-            self.steps(step.latent)[1],
-        )
-        self.tensors[step.output] = self.elements(step.latent).put(values)
-        self._clock.lap("dequantize")
-
-    def code_steps(self, order: Sequence[str]) -> list[CodeStep]:
-        """Returns what the coder is given of the latents, which stand in the order of coding."""
-        latents = self._manifest.latents
-        return [
-            CodeStep(found.symbols, found.indexes, self._machine.tables(latents[name]), found.skip)
-            for name in order
-            for found in [self.integers[name]]
-        ]
-
-    def check(self, order: Sequence[str]) -> int:
-        """Computes the check over the integers of the latents (`docs/format.md`, section 6).
-
-        Args:
-            order: Names of the latents in the order of their code steps.
-        """
-        check = self._machine.kernels.check
-        total = 0
-        for k, name in enumerate(order):
-            integers = self.integers[name]
-            total += check(integers.symbols, 2 * k)
-            if integers.means is not None:
-                total += check(integers.means, 2 * k + 1)
-        return total & 0xFFFFFFFF

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from .arrays import FloatArray, as_features, as_numpy
+from .arrays import as_numpy, is_on_device
 from .errors import ConfigError, ShapeError
-from .spec import FeatureSpec
+from .spec import FeatureSpec, Size
+
+Borrow = Callable[[Any, str], Any]
+"""Views an array on a GPU, called so in errors, as one of this library's arrays there."""
 
 
-def take_features(specs: Sequence[FeatureSpec], features: Any) -> list[FloatArray]:
-    """Brings features into the engine's order; arguments and errors as `Encoder.take`.
+class Level(NamedTuple):
+    """The features of one level, `[C, H, W]` or `[N, C, H, W]`, borrowed."""
+
+    name: str
+    array: Any
+    """Of the host, any element type; or what a device's `borrow` gave."""
+    on_device: bool
+
+    @property
+    def size(self) -> Size:
+        """Height and width."""
+        return self.array.shape[-2], self.array.shape[-1]
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it is of several pictures."""
+        return len(self.array.shape) == 4
+
+    def as_batch(self) -> Level:
+        """One picture as a batch of one."""
+        return self._replace(array=self.array[None])
+
+
+def arrange(
+    specs: Sequence[FeatureSpec], features: Any, borrow: Borrow | None = None
+) -> list[Level]:
+    """Brings features into the engine's order; their values are not looked at.
 
     Args:
         specs: The engine's levels.
         features: A mapping, a sequence or one array; borrowed.
+        borrow: Takes arrays on a GPU; None: they are refused.
+
+    Raises:
+        ShapeError, DTypeError, DeviceError, ConfigError: As `Encoder.encode`.
     """
     if isinstance(features, Mapping):
         arrays: Sequence[Any] = in_order(specs, features)
@@ -26,27 +58,32 @@ def take_features(specs: Sequence[FeatureSpec], features: Any) -> list[FloatArra
     names = [spec.name for spec in specs]
     if len(arrays) != len(names):
         raise ShapeError(f"got {len(arrays)} levels; the engine has {', '.join(names)}")
-    levels = []
-    for spec, array in zip(specs, arrays, strict=True):
-        shape = as_numpy(array, spec.name).shape
-        if len(shape) not in (3, 4):
-            raise ShapeError(
-                f"{spec.name} has shape {list(shape)}; it must be [C, H, W] or [N, C, H, W]"
-            )
-        if shape[-3] != spec.channels:
-            raise ShapeError(
-                f"{spec.name} has {shape[-3]} channels (shape {list(shape)}); the engine "
-                f"takes {spec.channels}, in the order [C, H, W]"
-            )
-        if 0 in shape:
-            raise ShapeError(f"{spec.name} is empty (shape {list(shape)})")
-        levels.append(as_features(array, spec.name))
-    if len({level.shape[:-3] for level in levels}) > 1:
+    levels = [_level(*pair, borrow) for pair in zip(specs, arrays, strict=True)]
+    if len({level.array.shape[:-3] for level in levels}) > 1:
         raise ShapeError(
             "the levels differ in batch: "
-            + ", ".join(f"{n} {list(a.shape)}" for n, a in zip(names, levels, strict=True))
+            + ", ".join(f"{level.name} {list(level.array.shape)}" for level in levels)
         )
     return levels
+
+
+def _level(spec: FeatureSpec, array: Any, borrow: Borrow | None) -> Level:
+    on_device = borrow is not None and is_on_device(array)
+    take = borrow if borrow is not None and on_device else as_numpy
+    level = Level(spec.name, take(array, spec.name), on_device)
+    shape = level.array.shape
+    if len(shape) not in (3, 4):
+        raise ShapeError(
+            f"{spec.name} has shape {list(shape)}; it must be [C, H, W] or [N, C, H, W]"
+        )
+    if shape[-3] != spec.channels:
+        raise ShapeError(
+            f"{spec.name} has {shape[-3]} channels (shape {list(shape)}); the engine "
+            f"takes {spec.channels}, in the order [C, H, W]"
+        )
+    if 0 in shape:
+        raise ShapeError(f"{spec.name} is empty (shape {list(shape)})")
+    return level
 
 
 def in_order(specs: Sequence[FeatureSpec], levels: Mapping[str, Any]) -> tuple[Any, ...]:

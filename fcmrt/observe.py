@@ -14,7 +14,9 @@ class Recorder(Protocol):
     the other; one recorder given to several encoders must be safe for that. Stages of an encoder:
     `prepare` (arrays in, checks, padding), one per network graph under the graph's name,
     `quantize`, `dequantize`, `code`, `pack`, `total`. Stages of a decoder: `parse`, `code`, the
-    graphs, `dequantize`, `finish` (cropping, arrays out), `total`.
+    graphs, `dequantize`, `finish` (cropping, arrays out), `total`. With the coder on a GPU all that
+    is launched there is one stage, `device`, of a whole batch; a decoder's ends when the integers
+    are known, unless features are given back on the host.
     """
 
     def record(self, stage: str, ns: int) -> None:

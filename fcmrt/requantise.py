@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .bitstream import Importance
-from .executor import Walk
 from .schedule import Dequantize, Quantize, Run, Step
+from .walk import Walk
 
 
 def requantised(walk: Walk, d: int, importance: Importance) -> Walk:

@@ -33,6 +33,15 @@ class Network(Protocol):
 class DeviceNetwork(Protocol):
     """One graph that reads and writes a device's memory; for one user at a time."""
 
+    @property
+    def capturable(self) -> bool:
+        """Whether `launch` may be recorded in a CUDA graph once it has run at the same shapes.
+
+        The recording may be replayed for as long as the network lives, whatever it runs meanwhile.
+        Such a network runs at all shapes that it was prepared for, in any stream; another one is
+        for the stream of its first launch, and may be for the shapes prepared last.
+        """
+
     def outputs(
         self, inputs: Mapping[str, tuple[int, ...]]
     ) -> Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]:
@@ -64,9 +73,7 @@ class DeviceCapable(Protocol):
     """A network that can also run in a device's memory."""
 
     def on_device(self) -> DeviceNetwork:
-        """Returns the graph for one more user.
-
-        Each belongs to one stream, that of its first launch, and must live until its runs are over.
+        """Returns the graph for a user, which must live until its runs are over.
 
         Raises:
             BackendUnavailableError, DeviceError: What that takes is not there.

@@ -19,6 +19,7 @@ Size = tuple[int, int]
 DType = Literal["float32", "int32"]
 Mechanism = Literal["step", "gain"]
 Parity = Literal["even", "odd"]
+PaddingMode = Literal["reflect", "replicate", "zero"]
 
 UNIT_STEP = 1 << 16
 """The step of latents that take none: 1.0 in units of 2^-16."""
@@ -89,7 +90,7 @@ class Padding:
 
     multiple: int
     """Height and width of the finest level are rounded up to it, in cells."""
-    mode: Literal["reflect", "replicate", "zero"]
+    mode: PaddingMode
     align: Literal["start", "center"]
     """Where the features lie: at the top left, or in the middle (the odd cell below, right)."""
 
@@ -135,6 +136,20 @@ def margins(size: Size, padded: Size, padding: Padding) -> tuple[int, int, int, 
     rows, columns = padded[0] - size[0], padded[1] - size[1]
     top, left = (rows // 2, columns // 2) if padding.align == "center" else (0, 0)
     return top, rows - top, left, columns - left
+
+
+def edge_mode(padding: Padding, size: Size, sides: tuple[int, int, int, int]) -> PaddingMode:
+    """What a level is padded with: a map smaller than its padding cannot be mirrored.
+
+    Args:
+        padding: The engine's rule.
+        size: Of the level.
+        sides: `margins`.
+    """
+    top, bottom, left, right = sides
+    if padding.mode == "reflect" and (max(top, bottom) >= size[0] or max(left, right) >= size[1]):
+        return "replicate"
+    return padding.mode
 
 
 def tensor_size(tensor: TensorSpec, padded: Size) -> Size:

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from .allocation import Allocator
 from .bitstream import EVEN, Importance
 from .errors import ConfigError, TargetError
-from .executor import Walk
 from .groups import quality_groups
 from .requantise import requantised
+from .walk import Walk
 
 Float64 = npt.NDArray[np.float64]
 
@@ -55,6 +55,11 @@ class Wish:
             raise ConfigError(f"target_bytes is {self.target_bytes}; it must be at least 1")
         if self.allocator is not None and self.weights is not None:
             self.allocator.weighted(self.weights)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the steps are known before the picture is."""
+        return self.target_bytes is None and self.allocator is None
 
     def first_step(self, d: int) -> int:
         """The step that a picture is first quantised at, if its own is `d`."""

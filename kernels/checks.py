@@ -47,6 +47,7 @@ class Status(enum.IntEnum):
     ESCAPES_LEFT = 10
     SEED_NONZERO = 11
     SYMBOL_TOO_WIDE = 12
+    CHECK_DIFFERS = 13
 
 
 _TEXTS = {
@@ -62,6 +63,7 @@ _TEXTS = {
     Status.ESCAPES_LEFT: "the escape section is longer than the escapes need",
     Status.SEED_NONZERO: "a lane ended in a state that no encoder starts from",
     Status.SYMBOL_TOO_WIDE: "a symbol does not fit the integers that it is to be written as",
+    Status.CHECK_DIFFERS: "the integers are not those that the packet was made of",
 }
 
 _CUT_OFF = (Status.WORDS_EXHAUSTED, Status.ESCAPES_EXHAUSTED)

@@ -9,8 +9,9 @@ from fcmrt import Decoder, Encoder, Engine
 from fcmrt.allocation import Allocator
 from fcmrt.config import RuntimeOptions
 from fcmrt.errors import ConfigError
-from fcmrt.executor import Walk, executor_for
+from fcmrt.executor import executor_for
 from fcmrt.groups import quality_groups
+from fcmrt.walk import Walk
 
 from .allocating import STEPS, picture, tiny_allocating
 from .engines import tiny_context, tiny_gain

@@ -9,7 +9,8 @@ import pytest
 
 from fcmrt import Encoder, Engine, Importance
 from fcmrt.errors import ConfigError
-from fcmrt.executor import Executor, Walk
+from fcmrt.executor import Executor
+from fcmrt.walk import Walk
 from tests.engines import tiny_context, tiny_factorized, tiny_gain, tiny_hyperprior
 from tests.features import random_features
 from tests.level_engine import tiny_levels

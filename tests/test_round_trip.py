@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import fcmrt
 from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
 from fcmrt.errors import DTypeError, ShapeError
-from fcmrt.executor import Walk
+from fcmrt.walk import Walk
 from tests import engines
 from tests.features import random_features
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from fcmrt.arrays import FloatArray
 from fcmrt.errors import EngineError
-from fcmrt.executor import Walk
 from fcmrt.observe import StageClock
 from fcmrt.schedule import Dequantize, Run
 from fcmrt.spec import padded_size
+from fcmrt.walk import Walk
 
 from ..deployment import Deployment
 from ..reference import TorchReference

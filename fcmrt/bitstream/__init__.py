@@ -18,6 +18,8 @@ from .packet_head import Geometry, PacketHead
 from .packet_syntax import (
     LEAST_PACKET_BYTES,
     ParsedPacket,
+    packet_front,
+    put_packet,
     read_packet,
     write_packet,
     write_packet_into,
@@ -46,7 +48,9 @@ __all__ = [
     "StreamHeader",
     "byte_view",
     "is_self_contained",
+    "packet_front",
     "peek_packet",
+    "put_packet",
     "read_header",
     "read_packet",
     "read_varint",

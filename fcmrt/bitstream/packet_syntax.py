@@ -22,7 +22,7 @@ from ..errors import (
 )
 from .header import DIGEST_BYTES
 from .header_syntax import is_self_contained
-from .importance import EVEN
+from .importance import EVEN, Importance
 from .importance_syntax import read_importance, write_importance
 from .packet_head import LANES, MAX_SEGMENTS, Geometry, PacketHead
 from .varint import BytesLike, Cursor, byte_view, unzigzag, write_varint, zigzag
@@ -115,7 +115,15 @@ def write_packet_into(
         ConfigError: The lengths contradict each other.
         ShapeError: The buffer is too small; the text tells what is needed. Nothing was written.
     """
-    parts = _packet_parts(head, segments, escapes, engine_digest)
+    return put_packet(buffer, *_packet_parts(head, segments, escapes, engine_digest))
+
+
+def put_packet(buffer: memoryview, *parts: BytesLike) -> int:
+    """Writes a packet in pieces to the beginning of a buffer; returns its length.
+
+    Raises:
+        ShapeError: As `write_packet_into`.
+    """
     size = sum(map(len, parts))
     if size > len(buffer):
         raise ShapeError(f"the buffer has {len(buffer)} bytes; the packet takes {size}")
@@ -124,6 +132,29 @@ def write_packet_into(
         buffer[place : place + len(part)] = part
         place += len(part)
     return size
+
+
+def packet_front(step: int, geometry: Geometry | None, importance: Importance) -> bytes:
+    """What a packet begins with that is known before its integers are coded.
+
+    Args:
+        step: As in `PacketHead`, and so are the others.
+        geometry: See there.
+        importance: See there.
+
+    Returns:
+        The flags, without those of lanes, segments and escapes, and the fields up to the segments.
+    """
+    flags = 0
+    fields = write_varint(zigzag(step))
+    if importance:
+        flags |= _FLAG_IMPORTANCE
+        fields += write_importance(importance)
+    if geometry is not None:
+        flags |= (1 if len(geometry.sizes) == 1 else 2) << _GEOMETRY_SHIFT
+        for height, width in geometry.sizes:
+            fields += write_varint(height) + write_varint(width)
+    return bytes((flags,)) + fields
 
 
 def _packet_parts(
@@ -137,15 +168,8 @@ def _packet_parts(
             f"the head tells of {head.segment_bytes} bytes of segments and {head.escape_bytes} of "
             f"escapes; there are {len(segments)} and {len(escapes)}"
         )
-    flags = LANES.index(head.lanes)
-    fields = write_varint(zigzag(head.step))
-    if head.importance:
-        flags |= _FLAG_IMPORTANCE
-        fields += write_importance(head.importance)
-    if head.geometry is not None:
-        flags |= (1 if len(head.geometry.sizes) == 1 else 2) << _GEOMETRY_SHIFT
-        for height, width in head.geometry.sizes:
-            fields += write_varint(height) + write_varint(width)
+    front = packet_front(head.step, head.geometry, head.importance)
+    flags, fields = front[0] | LANES.index(head.lanes), front[1:]
     if len(head.words) > 1:
         flags |= _FLAG_SEGMENTS
         fields += write_varint(len(head.words))

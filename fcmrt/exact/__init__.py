@@ -3,7 +3,7 @@
 NumPy only.
 """
 
-from .bringup import Verdict, bring_up
+from .bringup import Runnable, Verdict, bring_up
 from .proof import Proof, prove
 from .reference import Reference
 from .sums import LIMIT as SUM_LIMIT
@@ -14,6 +14,7 @@ __all__ = [
     "Proof",
     "Question",
     "Reference",
+    "Runnable",
     "Verdict",
     "VerdictCache",
     "bring_up",

@@ -167,6 +167,11 @@ class OnnxRuntimeDeviceNetwork:
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self._run_options = options
 
+    @property
+    def capturable(self) -> bool:
+        """See `fcmrt.runner.DeviceNetwork.capturable`."""
+        return False
+
     def outputs(self, inputs: Mapping[str, tuple[int, ...]]) -> Ports:
         """See `fcmrt.runner.DeviceNetwork.outputs`; runs the graph once, on zeros."""
         key = _key(inputs)

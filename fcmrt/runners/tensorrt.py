@@ -174,6 +174,11 @@ class TensorRTDeviceNetwork:
         self._outputs: Ports = {}
         self._stream: int | None = None
 
+    @property
+    def capturable(self) -> bool:
+        """See `fcmrt.runner.DeviceNetwork.capturable`."""
+        return False
+
     def outputs(self, inputs: Mapping[str, Shape]) -> Ports:
         """See `fcmrt.runner.DeviceNetwork.outputs`."""
         memory = self._memory

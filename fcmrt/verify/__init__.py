@@ -12,11 +12,12 @@ from ..bitstream.importance import MAX_BLOCK_BITS
 from ..encoder import Encoder
 from ..engine import Engine
 from ..errors import ShapeError
-from ..executor import Walk, executor_for
+from ..executor import executor_for
 from ..groups import quality_groups
 from ..observe import StageClock
 from ..requantise import requantised
 from ..spec import Size
+from ..walk import Walk
 from .coder import CoderStages
 from .configurations import REFERENCE, Configuration, runner_configurations
 from .networks import NetworkStages

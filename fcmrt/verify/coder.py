@@ -11,10 +11,11 @@ import numpy.typing as npt
 from ..config import CodingParams
 from ..engine import Engine
 from ..errors import FcmrtError
-from ..executor import Executor, Walk, executor_for
+from ..executor import Executor, executor_for
 from ..kernels.api import CodedPayload, Kernels
 from ..observe import StageClock
 from ..schedule import Code, Dequantize, Quantize, Side
+from ..walk import Walk
 from .configurations import REFERENCE
 from .stage import Stages
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from ..engine import Engine
 from ..errors import FcmrtError
 from ..exact import Verdict, bring_up
-from ..executor import Walk
 from ..kernels.api import StepMap
 from ..runner import Network, make_runner
 from ..schedule import Quantize, Run, Side, Step
 from ..spec import UNIT_STEP
+from ..walk import Walk
 from .configurations import Configuration
 from .stage import Stage, Stages
 

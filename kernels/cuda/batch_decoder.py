@@ -69,7 +69,12 @@ class BatchDecoder:
         self._scratch: dict[str, DeviceArray] = {}
 
     def load(self, payloads: Sequence[Payload]) -> None:
-        """Copies the payloads of a batch to the device and begins to decode.
+        """Copies the payloads of a batch to the device and begins to decode: `put`, then `open`."""
+        self.put(payloads)
+        self.open()
+
+    def put(self, payloads: Sequence[Payload]) -> None:
+        """Copies the payloads of a batch to the device.
 
         Args:
             payloads: One for each packet.
@@ -101,16 +106,16 @@ class BatchDecoder:
         write(self._word_counts, words)
         write(own.lanes, np.array([p.lanes for p in payloads], np.uint32))
         write(own.counts, np.array([len(p.words) for p in payloads], np.uint32))
-        self.open()
 
     def _copy(self, target: DeviceArray, begins: npt.NDArray[Any], parts: Sequence[Any]) -> None:
-        whole = np.zeros(target.shape, np.uint8)
+        end = int(begins[-1]) + memoryview(parts[-1]).nbytes
+        if end > len(target):
+            raise ShapeError(f"the batch's packets do not fit buffers of {len(target)} bytes")
+        whole = np.zeros(end, np.uint8)
         for begin, part in zip(begins, parts, strict=True):
             data = np.frombuffer(part, np.uint8)
-            if begin + len(data) > len(whole):
-                raise ShapeError(f"the batch's packets do not fit buffers of {len(whole)} bytes")
             whole[begin : begin + len(data)] = data
-        self._device.write(target, whole)
+        self._device.write(target[:end], whole)
 
     def open(self) -> None:
         """Begins to decode what lies in the buffers."""
@@ -212,6 +217,24 @@ class BatchDecoder:
             self._places[2],
             self._places[3],
             self._checks,
+            own.status,
+        )
+
+    def compare(self, checks: DeviceArray) -> None:
+        """Fails the packets whose integers came to another check than they tell.
+
+        Args:
+            checks: uint32 `[packets]`, the checks of what was decoded.
+        """
+        own = self.segments
+        self._device.launch(
+            "compare_checks",
+            (-(-own.packets // shapes.THREADS), 1, 1),
+            shapes.THREADS,
+            self._checks,
+            checks,
+            own.lanes,
+            np.uint32(own.packets),
             own.status,
         )
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import BackendUnavailableError, DeviceError
+from ...errors import BackendUnavailableError, DeviceError, DTypeError
 from . import sources
-from .device import Argument, DeviceArray
+from .borrowing import borrowed
+from .device import Argument, DeviceArray, Mark, Recording
+from .staging import Staging
 
 
 class CupyDevice:
@@ -38,29 +42,81 @@ class CupyDevice:
             raise DeviceError("CUDA kernels were asked for, and this machine has no GPU")
         properties = self._cupy.cuda.runtime.getDeviceProperties(self._cupy.cuda.Device().id)
         self.name = bytes(properties["name"]).decode()
+        self._staging = Staging(self._cupy)
 
     @functools.cached_property
     def _module(self) -> Any:
         return self._cupy.RawModule(code=sources.source(), options=sources.OPTIONS)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        return self._cupy.empty(shape, dtype)
+        return self._allocated(self._cupy.empty, shape, dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        return self._cupy.zeros(shape, dtype)
+        return self._allocated(self._cupy.zeros, shape, dtype)
+
+    def _allocated(
+        self, make: Callable[..., DeviceArray], shape: tuple[int, ...], dtype: npt.DTypeLike
+    ) -> DeviceArray:
+        try:
+            return make(shape, dtype)
+        except self._cupy.cuda.memory.OutOfMemoryError as error:
+            raise DeviceError(
+                f"the GPU has no memory left for {np.dtype(dtype)} {list(shape)} ({error}); code "
+                "smaller batches or pictures, or choose other kernels"
+            ) from error
 
     def upload(self, array: npt.NDArray[Any]) -> DeviceArray:
-        return self._cupy.array(array)
+        target = self.empty(array.shape, array.dtype)
+        self.write(target, array)
+        return target
 
     def write(self, target: DeviceArray, values: npt.NDArray[Any] | int) -> None:
-        if isinstance(values, np.ndarray):
-            target.set(values)
-        else:
+        if not isinstance(values, np.ndarray):
             target.fill(values)
+        elif values.nbytes:
+            self._staging.write(target.data.ptr, values)
 
     def download(self, array: DeviceArray) -> npt.NDArray[Any]:
-        copied: npt.NDArray[Any] = self._cupy.asnumpy(array)
-        return copied
+        return self.fetch(array)()[0]
+
+    def fetch(self, *arrays: DeviceArray) -> Callable[[], list[npt.NDArray[Any]]]:
+        return self._staging.fetch(arrays)
+
+    def borrow(self, array: Any, name: str, *, to_write: bool = False) -> DeviceArray:
+        view = borrowed(self._cupy, array, name)
+        if to_write and not view.flags.c_contiguous:
+            raise DTypeError(f"{name} is to be written to, and must be C-contiguous")
+        return self._cupy.ascontiguousarray(view)
+
+    @property
+    def stream(self) -> int:
+        return int(self._cupy.cuda.get_current_stream().ptr)
+
+    def mark(self) -> Mark:
+        event = self._cupy.cuda.Event(disable_timing=True)
+        event.record(self._cupy.cuda.get_current_stream())
+        return event
+
+    def after(self, mark: Mark) -> None:
+        self._cupy.cuda.get_current_stream().wait_event(mark)
+
+    def wait(self, mark: Mark) -> None:
+        mark.synchronize()
+
+    def capture(self, launches: Callable[[], None]) -> Recording:
+        # The null stream cannot be captured; and memory that PyTorch gives to a stream of its own
+        # is nobody else's, for as long as the recording lives.
+        stream = self._cupy.cuda.Stream(non_blocking=True)
+        with stream:
+            stream.begin_capture()
+            try:
+                launches()
+            except BaseException:
+                with contextlib.suppress(self._cupy.cuda.runtime.CUDARuntimeError):
+                    stream.end_capture()
+                raise
+            graph = stream.end_capture()
+        return CapturedGraph(graph, stream)
 
     def launch(
         self,
@@ -74,6 +130,17 @@ class CupyDevice:
         # Not every CuPy takes None for a pointer.
         given = tuple(np.uint64(0) if value is None else value for value in arguments)
         function(grid, (threads, 1, 1), given, shared_mem=shared_bytes)
+
+
+class CapturedGraph:
+    """A CUDA graph, which may be launched on any stream; the stream of its capture is kept."""
+
+    def __init__(self, graph: Any, stream: Any) -> None:
+        self._graph = graph
+        self._stream = stream
+
+    def replay(self) -> None:
+        self._graph.launch()
 
 
 def _import_cupy() -> Any:

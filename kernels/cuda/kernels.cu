@@ -5,6 +5,7 @@
 #include "gather.cuh"
 #include "packets.cuh"
 #include "plan.cuh"
+#include "planes.cuh"
 #include "price.cuh"
 #include "select.cuh"
 #include "values.cuh"

@@ -85,4 +85,15 @@ FCMRT_KERNEL close_packets(const u32* lanes, const u32* segments, u32 packets, u
   checks[packet] = (first[0] - kStateMin) | high << 16;
 }
 
+// Fails each packet whose check is not that of the integers which came of it; of one lane there are
+// 16 bits, to which the 32 are folded. One thread does one packet.
+FCMRT_KERNEL compare_checks(const u32* told, const u32* found, const u32* lanes, u32 packets,
+                            i32* status) {
+  const u32 packet = blockIdx.x * blockDim.x + threadIdx.x;
+  if (packet >= packets || !is_well(status + packet)) return;
+  const u32 check = found[packet];
+  const u32 folded = lanes[packet] == 1 ? (check ^ check >> 16) & 0xFFFF : check;
+  if (told[packet] != folded) fail(status + packet, Status::check_differs);
+}
+
 }  // namespace fcmrt::cuda

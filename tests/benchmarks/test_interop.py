@@ -13,8 +13,8 @@ from benchmarks import coding_cost, exact_cost, interop, interop_matrix
 from benchmarks.fault_injection import KINDS, Injection
 from benchmarks.interop_matrix import Side
 from fcmrt.errors import ConfigError
-from fcmrt.executor import Walk
 from fcmrt.verify import REFERENCE, Configuration
+from fcmrt.walk import Walk
 from tests import engines
 from tests.benchmarks.test_commands import run
 from tests.features import random_features

@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from fcmrt import Engine, RuntimeOptions
 from fcmrt.bitstream import Geometry, Importance, PacketHead, write_packet
-from fcmrt.executor import Integers, Walk, executor_for
+from fcmrt.executor import executor_for
 from fcmrt.kernels.api import CodedPayload, CodeStep
 from fcmrt.observe import StageClock
 from fcmrt.schedule import Code, Dequantize, Run
 from fcmrt.spec import Size, padded_size
+from fcmrt.walk import Integers, Walk
 
 # One thread, so that no library starts others, which would not survive a fork.
 OPTIONS = RuntimeOptions(threads=1)

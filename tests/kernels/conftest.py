@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from fcmrt.kernels.cuda import CudaKernels
 from fcmrt.kernels.cuda.cupy_device import CupyDevice
 from fcmrt.kernels.cuda.device import Device
 from fcmrt.tables import CdfTables
+from tests.gpu import NEEDS_GPU
 from tests.simt.emulator import EmulatedDevice, build
 
 # What every machine must have stands here by name: a missing native module must fail, not shorten
@@ -29,24 +29,6 @@ IMPLEMENTATIONS = (
 
 # The GPU's kernels, in the emulator and on a GPU.
 ON_DEVICES = ("simt", "cuda")
-
-
-def has_gpu() -> bool:
-    try:
-        import cupy
-
-        return bool(cupy.cuda.runtime.getDeviceCount() > 0)
-    except Exception:  # whatever CuPy lacks: without it there is nothing to test on
-        return False
-
-
-NEEDS_GPU = (
-    pytest.mark.cuda,
-    pytest.mark.skipif(
-        os.environ.get("FCMRT_REQUIRE_CUDA") != "1" and not has_gpu(),
-        reason="needs CuPy and a CUDA device",
-    ),
-)
 
 
 @functools.cache

@@ -39,7 +39,7 @@ def ort(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def options(tmp_path: Path) -> RuntimeOptions:
-    return RuntimeOptions(device="cuda", threads=1, cache_dir=str(tmp_path))
+    return RuntimeOptions(device="cuda", coder="cpu", threads=1, cache_dir=str(tmp_path))
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def trt(library: str, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def options(tmp_path: Path) -> RuntimeOptions:
-    return RuntimeOptions(runner="tensorrt", device="cuda", cache_dir=str(tmp_path))
+    return RuntimeOptions(runner="tensorrt", device="cuda", coder="cpu", cache_dir=str(tmp_path))
 
 
 @pytest.fixture
@@ -385,7 +385,7 @@ def test_identity_and_the_plan_of_a_verdict(trt, options, library) -> None:
 
 
 def test_the_library_that_knows_the_gpu_is_taken(cuda, monkeypatch, tmp_path) -> None:
-    options = RuntimeOptions(runner="tensorrt", device="cuda", cache_dir=str(tmp_path))
+    options = RuntimeOptions(runner="tensorrt", device="cuda", coder="cpu", cache_dir=str(tmp_path))
     tensorrt_machine(monkeypatch, cuda, "tensorrt", "tensorrt-rtx")
     assert make_runner(options).identity.startswith("tensorrt 11.4.0")
     hopper = Device("NVIDIA H100", "sm_90", 132, 13000)

@@ -8,13 +8,16 @@ import functools
 import itertools
 import os
 import subprocess
+import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fcmrt.kernels.cuda.borrowing import read_interface
 from fcmrt.kernels.cuda.device import Argument, DeviceArray
 from tests.fuzz.native import ROOT, cmake
 
@@ -50,8 +53,21 @@ def build(folder: Path = ROOT / "build" / "simt") -> Path:
     return folder / "tests" / "simt" / "libsimt.so"
 
 
+class EmulatedRecording:
+    """What was launched while it was recorded, with its arguments of then."""
+
+    def __init__(self, launches: list[Callable[[], None]]) -> None:
+        self._launches = launches
+
+    def replay(self) -> None:
+        for launch in self._launches:
+            launch()
+
+
 class EmulatedDevice:
     """`Device` on the CPU: arrays are NumPy's, launches run to their end.
+
+    There is one stream. Networks of the tests take part by way of `do`.
 
     Args:
         library: What `build` made.
@@ -59,6 +75,7 @@ class EmulatedDevice:
     """
 
     name = "SIMT emulator"
+    stream = 1
 
     def __init__(self, library: Path, seed: int = 0) -> None:
         self._library = ctypes.CDLL(str(library))
@@ -74,8 +91,26 @@ class EmulatedDevice:
         ]
         self._seeds = itertools.count(seed << 32)
         self._numbers = itertools.count()
+        self._capturing = threading.local()
+
+    @property
+    def _recorded(self) -> list[Callable[[], None]] | None:
+        """What this thread records; others launch meanwhile."""
+        return getattr(self._capturing, "launches", None)
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Does what is launched, or records it."""
+        if self._recorded is None:
+            work()
+        else:
+            self._recorded.append(work)
+
+    def _not_captured(self, what: str) -> None:
+        if self._recorded is not None:
+            raise EmulatorError(f"{what} while launches are captured")
 
     def _array(self, shape: tuple[int, ...], dtype: npt.DTypeLike, written: bool) -> DeviceArray:
+        self._not_captured("memory is asked for")
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         whole = np.zeros(size + 2 * _GUARD + 15, np.uint8)
         begin = _GUARD + -(whole.ctypes.data + _GUARD) % 16
@@ -103,10 +138,47 @@ class EmulatedDevice:
         if isinstance(values, np.ndarray):
             assert values.shape == target.shape
             assert values.dtype == target.dtype
-        target[...] = values
+            self._not_captured("values of the host are written")
+            target[...] = values
+        else:
+            self.do(lambda: np.copyto(target, values, casting="unsafe"))
 
     def download(self, array: DeviceArray) -> npt.NDArray[Any]:
-        return np.array(array)
+        return self.fetch(array)()[0]
+
+    def fetch(self, *arrays: DeviceArray) -> Callable[[], list[npt.NDArray[Any]]]:
+        self._not_captured("arrays are fetched")
+        copies = [np.array(array) for array in arrays]
+        return lambda: copies
+
+    def borrow(self, array: Any, name: str, *, to_write: bool = False) -> DeviceArray:
+        if isinstance(array, np.ndarray):
+            return array
+        found = read_interface(array, name)
+        assert found.stream in (None, self.stream)
+        size = int(np.prod(found.shape)) * np.dtype(found.dtype).itemsize
+        memory = (ctypes.c_uint8 * size).from_address(found.address)
+        view = np.frombuffer(memory, found.dtype).reshape(found.shape)
+        assert found.strides in (None, view.strides)
+        return view
+
+    def mark(self) -> None:
+        self._not_captured("a mark is set")
+
+    def after(self, mark: None) -> None:
+        pass
+
+    def wait(self, mark: None) -> None:
+        self._not_captured("the host waits")
+
+    def capture(self, launches: Callable[[], None]) -> EmulatedRecording:
+        recorded: list[Callable[[], None]] = []
+        self._capturing.launches = recorded
+        try:
+            launches()
+        finally:
+            self._capturing.launches = None
+        return EmulatedRecording(recorded)
 
     def launch(
         self,
@@ -119,6 +191,16 @@ class EmulatedDevice:
         signature = self._library.simt_signature(kernel.encode())
         assert signature is not None, f"there is no kernel {kernel!r}"
         values = _arguments(kernel, signature.decode(), arguments)
+        self.do(lambda: self._launch(kernel, grid, threads, values, shared_bytes))
+
+    def _launch(
+        self,
+        kernel: str,
+        grid: tuple[int, int, int],
+        threads: int,
+        values: list[npt.NDArray[Any]],
+        shared_bytes: int,
+    ) -> None:
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
         failure = self._library.simt_launch(
             kernel.encode(),

@@ -76,6 +76,7 @@ class TorchRunner:
     def load(self, name: str, graph: bytes, *, exact: bool) -> TorchNetwork:
         """See `fcmrt.runner.Runner.load`."""
         from .network import TorchNetwork
+        from .on_device import DeviceTorchNetwork
         from .program import Placement
         from .settings import Settings
 
@@ -93,6 +94,7 @@ class TorchRunner:
             innermost and not (cuda and exact),
         )
         settings = Settings(onednn=options.optimise, cudnn=not exact)
-        return TorchNetwork(
+        kind = DeviceTorchNetwork if cuda else TorchNetwork
+        return kind(
             name, read_graph(graph, f"graph {name!r}"), placement, settings, options.threads
         )

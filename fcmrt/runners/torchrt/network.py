@@ -67,7 +67,11 @@ class TorchNetwork:
         except torch.OutOfMemoryError as error:
             raise self._no_memory(error) from error
 
-    def _check(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> None:
+    def _port_type(self, name: str) -> Any:
+        """The `torch.dtype` in which a port's values come in or go out."""
+        return _PORT_TYPES[self._types[name]] or torch.float32
+
+    def _check(self, inputs: Mapping[str, Any], outputs: Sequence[str]) -> None:
         if inputs.keys() != self._program.inputs.keys():
             raise EngineError(
                 f"{self._place} takes {sorted(self._program.inputs)}; given: {sorted(inputs)}"
@@ -77,16 +81,15 @@ class TorchNetwork:
                 raise EngineError(f"{self._place} has no output {name!r}")
 
     def _take(self, name: str, array: npt.NDArray[Any]) -> Tensor:
-        wanted = _PORT_TYPES[self._types[name]]
         # PyTorch shares memory with arrays, but only with those that may be written.
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
-        if tensor.dtype != (wanted or torch.float32):
+        if tensor.dtype != self._port_type(name):
             raise EngineError(f"{self._place}: input {name!r} is {array.dtype}")
         return self._placement.put(tensor)
 
     def _give(self, name: str, registers: list[Any], taken: set[int]) -> npt.NDArray[Any]:
-        dtype = _PORT_TYPES[self._types[name]] or torch.float32
-        tensor = registers[self._program.outputs[name]].to("cpu", dtype).contiguous()
+        tensor = registers[self._program.outputs[name]]
+        tensor = tensor.to("cpu", self._port_type(name)).contiguous()
         if _memory(tensor) in taken or _memory(tensor) in self._program.constants:
             tensor = tensor.clone()  # it is the caller's own, and no part of something else
         taken.add(_memory(tensor))

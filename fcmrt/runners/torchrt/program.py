@@ -65,7 +65,8 @@ class Program:
     """A graph ready to run.
 
     `inputs` and `outputs` tell the registers of the graph's ports, `constants` the addresses of
-    memory that no caller may get.
+    memory that no caller may get, `reads_host` whether values that a run finds on the host, such as
+    a shape, become tensors on the device.
 
     Args:
         graph: The graph.
@@ -83,6 +84,7 @@ class Program:
         builder = _Builder(graph, placement, place, self._calls)
         self.inputs = {port.name: builder.input(port.name) for port in graph.inputs}
         self.outputs = {port.name: builder.output(port.name) for port in graph.outputs}
+        self.reads_host = builder.reads_host
         self._registers = builder.registers
         self.constants = frozenset(
             value.untyped_storage().data_ptr()
@@ -154,6 +156,7 @@ class _Builder:
         # Copies of known values, and of values on the host, for those who want them elsewhere.
         self._moved: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
+        self.reads_host = False
         for node in graph.nodes:
             self._node(node)
 
@@ -245,6 +248,7 @@ class _Builder:
                 self._moved[name] = self._register(self._placement.put(self._known[name]))
             else:
                 self._moved[name] = self._register()
+                self.reads_host = True
                 self._add(self._placement.put, self._on_host[name], self._moved[name])
         return self._moved[name]
 
@@ -257,4 +261,5 @@ class _Builder:
 
     def output(self, name: str) -> int:
         """Gives the register that holds an output of the graph."""
+        self.reads_host |= name in self._on_host
         return self._tensor(name, at_home=name in self._on_host)

@@ -18,6 +18,7 @@ enum class Status : int {
   escapes_left = 10,         // bytes of the escape section that no escape has read
   seed_nonzero = 11,         // a lane ended in a state that no encoder starts from
   symbol_too_wide = 12,      // a symbol that the output's integers cannot hold
+  check_differs = 13,        // the integers are not those that the packet was made of
 };
 
 }  // namespace fcmrt

@@ -11,9 +11,10 @@ import torch
 
 from fcmrt import Engine
 from fcmrt.config import RuntimeOptions
-from fcmrt.executor import Walk, executor_for
+from fcmrt.executor import executor_for
 from fcmrt.observe import StageClock
 from fcmrt.schedule import Quantize
+from fcmrt.walk import Walk
 
 TIE = 1e-4
 

@@ -197,6 +197,22 @@ def test_packets_fail_alone(cases, device):
             batch.assert_decoded(decoder, symbols, b)
 
 
+@pytest.mark.parametrize("bit", [0, 15, 16, 31])
+def test_checks_are_compared_on_the_device(cases, device, bit):
+    """Of one lane the fold is compared, so what it cannot tell apart passes."""
+    batch = Batch(cases, device, MIXED)
+    payloads = batch.payloads(cases)
+    decoder = batch.decoder(payloads)
+    decoder.load(payloads)
+    batch.decode(decoder)
+    checks = np.array([batch.check(b) for b in range(len(MIXED))], np.uint32)
+    checks[[0, 2, 4]] ^= np.uint32(1 << bit)
+    checks[1] ^= 0x00010001  # folds to the same
+    decoder.compare(device.upload(checks))
+    wanted = [Status.CHECK_DIFFERS if b in (0, 2, 4) else Status.OK for b in range(len(MIXED))]
+    assert decoder.statuses().tolist() == wanted
+
+
 def test_packets_that_cannot_be_encoded_fail_alone(cases, device):
     batch = Batch(cases, device, MIXED)
     skipped = np.flatnonzero(batch.raw[3][0].indexes < 3)[0]

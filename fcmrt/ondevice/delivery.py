@@ -1,0 +1,93 @@
+"""Where the features of a packet go, and the form in which they are handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arrays import (
+    Framework,
+    as_numpy,
+    from_device,
+    is_on_device,
+    require_levels,
+    require_output,
+)
+from ..kernels.cuda.device import Device, DeviceArray
+from .decoding import Targets
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""By level, `[C, H, W]`, the true sizes."""
+
+
+class Delivery:
+    """One packet's features: written to `targets` by launches, or brought by `put`.
+
+    Args:
+        device: Where they are.
+        shapes: Theirs.
+        out: The caller's arrays, here or there, as for `Decoder.decode`; None: new ones are made.
+        dtype: Element type of new arrays.
+        framework: Kind of new arrays.
+
+    Raises:
+        ShapeError, DTypeError, DeviceError: The caller's arrays are not as `Decoder.decode` says.
+    """
+
+    def __init__(
+        self, device: Device, shapes: Shapes, out: Any, dtype: str, framework: Framework
+    ) -> None:
+        self._device = device
+        self._out = out
+        self._framework = framework
+        self._given: dict[str, npt.NDArray[Any]] = {}  # of the caller's, those of the host
+        self._brought: dict[str, npt.NDArray[Any]] = {}
+        if out is None:
+            self.targets: Targets = {n: device.empty(shape, dtype) for n, shape in shapes.items()}
+        else:
+            self.targets = self._take(shapes)
+        self._to_host = [*(shapes if out is None and framework == "numpy" else self._given)]
+
+    def _take(self, shapes: Shapes) -> dict[str, DeviceArray]:
+        require_levels(self._out, shapes)
+        targets = {}
+        for name, shape in shapes.items():
+            array = self._out[name]
+            if is_on_device(array):
+                targets[name] = self._device.borrow(array, name, to_write=True)
+                require_output(targets[name], name, shape, True)
+            else:
+                self._given[name] = view = as_numpy(array, name)
+                require_output(view, name, shape, view.flags.writeable)
+                targets[name] = self._device.empty(shape, view.dtype)
+        return targets
+
+    def put(self, features: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Brings features from the host instead."""
+        for name, target in self.targets.items():
+            with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinity
+                values = np.array(features[name], target.dtype, order="C")
+            if name in self._to_host:
+                self._brought[name] = values
+            else:
+                self._device.write(target, values)
+
+    def handed_out(self) -> Callable[[], dict[str, Any]]:
+        """Launches what is left to do; what it returns waits for that, and has the features."""
+        names = [name for name in self._to_host if name not in self._brought]
+        fetch = self._device.fetch(*(self.targets[name] for name in names)) if names else list
+
+        def get() -> dict[str, Any]:
+            found = self._brought | dict(zip(names, fetch(), strict=True))
+            for name, array in self._given.items():
+                np.copyto(array, found[name])
+            if self._out is not None:
+                return {name: self._out[name] for name in self.targets}
+            if self._to_host:
+                return {name: found[name] for name in self.targets}
+            return {name: from_device(a, self._framework) for name, a in self.targets.items()}
+
+        return get

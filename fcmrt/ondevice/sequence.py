@@ -1,0 +1,66 @@
+"""Launches that are made again for every batch of a size, and what makes a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..kernels.cuda.device import Recording
+from ..manifest import Manifest
+from ..spec import Size, count_elements, tensor_size
+from .machine import DeviceMachine
+
+_MOST_PICTURES = 64
+_MOST_BYTES = 1 << 29  # of a batch's buffers, about
+_CODER_BYTES = 40  # that coding keeps for an element, about
+
+
+class Launches:
+    """A list of launches: made one by one the first time, recorded the second, then replayed.
+
+    The first time prepares what is prepared when it is first used, which cannot be recorded.
+
+    Args:
+        machine: The engine, ready to run.
+        make: Makes the launches; what differs from batch to batch is read on the device.
+        capturable: Whether they may be recorded.
+    """
+
+    def __init__(self, machine: DeviceMachine, make: Callable[[], None], capturable: bool) -> None:
+        self._device = machine.device
+        self._make = make
+        self._records = capturable and machine.captures
+        self._made = False
+        self._recording: Recording | None = None
+
+    def launch(self) -> None:
+        """Makes all launches."""
+        if self._records and self._made and self._recording is None:
+            self._recording = self._device.capture(self._make)
+        if self._recording is None:
+            self._make()
+        else:
+            self._recording.replay()
+        self._made = True
+
+
+def pictures_at_once(manifest: Manifest, padded: Size) -> int:
+    """How many pictures of a size make a batch; more are done in several."""
+    size = 0
+    for spec in (*manifest.tensors.values(), *(f.tensor for f in manifest.features)):
+        rows, columns = tensor_size(spec, padded)
+        size += 4 * spec.channels * rows * columns
+    size += _CODER_BYTES * count_latents(manifest, padded)
+    return max(1, min(_MOST_PICTURES, _MOST_BYTES // size))
+
+
+def count_latents(manifest: Manifest, padded: Size) -> int:
+    """Elements of all latents of a picture."""
+    return sum(
+        count_elements(latent, manifest.tensors[latent.source], padded)
+        for latent in manifest.latents.values()
+    )
+
+
+def shares(count: int, most: int) -> list[range]:
+    """Numbers 0 to `count` - 1 in as few runs of at most `most` as there can be."""
+    return [range(begin, min(begin + most, count)) for begin in range(0, count, most)]

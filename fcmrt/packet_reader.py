@@ -1,0 +1,161 @@
+"""Untrusted packets and stream headers, held against the engine that is to decode them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .bitstream import (
+    FeatureDType,
+    PacketHead,
+    ParsedPacket,
+    StreamHeader,
+    byte_view,
+    is_self_contained,
+    read_header,
+    read_packet,
+)
+from .config import Limits
+from .errors import (
+    BitstreamError,
+    EngineMismatchError,
+    LimitExceededError,
+    RunnerMismatchError,
+)
+from .executor import Executor
+from .spec import Size, count_elements, padded_size, tensor_size
+from .stream_header import RUNNER_NOTE, runner_digest
+
+# The checksum matched, so the bytes are the encoder's; what the coder finds wrong with them can
+# only come from other table indexes or means (or from somebody who computed the checksum anew).
+DRIFT = (
+    "the packet is intact, but decodes to other integers here than its encoder had: another "
+    "device, library, version or thread count computed other means or table indexes. Decode it "
+    "where it was made, or use an exact engine"
+)
+"""Text of a `DriftError`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenedPacket:
+    """A packet that the engine may decode, as far as its bytes and sizes tell."""
+
+    head: PacketHead
+    segments: memoryview
+    """A view into the packet, as `ParsedPacket` has it."""
+    escapes: memoryview
+    """A view into the packet."""
+    sizes: tuple[Size, ...]
+    """Of the levels."""
+    padded: Size
+    """Of the padded finest level."""
+    dtype: FeatureDType
+    """Element type that the stream header tells; float32 without one."""
+
+
+class PacketReader:
+    """Reads packets for one engine.
+
+    Args:
+        executor: Of the engine that is to decode them.
+        header: The stream header, for packets that bring none; None: they tell their sizes.
+        limits: What packets may ask for.
+
+    Raises:
+        EngineMismatchError, RunnerMismatchError, BitstreamError: The header is not of this engine,
+            was made by another runner, or contradicts the engine.
+    """
+
+    def __init__(self, executor: Executor, header: StreamHeader | None, limits: Limits) -> None:
+        self._engine = engine = executor.engine
+        self._executor = executor
+        self._limits = limits
+        self._header = header
+        self._features = engine.manifest.features
+        self._strides = [f.stride for f in self._features]
+        if header is not None:
+            self._check_header(header)
+
+    def read(self, packet: Any) -> OpenedPacket:
+        """Reads one packet.
+
+        Args:
+            packet: Bytes-like, bare or with its stream header in front; borrowed by what is
+                returned.
+
+        Raises:
+            BitstreamError: As `Decoder.decode`.
+            DTypeError: Not bytes-like.
+        """
+        parsed, header = self._parse(packet)
+        sizes, padded = self._level_sizes(parsed, header)
+        head = parsed.head
+        if head.step not in self._engine.manifest.step_numbers:
+            raise BitstreamError(f"the packet's step {head.step} is not in the engine")
+        dtype = header.levels[0].dtype if header else "float32"
+        return OpenedPacket(head, parsed.segments, parsed.escapes, sizes, padded, dtype)
+
+    def _check_header(self, header: StreamHeader) -> None:
+        if header.engine_digest != self._engine.digest:
+            raise EngineMismatchError(header.engine_digest.hex(), self._engine.digest.hex())
+        profile = self._engine.manifest.profile
+        if header.profile != profile:
+            raise BitstreamError(
+                f"the stream header is of profile {header.profile!r}, but its engine of {profile!r}"
+            )
+        self._check_runner(header)
+        told = [(level.name, level.channels) for level in header.levels]
+        if told != [(f.name, f.channels) for f in self._features]:
+            raise BitstreamError("the levels of the stream header are not those of its engine")
+
+    def _check_runner(self, header: StreamHeader) -> None:
+        here = self._executor.identity
+        if header.runner_digest is None or header.runner_digest == runner_digest(here):
+            return
+        told = dict(header.notes).get(RUNNER_NOTE, "")
+        # The note is for people; it counts only if it is what the digest was made from.
+        known = told.isprintable() and runner_digest(told) == header.runner_digest
+        made = told if known else f"another runner (digest {header.runner_digest.hex()[:16]}...)"
+        raise RunnerMismatchError(made, here)
+
+    def _parse(self, packet: Any) -> tuple[ParsedPacket, StreamHeader | None]:
+        data = byte_view(packet)
+        header = self._header
+        if is_self_contained(data):
+            header, length = read_header(data, limits=self._limits)
+            self._check_header(header)
+            data = data[length:]
+        parsed = read_packet(data, self._engine.digest, self._limits, levels=len(self._features))
+        if parsed.head.lanes == 1 and self._engine.manifest.profile != "exact":
+            raise BitstreamError(
+                "a packet with one lane has too short a check for an engine that is not exact"
+            )
+        return parsed, header
+
+    def _level_sizes(
+        self, parsed: ParsedPacket, header: StreamHeader | None
+    ) -> tuple[tuple[Size, ...], Size]:
+        """Returns the sizes of the levels and of the padded finest one, within the limits."""
+        manifest = self._engine.manifest
+        if parsed.head.geometry is not None:
+            sizes = parsed.head.geometry.level_sizes(self._strides)
+        elif header is not None and header.sizes is not None:
+            sizes = header.sizes
+        else:
+            raise BitstreamError(
+                "the packet leaves its sizes to the stream header: give the decoder that header"
+            )
+        padded = padded_size(self._features, sizes, manifest.padding)
+        total = sum(
+            spec.channels * rows * columns
+            for spec in self._features
+            for rows, columns in [tensor_size(spec.tensor, padded)]
+        )
+        for latent in manifest.latents.values():
+            total += count_elements(latent, manifest.tensors[latent.source], padded)
+        if max(padded) > self._limits.max_side or total > self._limits.max_elements:
+            raise LimitExceededError(
+                f"the packet asks for {total} elements with sides up to {max(padded)}; the limits "
+                f"allow {self._limits.max_elements} and {self._limits.max_side}"
+            )
+        return sizes, padded

@@ -1,0 +1,93 @@
+"""One graph in PyTorch that reads and writes arrays of another library in a device's memory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+import torch
+
+from ...errors import EngineError
+from .network import TorchNetwork
+from .operator import Tensor
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class DeviceTorchNetwork(TorchNetwork):
+    """A `TorchNetwork` that is a `fcmrt.runner.DeviceNetwork` as well.
+
+    What PyTorch allocates on the way comes from a pool of this network's own, and within it from
+    the part of the stream. So the memory of a recording is its alone, if its stream is.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._cuda = self._placement.device.type == "cuda"
+        self._pool = torch.cuda.MemPool() if self._cuda else None
+        self._outputs: dict[tuple[tuple[str, tuple[int, ...]], ...], Any] = {}
+
+    def on_device(self) -> DeviceTorchNetwork:
+        """See `fcmrt.runner.DeviceCapable.on_device`; all users are given this one."""
+        return self
+
+    @property
+    def capturable(self) -> bool:
+        """See `DeviceNetwork`. A copy of the host's values on the way cannot be recorded."""
+        return not self._program.reads_host
+
+    def outputs(self, inputs: Shapes) -> Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]:
+        """See `DeviceNetwork.outputs`."""
+        key = tuple(sorted(inputs.items()))
+        if key not in self._outputs:
+            zeros = {
+                name: torch.zeros(shape, dtype=self._port_type(name)).numpy()
+                for name, shape in inputs.items()
+            }
+            names = list(self._program.outputs)
+            found = self.run(zeros, names)
+            self._outputs[key] = {
+                name: (array.shape, array.dtype) for name, array in zip(names, found, strict=True)
+            }
+        told: Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]] = self._outputs[key]
+        return told
+
+    def launch(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], stream: int) -> None:
+        """See `DeviceNetwork.launch`."""
+        self._check(inputs, list(outputs))
+        try:
+            with self._settings, torch.inference_mode(), self._in_stream(stream):
+                registers = self._program.run(
+                    {name: self._placed(name, array) for name, array in inputs.items()}
+                )
+                for name, array in outputs.items():
+                    self._view(name, array).copy_(registers[self._program.outputs[name]])
+        except torch.OutOfMemoryError as error:
+            raise self._no_memory(error) from error
+
+    @contextlib.contextmanager
+    def _in_stream(self, stream: int) -> Any:
+        if not self._cuda:
+            yield
+            return
+        device = self._placement.device
+        # To PyTorch an external stream at 0 is not the default stream, but any of its own.
+        there = (
+            torch.cuda.ExternalStream(stream, device)
+            if stream
+            else torch.cuda.default_stream(device)
+        )
+        with torch.cuda.use_mem_pool(self._pool), torch.cuda.stream(there):
+            yield
+
+    def _view(self, name: str, array: Any) -> Tensor:
+        """The array as a tensor, without a copy; it has the port's type."""
+        tensor = torch.as_tensor(array, device="cuda") if self._cuda else torch.from_numpy(array)
+        if tensor.dtype != self._port_type(name):
+            raise EngineError(f"{self._place}: {name!r} is {tensor.dtype}")
+        return tensor
+
+    def _placed(self, name: str, array: Any) -> Tensor:
+        return self._placement.put(self._view(name, array))

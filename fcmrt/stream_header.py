@@ -1,0 +1,54 @@
+"""The stream header of an engine's packets, and what it tells of who runs the networks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from fractions import Fraction
+
+from .bitstream import FeatureDType, LevelSpec, StreamHeader
+from .config import CodingParams
+from .engine import Engine
+from .spec import Size
+
+RUNNER_NOTE = "runner"
+"""Key of the note that tells a same-engine stream's runner in words."""
+
+
+def runner_digest(identity: str) -> bytes:
+    """What the header of a same-engine stream keeps of `Runner.identity`, 32 bytes."""
+    return hashlib.sha256(identity.encode("utf-8")).digest()
+
+
+def make_header(
+    engine: Engine,
+    identity: str,
+    params: CodingParams,
+    sizes: Sequence[Size] | None,
+    dtype: FeatureDType,
+    time_base: Fraction,
+) -> StreamHeader:
+    """Makes the header of an encoder's packets.
+
+    Args:
+        engine: The codec.
+        identity: Who runs its networks.
+        params: Of the entropy coder.
+        sizes: Of the levels, in the engine's order, that packets need not tell; None: all tell.
+        dtype: Element type that decoders give back.
+        time_base: Seconds of one tick.
+    """
+    features, profile = engine.manifest.features, engine.manifest.profile
+    same = profile == "same-engine"
+    return StreamHeader(
+        engine_digest=engine.digest,
+        profile=profile,
+        runner_digest=runner_digest(identity) if same else None,
+        notes=((RUNNER_NOTE, identity),) if same else (),
+        coding=params,
+        time_base=(time_base.numerator, time_base.denominator),
+        levels=tuple(
+            LevelSpec(name=f.name, channels=f.channels, height=height, width=width, dtype=dtype)
+            for f, (height, width) in zip(features, sizes or [(0, 0)] * len(features), strict=True)
+        ),
+    )

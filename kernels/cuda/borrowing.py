@@ -1,0 +1,87 @@
+"""Arrays of other libraries in a GPU's memory, as CuPy's: DLPack and `__cuda_array_interface__`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import DeviceError, DTypeError
+
+_DLPACK_CUDA_DEVICES = (2, 13)  # kDLCUDA and kDLCUDAManaged
+
+
+class Interface(NamedTuple):
+    """What `__cuda_array_interface__` tells, checked (version 3; earlier ones have no stream)."""
+
+    address: int
+    shape: tuple[int, ...]
+    dtype: npt.DTypeLike
+    strides: tuple[int, ...] | None
+    """In bytes; None: C-contiguous."""
+    stream: int | None
+    """What is launched in it must end before the array is read; None: there is nothing."""
+
+
+def read_interface(array: Any, name: str) -> Interface:
+    """Reads an array's `__cuda_array_interface__`.
+
+    Raises:
+        DTypeError: It is not as the protocol says, or has a mask.
+    """
+    told = array.__cuda_array_interface__
+    try:
+        dtype = np.dtype(told["typestr"])
+        address, _ = told["data"]
+        stream = told.get("stream")
+        found = Interface(int(address), tuple(told["shape"]), dtype, told.get("strides"), stream)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DTypeError(f"{name} has a __cuda_array_interface__ without {error}") from error
+    if told.get("mask") is not None or stream == 0:
+        what = "a mask" if stream != 0 else "stream 0, which the protocol forbids"
+        raise DTypeError(f"{name} has a __cuda_array_interface__ with {what}")
+    return found
+
+
+def borrowed(cupy: Any, array: Any, name: str) -> Any:
+    """Views an array as CuPy's, with its gaps; see `Device.borrow`."""
+    if isinstance(array, cupy.ndarray):
+        return array
+    if hasattr(array, "__dlpack__"):
+        device = int(array.__dlpack_device__()[0])
+        if device not in _DLPACK_CUDA_DEVICES:
+            raise DeviceError(f"{name} is not in a CUDA device's memory (DLPack type {device})")
+        try:
+            # CuPy hands its current stream to `__dlpack__`, whose owner makes it wait.
+            return cupy.from_dlpack(array)
+        except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            raise DTypeError(f"{name} cannot be taken through DLPack: {error}") from error
+    if not hasattr(array, "__cuda_array_interface__"):
+        raise DeviceError(f"{name} is a {type(array).__name__}, not in a CUDA device's memory")
+    return _by_interface(cupy, array, name)
+
+
+def _by_interface(cupy: Any, array: Any, name: str) -> Any:
+    found = read_interface(array, name)
+    current = cupy.cuda.get_current_stream()
+    if found.stream is not None and found.stream != current.ptr:
+        # CuPy's own way would make the host wait.
+        event = cupy.cuda.Event(disable_timing=True)
+        event.record(cupy.cuda.ExternalStream(found.stream))
+        current.wait_event(event)
+    span = _span(found)
+    memory = cupy.cuda.UnownedMemory(found.address, span, array)
+    pointer = cupy.cuda.MemoryPointer(memory, 0)
+    return cupy.ndarray(found.shape, found.dtype, pointer, strides=found.strides)
+
+
+def _span(found: Interface) -> int:
+    """Bytes from the first to behind the last."""
+    size = np.dtype(found.dtype).itemsize
+    if 0 in found.shape:
+        return 0
+    if found.strides is None:
+        return int(np.prod(found.shape)) * size
+    steps = zip(found.shape, found.strides, strict=True)
+    return sum((count - 1) * stride for count, stride in steps) + size
