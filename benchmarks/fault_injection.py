@@ -11,6 +11,8 @@ import fcmrt
 from fcmrt.errors import BitstreamError, DriftError
 from fcmrt.exact import bring_up
 from fcmrt.executor import Executor
+from fcmrt.packet_reader import PacketReader
+from fcmrt.picture_decoder import PictureDecoder
 from fcmrt.runner import make_runner
 from fcmrt.schedule import Code, Run
 from fcmrt.tables import CdfTables
@@ -46,7 +48,7 @@ class Sent(NamedTuple):
     # of every tensor between features and packet
 
 
-class Unchecked(fcmrt.Decoder):
+class Unchecked(PictureDecoder):
     """A decoder that does not compare the check, so that only the coder's own rules are left."""
 
     def _check_integers(self, walk: Any, decoder: StepDecoder, lanes: int) -> None:
@@ -129,9 +131,8 @@ class Injection:
         self._engine = engine
         self._draw = np.random.default_rng(seed)
         self._executor = FaultyExecutor(engine)
-        self._decoders = fcmrt.Decoder(engine, options=OPTIONS), Unchecked(engine, options=OPTIONS)
-        for decoder in self._decoders:
-            decoder._executor = self._executor
+        self._reader = PacketReader(self._executor, None, fcmrt.Limits())
+        self._decoders = PictureDecoder(self._executor), Unchecked(self._executor)
         params = fcmrt.CodingParams(check_bits=32)
         encoder = fcmrt.Encoder(engine, params=params, options=OPTIONS)
         self._sent = [self._send(encoder, features) for features in pictures]
@@ -166,10 +167,10 @@ class Injection:
         row["refused_by_bringup"] = counts["refused_by_bringup"] if kind == "weight" else None
         return row
 
-    def _outcome(self, decoder: fcmrt.Decoder, sent: Sent) -> str:
+    def _outcome(self, decoder: PictureDecoder, sent: Sent) -> str:
         self._executor.faulty_kernels.calls = 0
         try:
-            found = decoder.integers(sent.packet)
+            found = decoder.integers(self._reader.read(sent.packet))
         except BitstreamError:
             return "caught"
         right = all(differing(sent.integers[name], found[name]) == 0 for name in found)

@@ -92,7 +92,7 @@ def test_fuzzed_packets(programs: Path) -> None:
     # Damage must reach all that a decoder checks, and leave packets that are good.
     assert found["accepted"] > 2 * found["cases"]
     assert found["refused_encodes"] > 0
-    for status in {*Status} - {Status.OK, Status.SKIPPED_NONZERO}:
+    for status in {*Status} - {Status.OK, Status.SKIPPED_NONZERO, Status.CHECK_DIFFERS}:
         assert found["refused"].pop(status.name.lower()) > 100, status
     assert not found["refused"]
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fcmrt import Encoder, Engine
 from fcmrt.errors import ConfigError, EngineError
+from fcmrt.executor import Executor
 from fcmrt.plans import SizeRange, card_sizes, graph_profiles
 from fcmrt.plans.profiles import canonical_sizes
 
@@ -65,16 +66,15 @@ def test_profiles_are_what_the_networks_are_given(make, size):
     engine = make()
     seen: dict[str, dict[str, tuple[int, ...]]] = {}
 
-    def watch(name: str, inputs: Mapping, outputs):
-        seen[name] = {key: array.shape for key, array in inputs.items()}
-        return run(name, inputs, outputs)
+    run = Executor.run
 
-    encoder = Encoder(engine)
-    executor = encoder._executor
-    run = executor.run
+    def watch(self: Executor, name: str, inputs: Mapping, outputs):
+        seen[name] = {key: array.shape for key, array in inputs.items()}
+        return run(self, name, inputs, outputs)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executor, "run", watch)
-        encoder.encode(random_features(engine, size))
+        patch.setattr(Executor, "run", watch)
+        Encoder(engine).encode(random_features(engine, size))
     canonical = canonical_sizes(engine.manifest, [SizeRange.fixed(*size)])
     profiles = graph_profiles(engine.manifest, canonical)
     assert list(profiles) == list(dict.fromkeys([*seen, *profiles]))
