@@ -29,7 +29,8 @@ class LevelModel:
     fit: float
     """How well the model fits: the share of the losses' variance that it explains, at most 1."""
     losses: tuple[float, ...]
-    """What the task loses with this level alone coded at each of the steps; never decreasing."""
+    """What the task loses by this level at each of the steps, where all levels are coded; never
+    decreasing. Only differences between steps count."""
     rates: tuple[float, ...]
     """Bits per element of the level at each of the steps; strictly decreasing."""
 
