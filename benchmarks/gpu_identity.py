@@ -4,8 +4,8 @@ python -m benchmarks.gpu_identity [--packets N] [--only coder|engine] [--runner 
                                   [--json PATH|-] [--quick]
 
 Coder: packets of all kinds of symbols, sizes and layouts, coded by both: the same bytes, and the
-same integers back. Engine: packets of the shipped exact engine, made on the CPU; with the networks on
-the GPU they have the same integers, whole decoding there comes to no `DriftError`, and these
+same integers back. Engine: packets of the shipped exact engine, made on the CPU; with the networks
+on the GPU they have the same integers, whole decoding there comes to no `DriftError`, and these
 integers coded again by both are the same bytes.
 """
 
