@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fcmrt
-from fcmrt.cli.export import reference_of
+from fcmrt.cli.checkpoint import reference_of
 from fcmrt.errors import (
     BackendUnavailableError,
     ConfigError,

@@ -236,5 +236,6 @@ def refused(name: str, what: str) -> EngineError:
     """The error for a layer that the exact form does not know."""
     return EngineError(
         f"layer {name!r} ({what}) has no exact form: use convolutions, linear layers, the ReLU "
-        "family, pixel shuffle and concatenation, or write the engine as same-engine"
+        "family, pixel shuffle and concatenation, or write the engine as same-engine "
+        "(fcmrt export --profile same-engine)"
     )

@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import export
-from ..errors import BackendUnavailableError, ConfigError
-from ..export.families import FAMILIES
+from ..errors import ConfigError
+from .checkpoint import add_codec_arguments, deployment_of
 from .inputs import read_pictures
 from .text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ..arrays import FloatArray
     from ..engine import Engine
     from ..export import Deployment
     from ..export.onnx import Precision
-    from ..verify import Reference
 
     Picture = Sequence[FloatArray]
 
@@ -30,13 +29,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="what torch.save wrote")
-    parser.add_argument(
-        "--codec",
-        metavar="NAME",
-        default="trained",
-        help=f"which codec it is: {', '.join(FAMILIES)}, or module:function of your own "
-        "(default: trained, a checkpoint of fcmrt.export.train)",
-    )
+    add_codec_arguments(parser)
     parser.add_argument("--out", metavar="FILE.fcmrt", required=True, help="engine file to write")
     parser.add_argument("--name", help="name of the engine (default: that of the file)")
     parser.add_argument(
@@ -44,27 +37,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="file of what people should know of it (default: the checkpoint's own card)",
     )
-    parser.add_argument(
-        "--level-names", metavar="NAME", nargs="+", help="of the feature levels, finest first"
-    )
-    parser.add_argument(
-        "--levels",
-        metavar="D",
-        type=int,
-        nargs="+",
-        help="quantiser steps of the quality levels, largest first, of codecs that take steps",
-    )
     exact = parser.add_argument_group(
         "exact engines",
         "With --calibrate the networks between packet and tables become integers carried in "
-        "floats, and every machine decodes the engine's packets; without it the engine is "
-        "same-engine.",
+        "floats, and every machine decodes the engine's packets; without it, or with --profile "
+        "same-engine, they stay as they are.",
     )
     exact.add_argument(
         "--calibrate",
         metavar="PATH",
         help="features of training pictures, all of one size: an .npz with a batch of each level, "
         "or a folder with one LEVEL.npy each, such as a cache of fcmrt.export.train",
+    )
+    exact.add_argument(
+        "--profile",
+        choices=("exact", "same-engine"),
+        help="same-engine: --calibrate is for the precision alone, as with networks that have no "
+        "exact form (default: exact with --calibrate; codecs without such networks always are)",
     )
     exact.add_argument(
         "--pictures", metavar="N", type=int, default=64, help="how many of them (default: 64)"
@@ -80,13 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("fp32", "fp16", "bf16", "int8"),
         default="fp32",
         help="of the arithmetic in analysis and synthesis; int8 needs --calibrate (default: fp32)",
-    )
-    parser.add_argument(
-        "--option",
-        metavar="NAME=JSON",
-        action="append",
-        default=[],
-        help="what else the codec lets its users choose; may be given several times",
     )
     parser.add_argument(
         "--importance",
@@ -106,16 +88,19 @@ def run(args: argparse.Namespace) -> int:
     if args.precision == "int8" and args.calibrate is None:
         raise ConfigError("--precision int8 needs --calibrate: the ranges of activations")
     given = _card(args.card)
-    options = {"level_names": args.level_names, "levels": args.levels}
-    chosen = {key: value for key, value in options.items() if value is not None}
-    chosen |= dict(_option(text) for text in args.option)
-    deployment, card = deployment_of(args.checkpoint, args.codec, chosen)
+    deployment, card = deployment_of(args)
     out = Path(args.out)
     pictures = []
     if args.calibrate is not None:
         levels = [feature.name for feature in deployment.features]
         pictures = read_pictures(Path(args.calibrate), levels, args.pictures)
+    if args.profile != "same-engine" and pictures:
         deployment = _exact(deployment, pictures, args.activation_bits)
+    elif args.profile == "exact" and deployment.entropy_path:
+        raise ConfigError(
+            "--profile exact needs --calibrate: the ranges of what reaches "
+            f"{', '.join(deployment.entropy_path)}"
+        )
     write = functools.partial(
         export.write,
         deployment=deployment,
@@ -161,63 +146,6 @@ def _in_precision(
     qualities = range(1, len(engine.manifest.quality.levels) + 1)
     inputs = graph_inputs(engine, singles, qualities)
     return in_precision(engine, precision, inputs=inputs, path=out)
-
-
-def deployment_of(
-    checkpoint: str, codec: str, options: Mapping[str, Any]
-) -> tuple[Deployment, dict[str, Any]]:
-    """Reads a checkpoint, and finds out how its codec is run and what its card tells.
-
-    Args:
-        checkpoint: A file.
-        codec: Name of its family, or `module:function`.
-        options: For that function.
-
-    Raises:
-        ExportError: As `find_family`, `read_checkpoint` and the family.
-        BackendUnavailableError: A package that exporting needs is not installed.
-    """
-    try:
-        deploy, found = export.find_family(codec), export.read_checkpoint(checkpoint)
-        from ..export.checkpoint import card_of
-
-        return deploy(found, **options), card_of(found)
-    except ModuleNotFoundError as error:
-        raise BackendUnavailableError(
-            f"exporting needs {error.name}, which is not installed: pip install 'fcmrt[export]'"
-        ) from error
-
-
-def reference_of(engine: Engine, deployment: Deployment, *, half_weights: bool) -> Reference:
-    """Returns what an engine is compared with: the networks that it was made of.
-
-    In the place of networks that became integers stand the engine's own graphs, computed by the
-    reference: what they made of the trained network is not a difference between machines.
-
-    Args:
-        engine: The engine.
-        deployment: Of the checkpoint that it was exported from.
-        half_weights: Whether the engine's weights were rounded to float16.
-    """
-    from ..export.engine import with_half_weights
-    from ..export.reference import TorchReference
-    from ..runners.reference import ReferenceRunner
-
-    runner = ReferenceRunner()
-    integers = {
-        name: runner.load(name, engine.graph(name), exact=True) for name in engine.manifest.exact
-    }
-    if half_weights:
-        deployment = with_half_weights(deployment)
-    return TorchReference(deployment, instead=integers)
-
-
-def _option(text: str) -> tuple[str, Any]:
-    name, _, value = text.partition("=")
-    try:
-        return name, json.loads(value)
-    except ValueError as error:
-        raise ConfigError(f"--option {text} is not NAME=JSON, such as rate=3") from error
 
 
 def _card(path: str | None) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..spec import level_sizes
+from .checkpoint import add_codec_arguments, deployment_of, reference_of
 from .inputs import add_engine_operand, load_engine, read_features
 from .task import TASKS, Detector
 from .text import count, table
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     origin = parser.add_argument_group("against the networks that the engine was made of")
     origin.add_argument("--checkpoint", metavar="FILE", help="what it was exported from")
-    origin.add_argument("--codec", metavar="NAME", default="trained", help="as for `fcmrt export`")
+    add_codec_arguments(origin)
     origin.add_argument("--float32-weights", action="store_true", help="if it was exported so")
     parser.add_argument("--quality", metavar="Q", type=float, help="quality level")
     parser.add_argument(
@@ -103,9 +104,16 @@ def _reference(args: argparse.Namespace, engine: Engine) -> Reference | None:
     """The networks of a checkpoint; None: the engine's own graphs."""
     if args.checkpoint is None:
         return None
-    from .export import deployment_of, reference_of
-
-    deployment, _ = deployment_of(args.checkpoint, args.codec, {})
+    deployment, _ = deployment_of(args)
+    if deployment.features != engine.manifest.features:
+        levels, wanted = (
+            ", ".join(f"{feature.name} ({feature.channels})" for feature in features)
+            for features in (deployment.features, engine.manifest.features)
+        )
+        raise ConfigError(
+            f"{args.checkpoint} has the levels {levels}; the engine's are {wanted}: give what it "
+            "was exported with (--codec, --level-names, --option)"
+        )
     return reference_of(engine, deployment, half_weights=not args.float32_weights)
 
 

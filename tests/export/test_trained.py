@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from fcmrt.errors import ExportError
 from fcmrt.export.codecs import Config, LevelsConfig, family_of, make_codec
 from fcmrt.export.context import ContextConfig
 from fcmrt.export.elic import ElicConfig
+from fcmrt.export.lictcm_features import LicTcmFeaturesConfig
 from fcmrt.export.lmsfc import LmsfcConfig
 from fcmrt.export.lmsfc_v2 import LmsfcV2Config
 from fcmrt.export.trained import deploy
 from fcmrt.tasks.task import TASKS
+from fcmrt.validator import exact_path
 
 CONTEXT = ContextConfig(
     groups=(2, 4),
@@ -68,18 +71,47 @@ CONFIGS: dict[str, Config] = {
             for channels in (6, 8)
         ),
     ),
+    "lic-tcm": LevelsConfig(
+        levels=2,
+        codecs=tuple(
+            LicTcmFeaturesConfig(
+                feature_channels=(channels,),
+                width=4,
+                slices=(4,),
+                window=2,
+                blocks=1,
+                head_channels=2,
+                hyper_widths=(4, 6),
+                hyper_out=12,
+                squeezed=4,
+                slice_widths=(6, 5),
+                kernel=3,
+            )
+            for channels in (6, 8)
+        ),
+    ),
 }
+EXACT = [name for name in CONFIGS if name != "lic-tcm"]
+"""Those whose networks between packet and tables have an exact form; window attention has none."""
+
+having_an_exact_form = pytest.mark.parametrize("name", EXACT, indirect=True, scope="module")
 
 
-@pytest.fixture(scope="module", params=CONFIGS.values(), ids=list(CONFIGS))
-def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=list(CONFIGS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    codec = make_codec(request.param)
+    config = CONFIGS[name]
+    codec = make_codec(config)
     louder([m for n, m in codec.named_modules() if n.endswith("hyper_analysis")], 8)
     path = tmp_path_factory.mktemp("run") / "checkpoint.pt"
     halves = {k: v.half() if v.is_floating_point() else v for k, v in codec.state_dict().items()}
-    config = request.param.to_dict()
-    torch.save({"family": family_of(request.param), "config": config, "average": halves}, path)
+    wrapped = {"family": family_of(config), "config": config.to_dict(), "average": halves}
+    torch.save(wrapped, path)
     return path
 
 
@@ -101,6 +133,7 @@ def test_without_calibration_the_engine_is_same_engine(checkpoint: Path, tmp_pat
     assert [p["p4"].shape for p in Decoder(engine).decode(packets)] == [(8, 8, 12)] * 2
 
 
+@having_an_exact_form
 @pytest.mark.parametrize("folder", [False, True])
 def test_with_calibration_it_is_exact(checkpoint: Path, tmp_path: Path, folder: bool) -> None:
     maps = features(6)
@@ -116,6 +149,27 @@ def test_with_calibration_it_is_exact(checkpoint: Path, tmp_path: Path, folder: 
     assert engine.manifest.profile == "exact"
     packet = Encoder(engine).encode({name: level[5] for name, level in maps.items()})
     assert Decoder(engine).decode(packet)["p3"].shape == (6, 16, 24)
+
+
+@pytest.mark.parametrize("name", ["lic-tcm"], indirect=True, scope="module")
+def test_what_has_no_exact_form_is_told_so(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "maps.npz", **features(2))
+    out = tmp_path / "exact.fcmrt"
+    command = ["export", str(checkpoint), "--calibrate", str(tmp_path / "maps.npz")]
+    assert main([*command, "--out", str(out)]) == 2
+    assert re.search("no exact form.*--profile same-engine", capsys.readouterr().err)
+    assert not out.exists()
+
+
+def test_an_exact_profile_is_calibrated(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "exact.fcmrt"
+    assert main(["export", str(checkpoint), "--profile", "exact", "--out", str(out)]) == 2
+    assert "--profile exact needs --calibrate" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_wrong_calibration_is_refused(
@@ -138,25 +192,41 @@ def test_as_many_names_as_levels(checkpoint: Path) -> None:
         deploy(state, level_names=["p3"])
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_analysis_and_synthesis_in_another_precision(
-    checkpoint: Path, tmp_path: Path, precision: str
+def in_precision_and_not(
+    checkpoint: Path, tmp_path: Path, precision: str, profile: str, *options: str
 ) -> None:
+    """Exports both, and holds one to the other."""
     np.savez(tmp_path / "maps.npz", **features(4))
-    command = ["export", str(checkpoint), "--calibrate", str(tmp_path / "maps.npz"), "--out"]
+    calibrated = ["--calibrate", str(tmp_path / "maps.npz"), *options]
+    command = ["export", str(checkpoint), *calibrated, "--out"]
     wide, narrow = tmp_path / "wide.fcmrt", tmp_path / "narrow.fcmrt"
     assert main([*command, str(wide)]) == 0
     assert main([*command, str(narrow), "--precision", precision]) == 0
     wide_engine, narrow_engine = Engine.load(wide), Engine.load(narrow)
-    assert narrow_engine.manifest.profile == "exact"
-    for graph in wide_engine.manifest.graphs:
+    manifest = wide_engine.manifest
+    assert manifest.profile == narrow_engine.manifest.profile == profile
+    deciding = exact_path(manifest.latents, manifest.decode)
+    assert profile == "same-engine" or set(deciding) == set(manifest.exact)
+    for graph in manifest.graphs:
         same = wide_engine.graph(graph) == narrow_engine.graph(graph)
-        assert same == (graph in wide_engine.manifest.exact)
+        assert same == (graph in deciding)
     maps = {name: level[0] for name, level in features(4).items()}
     decoded = Decoder(narrow_engine).decode(Encoder(narrow_engine).encode(maps))
     wanted = Decoder(wide_engine).decode(Encoder(wide_engine).encode(maps))
     error = np.mean([np.square(decoded[k] - wanted[k]).mean() / wanted[k].var() for k in maps])
     assert error < 0.2
+
+
+@having_an_exact_form
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_analysis_and_synthesis_in_another_precision(
+    checkpoint: Path, tmp_path: Path, precision: str
+) -> None:
+    in_precision_and_not(checkpoint, tmp_path, precision, "exact")
+
+
+def test_int8_of_an_engine_that_stays_same_engine(checkpoint: Path, tmp_path: Path) -> None:
+    in_precision_and_not(checkpoint, tmp_path, "int8", "same-engine", "--profile", "same-engine")
 
 
 def test_int8_is_calibrated(
