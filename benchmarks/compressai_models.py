@@ -49,7 +49,8 @@ def train(
 ) -> None:
     """Train a model, and make its tables.
 
-    A variable-rate model is trained at each of its rates in turn.
+    A variable-rate model is trained at each of its rates in turn; one whose hyper-latent has a step
+    (`vr_entbttlnck`) without rates first, since CompressAI learns its prior only so (`stage=1`).
 
     Args:
         model: Of CompressAI; trained in place, and in evaluation mode afterwards.
@@ -66,7 +67,8 @@ def train(
     for step in range(steps):
         x = torch.from_numpy(np.stack([_crop(pictures, rng) for _ in range(batch)]))
         rate = step % len(rates) if rates else 0
-        found = model(x, s=rate) if rates else model(x)
+        stage = 1 if getattr(model, "vr_entbttlnck", False) and step < steps // 2 else 2
+        found = model(x, stage=stage, s=rate) if rates else model(x)
         weight = 255**2 * (rates[rate] if rates else RATE_WEIGHT)
         loss = weight * functional.mse_loss(found["x_hat"], x)
         loss = loss + bits(found) / (batch * SIDE * SIDE)
@@ -76,8 +78,8 @@ def train(
         optimizer.step()
     model.eval()
     for module in model.modules():
-        if hasattr(module, "_update_quantiles"):
-            module._update_quantiles()
+        if hasattr(module, "quantiles"):
+            _find_quantiles(module)
     model.update(force=True)
 
 
@@ -87,6 +89,22 @@ def bits(found: dict[str, Any]) -> Tensor:
     for likelihoods in found["likelihoods"].values():
         total = total + torch.log(likelihoods).sum() / -math.log(2)
     return total
+
+
+def _find_quantiles(bottleneck: Any) -> None:
+    """Bring a prior's quantiles, the median among them, to where they belong."""
+    if hasattr(bottleneck, "_update_quantiles"):
+        bottleneck._update_quantiles()
+        return
+    # That of a variable rate has the same weights by other names, and no such method.
+    models = import_compressai().models
+    state = {f"prior.{key}": value for key, value in bottleneck.state_dict().items()}
+    state = models.utils.remap_old_keys("prior", state)
+    plain = import_compressai().entropy_models.EntropyBottleneck(bottleneck.channels)
+    names = [name for name, _ in plain.named_parameters()]
+    plain.load_state_dict({name: state[f"prior.{name}"] for name in names}, strict=False)
+    plain._update_quantiles()
+    bottleneck.quantiles.data.copy_(plain.quantiles)
 
 
 def _crop(pictures: list[NDArray[np.float32]], rng: np.random.Generator) -> NDArray[np.float32]:

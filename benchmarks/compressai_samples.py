@@ -19,9 +19,14 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def untrained(name: str) -> Any:
-    """Make a model of the small sizes, seeded."""
-    return make(name, SIZES[name])
+def untrained(name: str, **options: Any) -> Any:
+    """Make a model of the small sizes, seeded.
+
+    Args:
+        name: CompressAI's.
+        options: Of its class, beside the sizes.
+    """
+    return make(name, SIZES[name] | options)
 
 
 def loud(name: str) -> Any:

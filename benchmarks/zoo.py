@@ -43,8 +43,11 @@ RATE = 4  # of the variable-rate models, whose quantisation offsets the engine h
 PUBLISHED: dict[str, dict[str, Any]] = {
     **{name: {"N": 128, "M": 192} for name in MODELS},
     "cheng2020-anchor-checkerboard": {"N": 128},
-    "elic2022-official": {"N": 192, "M": 320},
-    "elic2022-chandelier": {"N": 192, "M": 320},
+    **{
+        name: {"N": 192, "M": 320}
+        for name in MODELS
+        if name.startswith("elic2022-") or name.endswith("-vbr")
+    },
 }
 QUICK_SIZES: dict[str, dict[str, Any]] = {
     **{name: {"N": 16, "M": 24} for name in MODELS},

@@ -52,22 +52,32 @@ class EntropyBottleneck(nn.Module):
         return values
 
     @torch.no_grad()
-    def probabilities(self, low: int, high: int) -> Tensor:
-        """Probability of each integer `low..high`, counted from the median: float64 `[C, n]`."""
+    def probabilities(self, low: int, high: int, step: float = 1.0) -> Tensor:
+        """Probability of each integer `low..high`, counted from the median.
+
+        Args:
+            low: First integer.
+            high: Last integer.
+            step: Of the quantiser, in units of the latent.
+
+        Returns:
+            float64 `[C, n]`.
+        """
         double = EntropyBottleneck(self.quantiles.shape[0]).double()
         double.load_state_dict(self.state_dict())
         edges = torch.arange(low, high + 2, dtype=torch.float64) - 0.5
-        logits = double.logits(edges + double.quantiles[:, :, 1:2])[:, 0]
+        logits = double.logits(step * edges + double.quantiles[:, :, 1:2])[:, 0]
         lower, upper = logits[:, :-1], logits[:, 1:]
         # Differences of sigmoids are taken on the side where they do not cancel.
         side = -torch.sign(lower + upper)
         side[side == 0] = 1.0
         return (torch.sigmoid(side * upper) - torch.sigmoid(side * lower)).abs()
 
-    def tables(self, reach: int = Z_RANGE) -> CdfTables:
+    def tables(self, reach: int = Z_RANGE, step: float = 1.0) -> CdfTables:
         """The integer tables, one for each channel.
 
         Args:
             reach: Integers that have a place in them, to either side of the median.
+            step: Of the quantiser, in units of the latent.
         """
-        return channel_tables(self.probabilities(-reach, reach).numpy(), -reach)
+        return channel_tables(self.probabilities(-reach, reach, step).numpy(), -reach)

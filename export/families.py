@@ -53,9 +53,8 @@ _COMPRESSAI_MODELS = (
     "cheng2020-anchor-checkerboard",
     "elic2022-official",
     "elic2022-chandelier",
-    "bmshj2018-hyperprior-vbr",
-    "mbt2018-mean-vbr",
 )
+_COMPRESSAI_VARIABLE = ("bmshj2018-hyperprior-vbr", "mbt2018-mean-vbr")
 _COMPRESSAI_REFUSED = ("mbt2018", "cheng2020-anchor", "cheng2020-attn", "mbt2018-vbr")
 
 
@@ -80,6 +79,14 @@ FAMILIES: dict[str, Family] = {
     **{
         name: Family("CompressAI's model of that name, its own checkpoints", _compressai(name))
         for name in _COMPRESSAI_MODELS
+    },
+    **{
+        name: Family(
+            "CompressAI's model of that name, its own checkpoints; those that it publishes make "
+            "engines of one rate",
+            _compressai(name),
+        )
+        for name in _COMPRESSAI_VARIABLE
     },
 }
 

@@ -8,6 +8,7 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fcmrt.errors import ExportError
@@ -21,6 +22,9 @@ from .spacechannel import deploy_spacechannel
 from .vbr import deploy_vbr
 
 State = Mapping[str, Tensor]
+
+_STEP_OF_HYPER = "gayn2zqstep.0.weight"
+"""A weight of the network that tells the quantiser's step of a variable-rate model's `z`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,21 @@ def _two_widths(state: State) -> dict[str, Any]:
 
 
 def _vbr_sizes(state: State) -> dict[str, Any]:
-    return {**_two_widths(state), "vr_entbttlnck": "gayn2zqstep.0.weight" in state}
+    return {**_two_widths(state), "vr_entbttlnck": _STEP_OF_HYPER in state}
+
+
+def _without_tables_of_vbr(state: State) -> dict[str, Tensor]:
+    """The weights of a variable-rate model whose hyper-latent has a step.
+
+    CompressAI does not load the tables of such a hyper-latent, which it makes for one rate, nor
+    what older versions saved as `QuantOffset`.
+    """
+    made = {f"entropy_bottleneck.{name}" for name in ("_offset", "_quantized_cdf", "_cdf_length")}
+    return {
+        key: torch.empty(0, dtype=torch.int32) if key in made else value
+        for key, value in state.items()
+        if key != "QuantOffset"
+    }
 
 
 def _elic_sizes(state: State) -> dict[str, Any]:
@@ -103,6 +121,8 @@ def load(name: str, checkpoint: Mapping[str, Any]) -> nn.Module:
     for key, value in state.items():
         if key.endswith("gaussian_conditional.scale_table"):
             check_scale_table(value)
+    if _STEP_OF_HYPER in state:
+        state = _without_tables_of_vbr(state)
     try:
         model: nn.Module = getattr(models, made.kind)(**made.sizes(state))
         model.load_state_dict(state)

@@ -21,6 +21,7 @@ class Analysis(nn.Module):
         groups: Channels of each group of `y`.
         of_magnitudes: `h_a` sees the magnitudes of `y`.
         gain: What `y` is multiplied by, after `h_a` has seen it.
+        hyper_step: What `z` is divided by, after its medians are off.
     """
 
     def __init__(
@@ -32,9 +33,10 @@ class Analysis(nn.Module):
         *,
         of_magnitudes: bool = False,
         gain: float = 1.0,
+        hyper_step: float = 1.0,
     ) -> None:
         super().__init__()
-        self.g_a, self.h_a = folded(g_a), LessMedians(folded(h_a), medians)
+        self.g_a, self.h_a = folded(g_a), LessMedians(folded(h_a), medians, hyper_step)
         self.groups = list(groups)
         self.of_magnitudes = of_magnitudes
         self.gain = gain

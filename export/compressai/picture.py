@@ -40,8 +40,14 @@ def picture_builder(multiple: int) -> DeploymentBuilder:
 
 
 def prior_of(bottleneck: Any) -> EntropyBottleneck:
-    """Returns the prior that a `compressai.entropy_models.EntropyBottleneck` has learned."""
+    """Returns the prior that a `compressai.entropy_models.EntropyBottleneck` has learned.
+
+    That of its variable-rate models, `EntropyBottleneckVbr`, has names of an older version.
+    """
+    from compressai.models.utils import remap_old_keys
+
     prior = EntropyBottleneck(bottleneck.channels)
-    state = bottleneck.state_dict()
-    prior.load_state_dict({key: state[key] for key in prior.state_dict()})
+    state = {f"prior.{key}": value for key, value in bottleneck.state_dict().items()}
+    state = remap_old_keys("prior", state)
+    prior.load_state_dict({key: state[f"prior.{key}"] for key in prior.state_dict()})
     return prior

@@ -8,6 +8,11 @@ What does not fit into that are the *quantisation offsets*, by which CompressAI'
 value that is not 0 towards 0, as a small network tells from deviation and gain. An engine of one
 rate computes them as CompressAI does, in its synthesis. An engine of many rates has none, as
 CompressAI without them (`no_quantoffset`): its networks are not told the gain.
+
+Nor does the *step of the hyper-latent* fit, which CompressAI's published models have
+(`vr_entbttlnck`): a network tells it from the gain, so that an engine of one rate has one step and
+the prior's tables for it. What the other latent's step is told by is not told to this one, and
+models with it have no engine of many rates.
 """
 
 from __future__ import annotations
@@ -56,19 +61,20 @@ def deploy_vbr(
             does so unless its `no_quantoffset` is set.
 
     Raises:
-        ExportError: Its hyper-latent has a gain too, there is no such rate, or all rates are wanted
-            of a model with quantisation offsets.
+        ExportError: There is no such rate, or all rates are wanted of a model with quantisation
+            offsets, or with a step of its hyper-latent.
     """
-    if model.vr_entbttlnck:
-        raise ExportError(
-            "the hyper-latent of this checkpoint has a quantiser step of its own (vr_entbttlnck), "
-            "which cannot be exported"
-        )
     gains = [abs(float(gain)) for gain in model.Gain.detach()]
     if rate is not None:
         if not 0 <= rate < len(gains):
             raise ExportError(f"rate is {rate}; the model has 0 to {len(gains) - 1}")
         return _one_rate(model, gains[rate], offsets=quantisation_offsets)
+    if model.vr_entbttlnck:
+        raise ExportError(
+            "the hyper-latent of this checkpoint has a quantiser step that depends on the gain "
+            "(vr_entbttlnck), which an engine of all rates cannot follow; choose one rate with "
+            "rate=NUMBER"
+        )
     if quantisation_offsets:
         raise ExportError(
             "this model moves decoded values by offsets that depend on the gain (QuantABCD), which "
@@ -89,6 +95,18 @@ def deploy_vbr(
 def nearest_step(gain: float) -> int:
     """The step number `d` whose width r^d is nearest to 1 / gain, in logarithm."""
     return round(-math.log(gain) / LOG_RATIO)
+
+
+@torch.no_grad()
+def hyper_step(model: Any, gain: float) -> float:
+    """Returns the quantiser step of a model's hyper-latent at a gain.
+
+    Source: CompressAI's `ScaleHyperpriorVbr.compress`; 1 without `vr_entbttlnck`.
+    """
+    if not model.vr_entbttlnck:
+        return 1.0
+    told = model.gayn2zqstep(1 / torch.tensor([gain]))
+    return float(model.lower_bound_zqstep(told))
 
 
 class QuantisationOffsets(nn.Module):
@@ -122,8 +140,9 @@ class QuantisationOffsets(nn.Module):
         stdev = (deviations * self.gain).clamp(min=SIGMA_0)
         offset = self.network(stdev[..., None])[..., 0]
         magnitudes = symbols.abs()
-        # Only what is not 0 is moved: min(magnitude, 1) is 0 or 1.
-        values = symbols.sign() * (magnitudes - offset * magnitudes.clamp(max=1)) / self.gain
+        # Only what is not 0 is moved. Symbols limited to 1 are their signs, by an operator that
+        # every runner has.
+        values = symbols.clamp(-1, 1) * (magnitudes - offset * magnitudes.clamp(max=1)) / self.gain
         return values if mean is None else values + mean
 
 
@@ -169,17 +188,24 @@ def _one_rate(model: Any, gain: float, *, offsets: bool) -> Deployment:
     """An engine of one rate: `y`, means and deviations leave the networks times the gain."""
     prior = prior_of(model.entropy_bottleneck)
     means = has_means(model)
+    z_step = hyper_step(model, gain)
     build = picture_builder(HYPER_STRIDE)
     build.tensor("y", model.M, LATENT_STRIDE)
     build.tensor("z", model.N, HYPER_STRIDE)
     build.tensor("hyper", model.M * (2 if means else 1), LATENT_STRIDE)
     build.tensor("y_index", model.M, LATENT_STRIDE, "int32")
     analysis = Analysis(
-        model.g_a, model.h_a, prior.medians, [model.M], of_magnitudes=not means, gain=gain
+        model.g_a,
+        model.h_a,
+        prior.medians,
+        [model.M],
+        of_magnitudes=not means,
+        gain=gain,
+        hyper_step=z_step,
     )
     build.encoder("analysis", analysis, [PICTURE], ["y", "z"])
     build.coded("z", hyper_latent("z", "hyper"), "z_hat")
-    hyper_synthesis = PlusMedians(folded(model.h_s), prior.medians)
+    hyper_synthesis = PlusMedians(folded(model.h_s), prior.medians, z_step)
     build.both("hyper_synthesis", hyper_synthesis, ["z_hat"], ["hyper"])
     mean = None
     if means:
@@ -195,6 +221,6 @@ def _one_rate(model: Any, gain: float, *, offsets: bool) -> Deployment:
     return build.finish(
         family=FAMILY,
         outputs={PICTURE: DECODED},
-        tables={"gaussian": scale_tables(), "hyper": prior.tables(PRIOR_RANGE)},
+        tables={"gaussian": scale_tables(), "hyper": prior.tables(PRIOR_RANGE, z_step)},
         mean_bits=MEAN_BITS,
     )

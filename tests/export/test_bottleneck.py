@@ -57,6 +57,17 @@ def test_probabilities_are_those_of_intervals_around_the_median() -> None:
     assert made.medians.flatten().tolist() == [0.5, -3.25]
 
 
+@pytest.mark.parametrize("step", [0.5, 1.75])
+def test_probabilities_of_steps_are_those_of_their_intervals(step: float) -> None:
+    made = prior()
+    found = made.probabilities(-3, 4, step)
+    for channel, median in enumerate([0.5, -3.25]):
+        for i, n in enumerate(range(-3, 5)):
+            upper = sigmoid(logit(made, channel, median + (n + 0.5) * step))
+            lower = sigmoid(logit(made, channel, median + (n - 0.5) * step))
+            assert float(found[channel, i]) == pytest.approx(upper - lower, abs=1e-12)
+
+
 def test_probabilities_add_up_and_tails_keep_their_digits() -> None:
     made = prior()
     found = made.probabilities(-255, 255)

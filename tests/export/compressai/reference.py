@@ -50,10 +50,10 @@ def follow(model: Any, x: np.ndarray, **options: Any) -> Reference:
         x: float32 `[1, 3, H, W]`.
         options: Of `compress` and `decompress`.
     """
-    from compressai.entropy_models import EntropyModel
+    from compressai.entropy_models import EntropyModel, EntropyModelVbr
 
     latents: list[Rounded] = []
-    quantize = EntropyModel.quantize
+    quantize, in_steps = EntropyModel.quantize, EntropyModelVbr.quantize_variable
 
     def recorded(self: Any, inputs: Any, mode: str, means: Any = None) -> Any:
         outputs = quantize(self, inputs, mode, means)
@@ -62,8 +62,16 @@ def follow(model: Any, x: np.ndarray, **options: Any) -> Reference:
             latents.append(Rounded(values.reshape(-1).numpy(), outputs.reshape(-1).numpy()))
         return outputs
 
+    def recorded_in_steps(self: Any, inputs: Any, mode: str, means: Any, qs: Any) -> Any:
+        outputs = in_steps(self, inputs, mode, means, qs)
+        assert mode == "symbols"
+        values = (inputs - means) / qs
+        latents.append(Rounded(values.reshape(-1).numpy(), outputs.reshape(-1).numpy()))
+        return outputs
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(EntropyModel, "quantize", recorded)
+        patch.setattr(EntropyModelVbr, "quantize_variable", recorded_in_steps)
         made = model.compress(torch.from_numpy(x), **options)
     found = model.decompress(made["strings"], made["shape"], **options)
     size = sum(len(string) for strings in made["strings"] for string in strings)

@@ -101,12 +101,28 @@ def test_offsets_of_all_rates_are_refused() -> None:
         deploy(state, rate=8)
 
 
-def test_a_hyper_latent_of_many_rates_is_refused() -> None:
-    from compressai.models import MeanScaleHyperpriorVbr
+@pytest.mark.parametrize("options", [{}, {"quantisation_offsets": False}])
+def test_a_hyper_latent_with_steps_of_all_rates_is_refused(options: dict[str, Any]) -> None:
+    state = untrained("mbt2018-mean-vbr", vr_entbttlnck=True).state_dict()
+    with pytest.raises(ExportError, match=r"vr_entbttlnck.*rate=NUMBER"):
+        find_family("mbt2018-mean-vbr")(state, **options)
 
-    state = MeanScaleHyperpriorVbr(8, 12, vr_entbttlnck=True).state_dict()
-    with pytest.raises(ExportError, match="vr_entbttlnck"):
-        find_family("mbt2018-mean-vbr")(state, rate=1)
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name.endswith("-vbr")])
+def test_a_checkpoint_of_such_a_model_loads_with_tables_and_without(name: str) -> None:
+    """Also by the names, and with the values, that older versions saved."""
+    model: Any = untrained(name, vr_entbttlnck=True)
+    plain = model.state_dict()
+    model.update(force=True, scale=model.Gain[2].detach())
+    older = {
+        key.replace("bottleneck._matrix", "bottleneck._matrices."): value
+        for key, value in model.state_dict().items()
+    }
+    for state in plain, model.state_dict(), {**older, "QuantOffset": torch.zeros(1)}:
+        found = load(name, state).state_dict()
+        weights = [key for key, _ in model.named_parameters()]
+        assert all(torch.equal(found[key], plain[key]) for key in weights)
+    assert older.keys() != plain.keys()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -15,7 +15,9 @@ from benchmarks.compressai_samples import SIZES
 from benchmarks.evaluation_set import Item
 from fcmrt import Encoder, Engine, RuntimeOptions
 from fcmrt.export import find_family, write
+from fcmrt.export.compressai.vbr import hyper_step
 from fcmrt.spec import UNIT_STEP
+from fcmrt.tables import CdfTables
 
 from .reference import follow, force
 from .trained import pictures, trained
@@ -97,3 +99,34 @@ def test_a_variable_rate_model_is_it_at_all_rates_and_at_one(
     for d, items in (levels[0], few), (levels[len(levels) // 2], None), (levels[-1], few):
         gain = torch.tensor(UNIT_STEP / steps.width(d))
         compare(whole, model, d, record_property, items, inputscale=gain)
+
+
+@pytest.mark.parametrize("name", VARIABLE)
+def test_a_hyper_latent_with_steps_is_it_at_each_rate(
+    name: str, tmp_path: Path, record_property: Any
+) -> None:
+    """As in the checkpoints that CompressAI publishes: a step of `z` that the gain tells."""
+    model: Any = trained(name, vr_entbttlnck=True)
+    assert model.entropy_bottleneck.quantiles[:, 0, 1].abs().max() > 1
+    steps = []
+    for rate, items in (RATE, None), (0, pictures()[:3]):
+        gain = model.Gain[rate].detach()
+        model.update(force=True, scale=gain)
+        engine = export(name, model, tmp_path / f"{rate}.fcmrt", rate=rate)
+        compare(engine, model, 0, record_property, items, s=rate)
+        same_tables(engine.tables("hyper"), model.entropy_bottleneck)
+        steps.append(hyper_step(model, float(gain)))
+    assert abs(steps[0] - 1) > 0.1
+    assert abs(steps[0] - steps[1]) > 0.1
+
+
+def same_tables(ours: CdfTables, theirs: Any) -> None:
+    """Holds the tables of a prior to those of CompressAI's, which are of 2^-16."""
+    offsets, cdfs = theirs._offset.tolist(), theirs._quantized_cdf.numpy()
+    for t, (offset, cdf) in enumerate(zip(offsets, cdfs, strict=True)):
+        wanted = np.diff(cdf[: int(theirs._cdf_length[t])])[:-1] / 2**16  # without the tail
+        found = np.zeros(len(wanted))
+        first, size = int(ours.offsets[t]), int(ours.sizes[t])
+        low, high = max(first, offset), min(first + size, offset + len(wanted))
+        found[low - offset : high - offset] = ours.table(t)[low - first : high - first] / 2**14
+        assert np.abs(found - wanted).max() < 0.002

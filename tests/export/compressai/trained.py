@@ -29,9 +29,14 @@ def pictures(largest: int = LARGEST) -> list[Item]:
     ]
 
 
-def trained(name: str) -> Any:
-    """A model trained on crops of the shipped photos, ready to compress."""
-    model = untrained(name)
+def trained(name: str, **options: Any) -> Any:
+    """A model trained on crops of the shipped photos, ready to compress.
+
+    Args:
+        name: CompressAI's.
+        options: Of its class, beside the sizes.
+    """
+    model = untrained(name, **options)
     images = [image for _, image in shipped_photos()]
     train(model, images, STEPS.get(name, OTHERS))
     return model
