@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcmrt.errors import BackendUnavailableError, DeviceError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -230,6 +228,9 @@ def run(measure: Callable[[], tuple[Report, str]], target: str | None) -> int:
     Returns:
         The exit code: 1 where the device or its library is missing; then there are no figures.
     """
+    # Imported here, since `gpu_result` writes its file where fcmrt could not be built, too.
+    from fcmrt.errors import BackendUnavailableError, DeviceError
+
     try:
         result, text = measure()
     except (BackendUnavailableError, DeviceError) as error:
