@@ -259,6 +259,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
             "bars": held,
         },
         ["differing: packets; where a batch differs in any byte or integer, all of its packets"],
+        failed=not identical,
     )
     return result, f"{report.table(rows, COLUMNS)}\n\n{report.table(held, BARS)}"
 
@@ -273,15 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runner", default="torch", help="of networks")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
-    identical = True
-
-    def measured() -> tuple[report.Report, str]:
-        nonlocal identical
-        result, text = measure(arguments)
-        identical = bool(result.more["identical"])
-        return result, text
-
-    return report.run(measured, arguments.json) or int(not identical)
+    return report.run(lambda: measure(arguments), arguments.json)
 
 
 if __name__ == "__main__":
