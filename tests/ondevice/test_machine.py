@@ -12,7 +12,9 @@ import pytest
 
 from fcmrt import Decoder, Encoder, Engine
 from fcmrt.errors import DeviceError, EngineError, InexactRunnerError, RunnerMismatchError
+from fcmrt.ondevice import encoding
 from fcmrt.ondevice.machine import DeviceMachine
+from fcmrt.ondevice.sequence import Launches
 from tests import engines, level_engine
 from tests.features import random_features
 
@@ -93,6 +95,20 @@ def test_what_is_not_to_be_recorded_is_launched(
         assert bytes(encoder.encode(features)) == bytes(packet)
         there.decoder(engine).decode(packet)
     assert there.device.replays == replays
+
+
+def test_the_network_knows_when_it_is_recorded(
+    there: OnDevice, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks it here."""
+    monkeypatch.setattr(HostNetwork, "capturable", False)
+    monkeypatch.setattr(
+        encoding, "Launches", lambda machine, make, _: Launches(machine, make, True)
+    )
+    encoder, features = there.encoder(engine), random_features(engine, (12, 16))
+    encoder.encode(features)
+    with pytest.raises(DeviceError, match="it cannot be recorded"):
+        encoder.encode(features)
 
 
 def test_what_cannot_be_recorded_says_what_to_do(
