@@ -1,25 +1,36 @@
 #!/usr/bin/env bash
 # Builds, tests and measures on a GPU, and writes one JSON.
 #
-#   benchmarks/gpu.sh [--json PATH] [--parts NAME,NAME] [--torch-ans FOLDER] [--seconds N]
-#                     [--limit N] [--dry-run]
+#   benchmarks/gpu.sh [--json PATH] [--logs PATH] [--parts NAME,NAME] [--torch-ans FOLDER]
+#                     [--seconds N] [--limit N] [--dry-run]
 #
 #   --json PATH         where to; parts of an earlier call that are not run again stay in it
+#   --logs PATH         what the parts printed and left, as one .tar.gz
 #   --parts NAMES       only these; default: all, in this order
 #                       build tests peer coder export published latency identity memcheck
 #                       racecheck tensorrt onnxruntime
 #   --torch-ans FOLDER  holds the package torch_ans; without it the coder is compared with nothing
-#   --seconds N         for the whole call (590); a part for which no time is left has not passed
+#   --seconds N         for the whole call (540); a part for which no time is left has not passed
 #   --limit N           no part may take longer
 #   --dry-run           prints the parts' commands and seconds, and runs nothing
 #
 # A part that fails or runs out of time is recorded and does not stop the others; the exit code is 0
 # if all have passed. tensorrt and onnxruntime are recorded as absent where they cannot be imported,
-# peer where no folder was named.
+# peer where no folder was named. The JSON is written anew, in one step, after each part, so that a
+# call that is cut off leaves what it has done.
+#
+# On a machine that is lent for ten minutes at a time, and comes bare, all is done in three calls:
+#
+#   --parts build,tests,memcheck,racecheck                --json a.json
+#   --parts build,peer,coder --torch-ans FOLDER           --json b.json
+#   --parts build,export,published,latency,identity       --json c.json
+#
+# and then, anywhere: python -m benchmarks.gpu_result RESULT.json --join a.json b.json c.json
 #
 # Needs no network. PYTHON is the Python to use (python3), with NumPy, CuPy, PyTorch, onnx, pytest and
 # hypothesis, and to build with CMake, ninja, nanobind and scikit-build-core. FCMRT_WHEELS names a
-# folder of wheels that are put in front of what is installed.
+# folder of wheels that are put in front of what is installed, the build's own tools among them: the
+# build asks for scikit-build-core 1.1 and nanobind 3.1 or newer.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 
@@ -29,7 +40,8 @@ json=$work/gpu.json
 parts=build,tests,peer,coder,export,published,latency,identity
 parts+=,memcheck,racecheck,tensorrt,onnxruntime
 torch_ans=
-seconds=590
+logs=
+seconds=540 # with what ends a part and writes the result, well within ten minutes
 limit=
 dry=
 
@@ -41,11 +53,12 @@ fail() {
 while (($# > 0)); do
   case $1 in
     --dry-run) dry=yes && shift && continue ;;
-    --json | --parts | --torch-ans | --seconds | --limit) (($# > 1)) || fail "$1 needs a value" ;;
+    --json | --logs | --parts | --torch-ans | --seconds | --limit) (($# > 1)) || fail "$1 needs a value" ;;
     *) fail "$1 is not known; see the head of the file" ;;
   esac
   case $1 in
     --json) json=$2 ;;
+    --logs) logs=$2 ;;
     --parts) parts=$2 ;;
     --torch-ans) torch_ans=$2 ;;
     --seconds) seconds=$2 ;;
@@ -62,11 +75,12 @@ export CUPY_CACHE_DIR=${CUPY_CACHE_DIR:-$PWD/$work/cupy}
 export TORCH_EXTENSIONS_DIR=${TORCH_EXTENSIONS_DIR:-$PWD/$work/torch}
 export FCMRT_CACHE_DIR=${FCMRT_CACHE_DIR:-$PWD/$work/cache}
 
-# What a part may take, in seconds. Together they are more than a call has: most take less.
+# What a part may take, in seconds. Those of each of the three calls fit into it; all together are
+# more than a call has, but most take less.
 declare -A budget=(
-  [build]=150 [tests]=150 [peer]=150 [coder]=150 [export]=90 [published]=60 [latency]=90
-  [identity]=150
-  [memcheck]=60 [racecheck]=60 [tensorrt]=90 [onnxruntime]=60
+  [build]=120 [tests]=200 [peer]=150 [coder]=240 [export]=90 [published]=70 [latency]=90
+  [identity]=170
+  [memcheck]=100 [racecheck]=100 [tensorrt]=90 [onnxruntime]=60
 )
 
 # A few launches of each kind; CuPy's pool would hide what goes beyond an allocation.
@@ -75,7 +89,8 @@ import sys
 import cupy, pytest
 cupy.cuda.set_allocator(None)
 names = "buffers_serve_the_next_batch or packets_fail_alone or packets_that_cannot_be or prices"
-sys.exit(pytest.main(["-q", "-m", "cuda", "-k", names, "tests/kernels/cuda/test_batches.py"]))
+chosen = ["-q", "-m", "cuda", "-k", names, "tests/kernels/cuda/test_batches.py"]
+sys.exit(pytest.main([*chosen, *sys.argv[1:]]))
 PYTHON
 
 # Each part's command, in `command`; `absent` says why there is none.
@@ -121,10 +136,13 @@ describe() {
         --json "$work/latency.json")
       ;;
     identity)
-      command=("$python" -m benchmarks.gpu_identity --packets 10000 --json "$work/identity.json")
+      # It ends by itself, with what it has compared by then.
+      command=("$python" -m benchmarks.gpu_identity --packets 10000 --seconds "$(($2 * 5 / 6))"
+        --json "$work/identity.json")
       ;;
     memcheck | racecheck)
-      command=(compute-sanitizer --tool "$1" --error-exitcode 9 "$python" -P -c "$sanitized")
+      command=(env FCMRT_REQUIRE_CUDA=1 compute-sanitizer --tool "$1" --error-exitcode 9
+        "$python" -P -c "$sanitized" -p no:cacheprovider --junitxml "$work/$1.xml")
       ;;
     tensorrt)
       command=("$python" -m benchmarks.latency --device cuda --runner tensorrt --quick
@@ -180,10 +198,17 @@ run() {
   if [[ $name == peer ]]; then peer=$outcome; fi
   echo "$name: $outcome, $took s"
   if [[ $outcome != passed ]]; then tail -n 5 "$work/$name.log" | sed 's/^/    /'; fi
+  "$python" -m benchmarks.gpu_result "$json" --folder "$work" --parts "$name"
+  status=$?
+  if [[ -n $logs ]]; then
+    find "$work" -maxdepth 1 -type f -regex '.*\.\(part\|log\|json\|xml\)' -printf '%f\n' |
+      tar -czf "$logs.new" -C "$work" -T - && mv "$logs.new" "$logs"
+  fi
 }
 
-mkdir -p "$work" "$(dirname "$json")"
+mkdir -p "$work" "$(dirname "$json")" "$(dirname "${logs:-.}")"
 started=$SECONDS
+status=0
 peer=
 IFS=, read -r -a chosen <<<"$parts"
 for name in "${chosen[@]}"; do
@@ -192,4 +217,4 @@ done
 # Compiled in an earlier call.
 if [[ -f $work/peer.part && ",$parts," != *,peer,* ]]; then read -r peer <"$work/peer.part"; fi
 for name in "${chosen[@]}"; do run "$name"; done
-[[ -n $dry ]] || "$python" -m benchmarks.gpu_result "$json" --folder "$work" --parts "${chosen[@]}"
+exit $status

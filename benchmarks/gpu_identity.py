@@ -1,12 +1,15 @@
 """The same packets, the same integers: GPU and CPU compared, integer by integer and byte by byte.
 
-python -m benchmarks.gpu_identity [--packets N] [--only coder|engine] [--runner NAME]
-                                  [--json PATH|-] [--quick]
+python -m benchmarks.gpu_identity [--packets N] [--seconds N] [--only coder|engine]
+                                  [--runner NAME] [--json PATH|-] [--quick]
 
 Coder: packets of all kinds of symbols, sizes and layouts, coded by both: the same bytes, and the
 same integers back. Engine: packets of the shipped exact engine, made on the CPU; with the networks
 on the GPU they have the same integers, whole decoding there comes to no `DriftError`, and these
 integers coded again by both are the same bytes.
+
+With --seconds it ends by then with the packets that it has compared, to within a batch: the coder's
+packets may take a third of the time, the engine's the rest.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +29,7 @@ from fcmrt.kernels.cuda.batch_encoder import Layout
 from fcmrt.kernels.cuda.cupy_device import CupyDevice
 
 from . import report
+from .coder_bars import AT_LEAST, BARS, bar
 from .coder_ours import implementations
 from .coder_sources import GAUSSIANS, Source, Step, gaussian_source, gaussian_tables
 from .gpu_batch import PacketBatch
@@ -43,6 +48,7 @@ PACKETS, QUICK_PACKETS = 10_000, 100
 BATCH = 250
 LARGEST = 6000  # symbols of a packet, where they are drawn
 DRAWN = 1_000_000
+CODERS_SHARE = 1 / 3  # of the time, where that is limited
 NOISE = 0.05  # in deviations of a level: makes each packet of a photo another one
 LAYOUTS = (
     *(Layout(permille, lanes) for permille in (1, 5, 50, 1000) for lanes in (1, 2)),
@@ -66,32 +72,50 @@ def drawn_batches(packets: int) -> Iterator[tuple[list[Source], Layout]]:
         yield parts, LAYOUTS[turn % len(LAYOUTS)]
 
 
-def compare_batches(
-    device: Device, cpu: Kernels, batches: Iterator[tuple[list[Source], Layout]], part: str
-) -> Row:
-    """Code batches on the CPU and on a device.
+def empty_row(part: str) -> Row:
+    """Give the row of a part: packets, integers, bytes, and packets that differ, and how."""
+    row: Row = {"part": part, "packets": 0, "integers": 0, "bytes": 0, "differing": 0}
+    row["failures"] = []
+    return row
+
+
+def compare_batch(
+    device: Device, cpu: Kernels, parts: list[Source], layout: Layout, row: Row
+) -> None:
+    """Code a batch on the CPU and on a device, and count it in a row.
 
     Args:
         device: The one that is compared.
         cpu: An implementation for the CPU.
-        batches: Symbols of each packet, and how lanes and segments are chosen.
-        part: What the row is called.
-
-    Returns:
-        How many packets, integers and bytes there were, and how many packets differ.
+        parts: Symbols of each packet.
+        layout: How lanes and segments are chosen.
+        row: Of `empty_row`; counts on.
     """
-    row: Row = {"part": part, "packets": 0, "integers": 0, "bytes": 0, "differing": 0}
-    row["failures"] = []
-    for parts, layout in batches:
-        batch = PacketBatch(device, cpu, parts, len(parts), layout)
-        row["packets"] += batch.packets
-        row["integers"] += batch.elements
-        row["bytes"] += batch.total_bytes
-        try:
-            batch.verify()
-        except AssertionError as error:
-            row["differing"] += batch.packets  # the whole batch counts
-            row["failures"].append(f"{layout}: {error}")
+    batch = PacketBatch(device, cpu, parts, len(parts), layout)
+    row["packets"] += batch.packets
+    row["integers"] += batch.elements
+    row["bytes"] += batch.total_bytes
+    try:
+        batch.verify()
+    except AssertionError as error:
+        row["differing"] += batch.packets  # the whole batch counts
+        row["failures"].append(f"{layout}: {error}")
+
+
+def compare_coder(device: Device, cpu: Kernels, packets: int, until: float) -> Row:
+    """Code drawn packets on both.
+
+    Args:
+        device: The one that is compared.
+        cpu: An implementation for the CPU.
+        packets: Number of packets.
+        until: When to begin no further batch, by `time.monotonic`.
+    """
+    row = empty_row("coder")
+    for parts, layout in drawn_batches(packets):
+        if time.monotonic() >= until:
+            break
+        compare_batch(device, cpu, parts, layout, row)
     return row
 
 
@@ -153,7 +177,7 @@ def same_integers(one: Any, other: Any) -> bool:
 
 
 def compare_engine(
-    device: Device, cpu: Kernels, on_gpu: Callable[[bytes], Any], packets: int
+    device: Device, cpu: Kernels, on_gpu: Callable[[bytes], Any], packets: int, until: float
 ) -> list[Row]:
     """Encode on the CPU, decode on both, and code the integers again on both.
 
@@ -163,12 +187,14 @@ def compare_engine(
         on_gpu: Decodes a packet on the GPU, which compares the check over its integers there, and
             gives the integers that the GPU's networks lead to, by the host's coder.
         packets: Number of packets.
+        until: When to begin no further batch, by `time.monotonic`.
     """
     maker = Maker()
-    row: Row = {"part": "engine, decoded", "packets": 0, "integers": 0, "bytes": 0, "differing": 0}
-    again: list[tuple[list[Source], Layout]] = []
+    row, again = empty_row("engine, decoded"), empty_row("engine, coded again")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for first in range(0, packets, BATCH):
+            if time.monotonic() >= until:
+                break
             report.progress(f"engine: {first} packets so far, {row['differing']} differ")
             made = list(pool.map(maker.make, range(first, min(first + BATCH, packets))))
             for packet, integers in made:
@@ -176,8 +202,17 @@ def compare_engine(
                 row["bytes"] += len(packet)
                 row["integers"] += sum(len(of.symbols) for of in integers.values())
                 row["differing"] += not same_integers(integers, on_gpu(packet))
-            again.append((sources_of(maker.engine, [found for _, found in made]), Layout()))
-    return [row, compare_batches(device, cpu, iter(again), "engine, coded again")]
+            found = sources_of(maker.engine, [integers for _, integers in made])
+            compare_batch(device, cpu, found, Layout(), again)
+    return [row, again]
+
+
+def bars(rows: Sequence[Row]) -> list[Row]:
+    """Hold the packets that were compared and found identical against the bar."""
+    return [
+        bar(row["part"], AT_LEAST, PACKETS, row["packets"] - row["differing"], "identical packets")
+        for row in rows
+    ]
 
 
 def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
@@ -193,13 +228,16 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         BackendUnavailableError: CuPy or the runner's library is not installed.
         DeviceError: There is no GPU.
     """
+    begun = time.monotonic()
+    seconds = float("inf") if arguments.seconds is None else arguments.seconds
     device = CupyDevice()
     cpu = kernels.get(implementations()[0])
     packets = arguments.packets or (QUICK_PACKETS if arguments.quick else PACKETS)
     rows: list[Row] = []
     if arguments.only != "engine":
         report.progress(f"coder: {packets} packets")
-        rows.append(compare_batches(device, cpu, drawn_batches(packets), "coder"))
+        share = 1 if arguments.only == "coder" else CODERS_SHARE
+        rows.append(compare_coder(device, cpu, packets, begun + share * seconds))
     if arguments.only != "coder":
         chosen = options(arguments.runner, graphs=True)
         codec = GpuCodec.open(fcmrt.Engine.builtin(), chosen)
@@ -208,15 +246,22 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
             codec.decoder.decode(packet)
             return codec.decoder.integers(packet)
 
-        rows += compare_engine(device, cpu, on_gpu, packets)
+        rows += compare_engine(device, cpu, on_gpu, packets, begun + seconds)
     identical = all(row["differing"] == 0 for row in rows)
+    held = bars(rows)
     result = report.Report(
         report.command_line("benchmarks.gpu_identity"),
         rows,
-        {"gpu": describe_gpu(), "identical": identical},
+        {
+            "gpu": describe_gpu(),
+            "identical": identical,
+            "complete": all(row["packets"] == packets for row in rows),
+            "bars": held,
+        },
         ["differing: packets; where a batch differs in any byte or integer, all of its packets"],
+        failed=not identical,
     )
-    return result, report.table(rows, COLUMNS)
+    return result, f"{report.table(rows, COLUMNS)}\n\n{report.table(held, BARS)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -224,19 +269,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_identity", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--packets", type=report.positive, help=f"default {PACKETS}")
+    parser.add_argument("--seconds", type=report.positive, help="default: until all are compared")
     parser.add_argument("--only", choices=("coder", "engine"), help="default: both")
     parser.add_argument("--runner", default="torch", help="of networks")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
-    identical = True
-
-    def measured() -> tuple[report.Report, str]:
-        nonlocal identical
-        result, text = measure(arguments)
-        identical = bool(result.more["identical"])
-        return result, text
-
-    return report.run(measured, arguments.json) or int(not identical)
+    return report.run(lambda: measure(arguments), arguments.json)
 
 
 if __name__ == "__main__":

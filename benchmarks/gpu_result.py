@@ -3,8 +3,11 @@
 python -m benchmarks.gpu_result RESULT --folder FOLDER --parts NAME ...
 python -m benchmarks.gpu_result RESULT --join FILE ...
 
-RESULT may exist: its parts that are not given anew stay. The exit code is 1 unless all of RESULT's
-parts have passed, or are absent.
+RESULT may exist: with FOLDER, its parts that are not given anew stay. Only the files are joined; of
+a part that is in several, the last counts, and so do its machine and date. Files of different GPUs
+are not joined. The exit code is 1 unless all of RESULT's parts have passed, or are absent.
+
+Needs no fcmrt, so that a build that failed is told as well.
 """
 
 from __future__ import annotations
@@ -136,7 +139,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"{arguments.result}: {error}", file=sys.stderr)
         return 1
-    arguments.result.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    # In one step: what cuts a call off leaves the result of the parts before.
+    fresh = arguments.result.with_name(arguments.result.name + ".new")
+    fresh.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    fresh.replace(arguments.result)
     outcomes = ", ".join(f"{name} {part['outcome']}" for name, part in result["parts"].items())
     print(f"{arguments.result}: {outcomes}")
     return int(not result["passed"])

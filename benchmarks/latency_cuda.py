@@ -46,6 +46,29 @@ def total_row(calls: Sequence[dict[str, int]], head: Row) -> Row:
     return {**head, "stage": TOTAL, **figures, "share": 1.0}
 
 
+def timed_or_told(
+    call: Callable[[int], None], repeats: int, graphs: bool
+) -> tuple[list[dict[str, int]], str | None]:
+    """Time whole calls.
+
+    Args:
+        call: What to time; gets the number of the call.
+        repeats: Number of timed calls.
+        graphs: Whether CUDA graphs are allowed. Only then is a failure told, not raised: what is
+            launched one by one is measured all the same.
+
+    Returns:
+        The calls' times, and why there are none.
+    """
+    try:
+        return time_calls(call, CallTimes(), repeats), None
+    except RuntimeError as error:  # DeviceError and what CuPy and PyTorch raise at a replay
+        if not graphs:
+            raise
+        report.progress(f"no CUDA graph: {error}")
+        return [], str(error)
+
+
 def engine_rows(
     engine: fcmrt.Engine,
     runner: str,
@@ -56,14 +79,16 @@ def engine_rows(
 ) -> tuple[list[Row], list[str]]:
     """Time an engine on one batch size, with CUDA graphs and without, and its stages without.
 
-    Whole calls are timed without a recorder, since recording stages makes the GPU wait.
+    Whole calls are timed without a recorder, since recording stages makes the GPU wait. Where CUDA
+    graphs fail, the row has the `error` in place of times.
     """
     rows: list[Row] = []
     diagnosis = []
+    packets: list[Any] = []
     inputs = [to_gpu(one) for one in batches(features, batch)]
     for graphs in (False, True):
         codec = GpuCodec.open(engine, options(runner, graphs=graphs), quality=quality)
-        packets = [codec.encoder.encode(one) for one in inputs]
+        packets = packets or [codec.encoder.encode(one) for one in inputs]
         head = {
             "engine": engine.manifest.name,
             "device": "cuda",
@@ -73,8 +98,10 @@ def engine_rows(
             "repeats": repeats,
         }
         for direction, call in directions(codec, inputs, packets).items():
-            calls = time_calls(call, CallTimes(), repeats)
-            rows.append(total_row(calls, {**head, "direction": direction, "recorded": False}))
+            calls, error = timed_or_told(call, repeats, graphs)
+            whole = {**head, "direction": direction, "recorded": False}
+            told = {**whole, "stage": TOTAL, "error": error}
+            rows.append(total_row(calls, whole) if error is None else told)
     recorder = CallTimes()
     codec = GpuCodec.open(engine, options(runner, graphs=False), recorder, quality)
     names = list(engine.manifest.graphs)
@@ -135,4 +162,6 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         published = compare(arguments.published, arguments.runner, repeats)
         more |= published
         text += "\n\n" + published_text(published)
-    return report.Report(report.command_line("benchmarks.latency"), rows, more, notes), text
+    failed = any("error" in row for row in (*rows, *more.get("published", ())))
+    command = report.command_line("benchmarks.latency")
+    return report.Report(command, rows, more, notes, failed), text

@@ -19,7 +19,7 @@ from .compressai_path import CompressAiPath
 from .gpu_codec import GpuCodec, options, to_gpu
 from .gpu_networks import alone_ms, cuda_event, in_half, watch
 from .latency import NETWORKS, TOTAL, CallTimes, stage_rows, time_calls
-from .latency_cuda import directions
+from .latency_cuda import directions, timed_or_told
 from .range_coder import range_coder
 
 if TYPE_CHECKING:
@@ -156,18 +156,27 @@ def our_rows(
     """Time this runtime: as launches, with the networks that its recorder tells, and as graphs.
 
     Within a graph nobody can tell networks from the rest, so there they count as what the same
-    networks take alone in a CUDA graph of PyTorch's.
+    networks take alone in a CUDA graph of PyTorch's. Where our graphs fail, their rows have the
+    `error` in place of times.
     """
     inputs = [to_gpu(features)]
     rows: list[Row] = []
+    packets: list[Any] = []
     for graphs in (False, True):
         chosen = options(runner, graphs=graphs, precision=PRECISION)
         codec = GpuCodec.open(engine, chosen)
-        packets = [codec.encoder.encode(inputs[0])]
-        size = len(packets[0])
+        packets = packets or [codec.encoder.encode(inputs[0])]
         for direction, call in directions(codec, inputs, packets).items():
-            calls = [c[TOTAL] / 1e6 for c in time_calls(call, CallTimes(), repeats)]
-            figures = report.median_and_spread(calls)
+            head = {
+                "system": OURS,
+                "setting": "CUDA graphs" if graphs else "launches",
+                "direction": direction,
+            }
+            calls, error = timed_or_told(call, repeats, graphs)
+            if error is not None:
+                rows.append({**head, "whole_ms": None, "rest_ms": None, "error": error})
+                continue
+            figures = report.median_and_spread([one[TOTAL] / 1e6 for one in calls])
             networks = (
                 networks_of(engine, direction, alone)
                 if graphs
@@ -175,14 +184,12 @@ def our_rows(
             )
             rows.append(
                 {
-                    "system": OURS,
-                    "setting": "CUDA graphs" if graphs else "launches",
-                    "direction": direction,
+                    **head,
                     "whole_ms": figures["median"],
                     "spread": figures["spread"],
                     "networks_ms": networks,
                     "rest_ms": None if networks is None else figures["median"] - networks,
-                    "bytes": size,
+                    "bytes": len(packets[0]),
                 }
             )
     return rows

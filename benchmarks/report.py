@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcmrt.errors import BackendUnavailableError, DeviceError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -74,6 +72,8 @@ class Report:
     # further keys of the object, beside machine, versions, command and rows
     notes: list[str] = field(default_factory=list)
     # sentences on what was measured and what was not
+    failed: bool = False
+    # whether something was not as it must be, or could not be measured
 
     def to_dict(self, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
         """Give the object that `--json` writes: plain JSON values, NaN and infinity as null."""
@@ -228,15 +228,19 @@ def run(measure: Callable[[], tuple[Report, str]], target: str | None) -> int:
         target: As for `emit`.
 
     Returns:
-        The exit code: 1 where the device or its library is missing; then there are no figures.
+        The exit code: 1 where the device or its library is missing; then there are no figures. And
+        1 where the report says that it failed.
     """
+    # Imported here, since `gpu_result` writes its file where fcmrt could not be built, too.
+    from fcmrt.errors import BackendUnavailableError, DeviceError
+
     try:
         result, text = measure()
     except (BackendUnavailableError, DeviceError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     emit(result, text, target)
-    return 0
+    return int(result.failed)
 
 
 def progress(text: str) -> None:

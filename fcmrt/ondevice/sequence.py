@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..errors import DeviceError
 from ..kernels.cuda.device import Recording
 from ..manifest import Manifest
 from ..spec import Size, count_elements, tensor_size
@@ -33,14 +34,27 @@ class Launches:
         self._recording: Recording | None = None
 
     def launch(self) -> None:
-        """Makes all launches."""
+        """Makes all launches.
+
+        Raises:
+            DeviceError: They cannot be recorded.
+        """
         if self._records and self._made and self._recording is None:
-            self._recording = self._device.capture(self._make)
+            self._recording = self._record()
         if self._recording is None:
             self._make()
         else:
             self._recording.replay()
         self._made = True
+
+    def _record(self) -> Recording:
+        try:
+            return self._device.capture(self._make)
+        except Exception as error:  # what CuPy and the runners' libraries raise has no other base
+            raise DeviceError(
+                f"the launches cannot be recorded in a CUDA graph ({error}); with "
+                "RuntimeOptions(cuda_graphs=False) they are made one by one"
+            ) from error
 
 
 def pictures_at_once(manifest: Manifest, padded: Size) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,8 @@ class CupyDevice:
         properties = self._cupy.cuda.runtime.getDeviceProperties(self._cupy.cuda.Device().id)
         self.name = bytes(properties["name"]).decode()
         self._staging = Staging(self._cupy)
+        self._functions: dict[str, Any] = {}
+        self._idle: list[Any] = []  # streams of recordings that are gone
 
     @functools.cached_property
     def _module(self) -> Any:
@@ -105,8 +108,12 @@ class CupyDevice:
 
     def capture(self, launches: Callable[[], None]) -> Recording:
         # The null stream cannot be captured; and memory that PyTorch gives to a stream of its own
-        # is nobody else's, for as long as the recording lives.
-        stream = self._cupy.cuda.Stream(non_blocking=True)
+        # is nobody else's, for as long as the recording lives. Then the stream serves the next
+        # one: PyTorch keeps memory and workspaces for every stream that it has ever seen.
+        try:
+            stream = self._idle.pop()
+        except IndexError:
+            stream = self._cupy.cuda.Stream(non_blocking=True)
         with stream:
             stream.begin_capture()
             try:
@@ -116,7 +123,9 @@ class CupyDevice:
                     stream.end_capture()
                 raise
             graph = stream.end_capture()
-        return CapturedGraph(graph, stream)
+        recording = CapturedGraph(graph)
+        weakref.finalize(recording, self._idle.append, stream)  # holds the stream until then
+        return recording
 
     def launch(
         self,
@@ -126,18 +135,19 @@ class CupyDevice:
         *arguments: Argument,
         shared_bytes: int = 0,
     ) -> None:
-        function = self._module.get_function(kernel)
+        function = self._functions.get(kernel)
+        if function is None:  # CuPy would look it up anew for every launch
+            function = self._functions[kernel] = self._module.get_function(kernel)
         # Not every CuPy takes None for a pointer.
         given = tuple(np.uint64(0) if value is None else value for value in arguments)
         function(grid, (threads, 1, 1), given, shared_mem=shared_bytes)
 
 
 class CapturedGraph:
-    """A CUDA graph, which may be launched on any stream; the stream of its capture is kept."""
+    """A CUDA graph, which may be launched on any stream."""
 
-    def __init__(self, graph: Any, stream: Any) -> None:
+    def __init__(self, graph: Any) -> None:
         self._graph = graph
-        self._stream = stream
 
     def replay(self) -> None:
         self._graph.launch()

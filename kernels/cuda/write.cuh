@@ -43,15 +43,18 @@ FCMRT_KERNEL write_heads(const u8* fronts, u32 front_capacity, const u32* front_
   begins[packet] = u32(next - row);
 }
 
-// The checksum over bytes that follow the state `start`; every thread takes a part.
+// The checksum over bytes that follow the state `start`; every thread takes a part. table and parts
+// are shared memory.
 template <class Crc>
-FCMRT_DEVICE u32 block_crc(const u8* bytes, u32 count, u32 start, u32* parts) {
+FCMRT_DEVICE u32 block_crc(const u8* bytes, u32 count, u32 start, u32* table, u32* parts) {
+  for (u32 i = threadIdx.x; i < kCrcTable; i += blockDim.x) table[i] = crc_entry<Crc>(i);
+  __syncthreads();
   const u32 own = (count + blockDim.x - 1) / blockDim.x;
   const u64 first = u64(own) * threadIdx.x;
   const u32 begin = first < count ? u32(first) : count;
   const u32 end = count - begin < own ? count : begin + own;
   u32 state = threadIdx.x == 0 ? start : 0;
-  for (u32 i = begin; i < end; ++i) state = crc_after<Crc>(state, bytes[i]);
+  for (u32 i = begin; i < end; ++i) state = Crc::after(state, bytes[i], table);
   state = warp_xor(crc_behind<Crc>(state, count - end));
   if (lane_of_thread() == 0) parts[warp_of_thread()] = state;
   __syncthreads();
@@ -64,18 +67,19 @@ FCMRT_DEVICE u32 block_crc(const u8* bytes, u32 count, u32 start, u32* parts) {
 // the engine's digest. sizes: [packets], of segments and escapes; then of the whole packet.
 FCMRT_KERNEL seal_packets(u8* out, u64 out_capacity, const u32* begins, u32* sizes, u32 start16,
                           u32 start32, i32* status) {
+  FCMRT_SHARED(u32, table, kCrcTable);
   FCMRT_SHARED(u32, parts, kMaxWarps);
   const u32 packet = blockIdx.x;
   if (!is_well(status + packet)) return;
   u8* const row = out + packet * out_capacity;
   const u32 count = begins[packet] + sizes[packet];
   if (count + 2 <= kLongestWithCrc16) {
-    const u32 checksum = block_crc<Crc16>(row, count, start16, parts);
+    const u32 checksum = block_crc<Crc16>(row, count, start16, table, parts);
     if (threadIdx.x != 0) return;
     store_u16(row + count, checksum);
     sizes[packet] = count + 2;
   } else {
-    const u32 checksum = block_crc<Crc32>(row, count, start32, parts);
+    const u32 checksum = block_crc<Crc32>(row, count, start32, table, parts);
     if (threadIdx.x != 0) return;
     store_u32(row + count, checksum);
     sizes[packet] = count + 4;

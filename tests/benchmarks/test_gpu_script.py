@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +37,33 @@ case "$*" in
       fi
       shift
     done ;;
+  *"-m pip "*) echo "$PYTHONPATH $*" >>pip.txt ;;
   *pytest*)
+    skipped={skipped}
+    # As the suite does where nothing asks for a GPU and none is there.
+    if [[ ${{FCMRT_REQUIRE_CUDA:-}} != 1 ]]; then skipped={tests}; fi
     while (($# > 1)); do
       if [[ $1 == --junitxml ]]; then
-        echo '<testsuites><testsuite tests="{tests}" failures="0" errors="0" skipped="2"/>' >"$2"
-        echo '</testsuites>' >>"$2"
+        echo '<testsuites><testsuite tests="{tests}" failures="0" errors="0"' >"$2"
+        echo "skipped='$skipped'/></testsuites>" >>"$2"
       fi
       shift
     done ;;
 esac
 exit 0
 """
+# Finds nothing: the exit code is its program's.
+SANITIZER = """#!/bin/bash
+while [[ $1 == --* ]]; do shift 2; done
+exec "$@"
+"""
+# What is done in three calls of ten minutes each; the head of the script has them, too.
+CALLS = (
+    "build,tests,memcheck,racecheck",
+    "build,peer,coder",
+    "build,export,published,latency,identity",
+)
+CALL_S = 540
 
 
 @pytest.fixture
@@ -62,23 +82,28 @@ def _no_data(folder: str, names: list[str]) -> set[str]:
     return {name for name in names if name in ("results", "assets", "__pycache__")}
 
 
-def call(tree: Path, *arguments: str, tests: int = 5) -> subprocess.CompletedProcess[str]:
-    stub = tree / "python"
-    stub.write_text(STUB.format(python=sys.executable, tests=tests))
-    stub.chmod(0o755)
-    sanitizer = tree / "compute-sanitizer"
-    sanitizer.write_text("#!/bin/bash\nexit 0\n")
-    sanitizer.chmod(0o755)
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        "PYTHON": str(stub),
+def environment(tree: Path, skipped: int = 2) -> dict[str, str]:
+    """Variables for the script, and the stand-ins that they name: 5 tests, some of them skipped."""
+    python = STUB.format(python=sys.executable, tests=5, skipped=skipped)
+    for name, text in (("python", python), ("compute-sanitizer", SANITIZER)):
+        (tree / name).write_text(text)
+        (tree / name).chmod(0o755)
+    hidden = ("PYTHONPATH", "FCMRT_REQUIRE_CUDA", "FCMRT_WHEELS")
+    return {
+        **{name: value for name, value in os.environ.items() if name not in hidden},
+        "PYTHON": str(tree / "python"),
         "PATH": f"{tree}:{os.environ['PATH']}",
     }
+
+
+def call(
+    tree: Path, *arguments: str, skipped: int = 2, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(tree / "benchmarks" / "gpu.sh"), *arguments],
         capture_output=True,
         text=True,
-        env=environment,
+        env={**environment(tree, skipped), **variables},
         timeout=120,
         check=False,
     )
@@ -138,11 +163,86 @@ def test_without_time_a_part_has_not_passed(tree: Path) -> None:
     assert outcomes(result) == {"latency": "no time left"}
 
 
-def test_no_test_that_ran_is_a_failure(tree: Path) -> None:
-    done = call(tree, "--json", "r.json", "--parts", "tests", tests=2)
-    assert done.returncode == 1
-    part = json.loads((tree / "r.json").read_text())["parts"]["tests"]
+@pytest.mark.parametrize("name", ["tests", "memcheck", "racecheck"])
+def test_no_test_that_ran_is_a_failure(tree: Path, name: str) -> None:
+    assert call(tree, "--json", "r.json", "--parts", name).returncode == 0
+    part = json.loads((tree / "r.json").read_text())["parts"][name]
+    assert part["result"] == {"tests": 5, "failures": 0, "errors": 0, "skipped": 2, "passed": 3}
+    assert call(tree, "--json", "r.json", "--parts", name, skipped=5).returncode == 1
+    part = json.loads((tree / "r.json").read_text())["parts"][name]
     assert (part["outcome"], part["why"]) == ("failed", "no test has run")
+
+
+def test_what_was_done_is_there_when_a_call_is_cut_off(tree: Path) -> None:
+    """As far as the last part that ended; and each of its files, where they are asked for."""
+    arguments = ["--json", "r.json", "--logs", "r.tar.gz", "--parts", "latency,coder,identity"]
+    running = subprocess.Popen(
+        [str(tree / "benchmarks" / "gpu.sh"), *arguments],
+        env=environment(tree),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    for line in running.stdout:
+        if "coder failed" in line:  # the result has it; identity takes a minute
+            break
+    for _ in range(100):
+        if (tree / "r.tar.gz").exists() and "coder.log" in names_in(tree / "r.tar.gz"):
+            break
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert outcomes(json.loads((tree / "r.json").read_text())) == {
+        "latency": "passed",
+        "coder": "failed",
+    }
+    found = names_in(tree / "r.tar.gz")
+    assert found == {"latency.json"} | {
+        f"{name}.{kind}" for name in ("latency", "coder") for kind in ("part", "log")
+    }
+
+
+def names_in(archive: Path) -> set[str]:
+    with tarfile.open(archive) as file:
+        return set(file.getnames())
+
+
+def test_the_parts_of_each_call_fit_into_it(tree: Path) -> None:
+    head = (tree / "benchmarks" / "gpu.sh").read_text().split("set -uo")[0]
+    planned = set()
+    for parts in CALLS:
+        assert f"#   --parts {parts} " in head
+        done = call(tree, "--dry-run", "--torch-ans", "/peer", "--parts", parts)
+        budgets = re.findall(r"^\w+ \((\d+) s\): ", done.stdout, re.MULTILINE)
+        assert len(budgets) == parts.count(",") + 1
+        assert sum(map(int, budgets)) <= CALL_S
+        planned |= set(parts.split(","))
+    assert planned == {*PARTS} - {"tensorrt", "onnxruntime"}
+    assert f"for the whole call ({CALL_S})" in head
+    assert f"\nseconds={CALL_S} " in (tree / "benchmarks" / "gpu.sh").read_text()
+
+
+def test_wheels_are_in_front_of_the_build_s_tools(tree: Path) -> None:
+    wheels = tree / "wheels"
+    wheels.mkdir()
+    for name in ("nanobind-3.1-py3-none-any.whl", "scikit_build_core-1.1-py3-none-any.whl"):
+        (wheels / name).touch()
+    arguments = ("--json", "r.json", "--parts", "build")
+    assert call(tree, *arguments, FCMRT_WHEELS="wheels").returncode == 0
+    first, second = (tree / "pip.txt").read_text().splitlines()
+    site = f"{tree}/build/gpu/site"
+    assert first.startswith(f"{site} ")
+    assert first.endswith(" ".join(f"wheels/{path.name}" for path in sorted(wheels.iterdir())))
+    # Without isolation the build's tools are imported from the path, and so from there.
+    assert second.startswith(f"{site} ")
+    assert "--no-build-isolation" in second
+    assert second.endswith(f"--target {site} .")
+
+
+def test_a_result_is_written_where_fcmrt_is_not() -> None:
+    code = "import sys; sys.modules['fcmrt'] = None; import benchmarks.gpu_result"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("arguments", [["--parts", "lunch"], ["--jso"], ["--json"]])

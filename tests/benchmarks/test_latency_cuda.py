@@ -11,6 +11,7 @@ import pytest
 from benchmarks import latency_cuda, published_latency
 from benchmarks.gpu_codec import GpuCodec, to_host
 from benchmarks.latency import WARM_UP
+from fcmrt.errors import DeviceError
 from fcmrt.schedule import Code, Run
 
 ENGINE: Any = SimpleNamespace(
@@ -86,6 +87,51 @@ def test_rows_of_an_engine(opened: list[Any]) -> None:
     assert recording.recorder is not None
     assert len(first.calls) == 3 + WARM_UP + 4
     assert all(given["p3"].shape == (2, 2, 3, 3) for given in first.calls)
+
+
+@pytest.fixture
+def unrecordable(opened: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoders whose second call fails, if they may record."""
+    right = latency_cuda.GpuCodec.open
+
+    def open_codec(engine: Any, chosen: Any, *others: Any, **more: Any) -> GpuCodec:
+        codec = right(engine, chosen, *others, **more)
+        encode = codec.encoder.encode
+
+        def failing(features: Any) -> bytes:
+            if chosen["graphs"] and codec.encoder.calls:
+                raise DeviceError("planted")
+            return encode(features)
+
+        codec.encoder.encode = failing
+        return codec
+
+    for module in (latency_cuda, published_latency):
+        monkeypatch.setattr(module, "GpuCodec", SimpleNamespace(open=open_codec))
+
+
+@pytest.mark.usefixtures("unrecordable")
+def test_graphs_that_fail_are_told_beside_the_rest() -> None:
+    rows, _ = latency_cuda.engine_rows(ENGINE, "torch", features(3), 2, 4, None)
+    whole = {(row["graph"], row["direction"]): row for row in rows if not row["recorded"]}
+    failed = whole.pop((True, "encode"))
+    assert (failed["stage"], failed["error"]) == ("total", "planted")
+    assert len(whole) == 3
+    assert all(row["p50"] > 0 and "error" not in row for row in whole.values())
+    alone = {"analysis": 1e-9, "synthesis": 2e-9}
+    found = published_latency.our_rows(ENGINE, "torch", features(1)[0], 3, alone)
+    assert [row.get("error") for row in found] == [None, None, "planted", None]
+    held = {one["bar"]: one["met"] for one in published_latency.bars(found)}
+    assert held["encode, whole"] == "not measured"  # nobody to compare with, but no failure
+
+
+def test_a_failure_without_graphs_is_one(opened: list[Any]) -> None:
+    def call(k: int) -> None:
+        raise DeviceError("planted")
+
+    assert latency_cuda.timed_or_told(call, 1, True) == ([], "planted")
+    with pytest.raises(DeviceError):
+        latency_cuda.timed_or_told(call, 1, False)
 
 
 def test_rows_without_stages(opened: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,11 @@ class StrictDevice(EmulatedDevice):
         self.launched = self.waited = 0
         self._strict = strict
 
+    @property
+    def capturing(self) -> bool:
+        """Whether this thread's launches are recorded."""
+        return self._recorded is not None
+
     def _note_launch(self) -> None:
         self.launched += 1
         if self._strict and self.waited:
@@ -85,7 +90,7 @@ class HostNetwork:
 
     capturable = True
 
-    def __init__(self, network: Any, names: Sequence[str], device: EmulatedDevice) -> None:
+    def __init__(self, network: Any, names: Sequence[str], device: StrictDevice) -> None:
         self._network = network
         self._names = names
         self._device = device
@@ -104,6 +109,7 @@ class HostNetwork:
 
     def launch(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], stream: int) -> None:
         assert stream == self._device.stream
+        assert self.capturable or not self._device.capturing, "it cannot be recorded"
         for array in (*inputs.values(), *outputs.values()):
             assert array.flags.c_contiguous
             assert array.shape[0] == 1

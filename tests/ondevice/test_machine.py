@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from fcmrt import Decoder, Encoder, Engine
-from fcmrt.errors import EngineError, InexactRunnerError, RunnerMismatchError
+from fcmrt.errors import DeviceError, EngineError, InexactRunnerError, RunnerMismatchError
+from fcmrt.ondevice import encoding
 from fcmrt.ondevice.machine import DeviceMachine
+from fcmrt.ondevice.sequence import Launches
 from tests import engines, level_engine
 from tests.features import random_features
 
@@ -93,6 +95,42 @@ def test_what_is_not_to_be_recorded_is_launched(
         assert bytes(encoder.encode(features)) == bytes(packet)
         there.decoder(engine).decode(packet)
     assert there.device.replays == replays
+
+
+def test_the_network_knows_when_it_is_recorded(
+    there: OnDevice, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks it here."""
+    monkeypatch.setattr(HostNetwork, "capturable", False)
+    monkeypatch.setattr(
+        encoding, "Launches", lambda machine, make, _: Launches(machine, make, True)
+    )
+    encoder, features = there.encoder(engine), random_features(engine, (12, 16))
+    encoder.encode(features)
+    with pytest.raises(DeviceError, match="it cannot be recorded"):
+        encoder.encode(features)
+
+
+def test_what_cannot_be_recorded_says_what_to_do(
+    there: OnDevice, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time, and not the way of the library; without graphs it is launched."""
+
+    def refuse(launches: Any) -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(there.device, "capture", refuse)
+    features = random_features(engine, (12, 16))
+    encoder, packet = there.encoder(engine), Encoder(engine, options=HOST).encode(features)
+    assert bytes(encoder.encode(features)) == bytes(packet)
+    for _ in range(2):
+        with pytest.raises(DeviceError, match=r"not permitted .*cuda_graphs=False") as caught:
+            encoder.encode(features)
+        assert isinstance(caught.value.__cause__, RuntimeError)
+    there.options = dataclasses.replace(there.options, cuda_graphs=False)
+    launching = there.encoder(engine)
+    for _ in range(3):
+        assert bytes(launching.encode(features)) == bytes(packet)
 
 
 def test_sequences_come_and_go(there: OnDevice, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,13 @@ FCMRT_KERNEL misaligned(u32* out) {
   if (threadIdx.x == 0) *reinterpret_cast<u32*>(reinterpret_cast<u8*>(out) + 2) = 0;
 }
 
+// ---- arithmetic
+
+// Above 0 for every thread but the first, unless the processor takes what is subnormal for 0.
+FCMRT_KERNEL good_subnormals(u32* out) {
+  out[threadIdx.x] = float(threadIdx.x) * 1.4e-40f > 0.0f;
+}
+
 // ---- divergence
 
 FCMRT_KERNEL good_half_votes(u32* out) {
@@ -164,6 +171,7 @@ SIMT_KERNEL(past_shared_at_launch);
 SIMT_KERNEL(unwritten_shared);
 SIMT_KERNEL(unwritten_global);
 SIMT_KERNEL(misaligned);
+SIMT_KERNEL(good_subnormals);
 SIMT_KERNEL(good_half_votes);
 SIMT_KERNEL(divergent_vote);
 SIMT_KERNEL(vote_and_shuffle);

@@ -36,6 +36,7 @@ FAULTS = {
 RIGHT = {
     "good_barrier": [THREADS - 1 - i for i in range(THREADS)],
     "good_warp_barrier": [i ^ 1 for i in range(THREADS)],
+    "good_subnormals": [0] + [1] * (THREADS - 1),
     "good_half_votes": [0xAAAA << (i % 32 // 16 * 16) for i in range(THREADS)],
 }
 

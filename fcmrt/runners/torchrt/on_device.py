@@ -58,29 +58,45 @@ class DeviceTorchNetwork(TorchNetwork):
         """See `DeviceNetwork.launch`."""
         self._check(inputs, list(outputs))
         try:
-            with self._settings, torch.inference_mode(), self._in_stream(stream):
-                registers = self._program.run(
-                    {name: self._placed(name, array) for name, array in inputs.items()}
-                )
-                for name, array in outputs.items():
-                    self._view(name, array).copy_(registers[self._program.outputs[name]])
+            try:
+                self._launch(inputs, outputs, stream)
+            except torch.OutOfMemoryError:
+                if not self._cuda or self._recorded(stream):
+                    raise
+                # For a pool of its own, not every PyTorch gives back what lies idle in others
+                # before it gives up.
+                torch.cuda.empty_cache()
+                self._launch(inputs, outputs, stream)
         except torch.OutOfMemoryError as error:
             raise self._no_memory(error) from error
+
+    def _launch(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], stream: int) -> None:
+        with self._settings, torch.inference_mode(), self._in_stream(stream):
+            registers = self._program.run(
+                {name: self._placed(name, array) for name, array in inputs.items()}
+            )
+            for name, array in outputs.items():
+                self._view(name, array).copy_(registers[self._program.outputs[name]])
 
     @contextlib.contextmanager
     def _in_stream(self, stream: int) -> Any:
         if not self._cuda:
             yield
             return
+        with torch.cuda.use_mem_pool(self._pool), torch.cuda.stream(self._stream(stream)):
+            yield
+
+    def _recorded(self, stream: int) -> bool:
+        """Whether launches into a stream are recorded."""
+        with torch.cuda.stream(self._stream(stream)):
+            return bool(torch.cuda.is_current_stream_capturing())
+
+    def _stream(self, address: int) -> Any:
         device = self._placement.device
         # To PyTorch an external stream at 0 is not the default stream, but any of its own.
-        there = (
-            torch.cuda.ExternalStream(stream, device)
-            if stream
-            else torch.cuda.default_stream(device)
-        )
-        with torch.cuda.use_mem_pool(self._pool), torch.cuda.stream(there):
-            yield
+        if address == 0:
+            return torch.cuda.default_stream(device)
+        return torch.cuda.ExternalStream(address, device)
 
     def _view(self, name: str, array: Any) -> Tensor:
         """The array as a tensor, without a copy; it has the port's type."""

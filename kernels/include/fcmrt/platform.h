@@ -28,9 +28,11 @@ using u64 = std::uint64_t;
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #define FCMRT_HD __host__ __device__ __forceinline__
 #define FCMRT_MEMBER __host__ __device__ __forceinline__
+#define FCMRT_CONSTANT __constant__ constexpr  // of namespaces; quick where a warp reads one place
 #else
 #define FCMRT_HD static inline
 #define FCMRT_MEMBER inline
+#define FCMRT_CONSTANT constexpr
 #endif
 
 namespace fcmrt {

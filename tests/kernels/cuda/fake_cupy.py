@@ -1,11 +1,19 @@
-"""A stand-in of CuPy that gives its launches to the emulator, and copies as late as it may."""
+"""A stand-in of CuPy that gives its launches to the emulator, each as late as it may.
+
+Streams do their work when somebody waits for it, each in its own order; between streams nothing but
+events makes an order. So who reads in one stream what another has yet to write finds what was there
+before.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import re
 import sys
 import types
+import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -47,21 +55,50 @@ class FakeMemoryError(MemoryError):
 class FakePinned:
     """Pinned memory, which the pool lends to somebody else as soon as nobody holds it."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, cupy: FakeCupy, size: int) -> None:
         self._memory = ctypes.create_string_buffer(size)
+        cupy.kept.append(self._memory)
         self.ptr = ctypes.addressof(self._memory)
 
     def __del__(self) -> None:
         ctypes.memset(self.ptr, 0xEE, len(self._memory))
 
 
+class Queue:
+    """What is under way in a stream; `captured` is what came instead since `begin_capture`."""
+
+    def __init__(self) -> None:
+        self._work: deque[Callable[[], object]] = deque()
+        self._done = 0
+        self.captured: list[Callable[[], object]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._work)
+
+    def put(self, work: Callable[[], object]) -> None:
+        (self._work if self.captured is None else self.captured).append(work)
+
+    @property
+    def end(self) -> int:
+        """The place behind all that is in it by now."""
+        return self._done + len(self._work)
+
+    def reached(self, place: int) -> bool:
+        return self._done >= place
+
+    def run_to(self, place: int) -> None:
+        while not self.reached(place):
+            self._done += 1
+            self._work.popleft()()
+
+
 class FakeStream:
-    """A stream; `captured` is what was launched into it since `begin_capture`."""
+    """A stream; of a pointer that another has, the same."""
 
     def __init__(self, cupy: FakeCupy, ptr: int) -> None:
         self._cupy = cupy
         self.ptr = ptr
-        self.captured: list[Callable[[], None]] | None = None
+        self.queue = cupy.queues.setdefault(ptr, Queue())
         self.waits: list[Any] = []
 
     def __enter__(self) -> FakeStream:
@@ -73,35 +110,53 @@ class FakeStream:
 
     def begin_capture(self) -> None:
         assert self.ptr != 0, "the null stream cannot be captured"
-        self.captured = []
+        assert self.queue.captured is None
+        self.queue.captured = []
 
-    def end_capture(self) -> Any:
-        captured, self.captured = self.captured, None
+    def end_capture(self) -> FakeGraph:
+        captured, self.queue.captured = self.queue.captured, None
         assert captured is not None
-        return types.SimpleNamespace(launch=lambda: [self._cupy.put(work) for work in captured])
+        return FakeGraph(self, captured)
 
-    def wait_event(self, event: Any) -> None:
+    def wait_event(self, event: FakeEvent) -> None:
+        assert self.queue.captured is None
         self.waits.append(event.stream)
+        self.queue.put(event.synchronize)
+
+
+class FakeGraph:
+    """What was captured in a stream, whose memory is its own for as long as the stream lives."""
+
+    def __init__(self, stream: FakeStream, captured: list[Callable[[], object]]) -> None:
+        self._cupy = stream._cupy
+        self._stream = weakref.ref(stream)
+        self._captured = captured
+
+    def launch(self) -> None:
+        assert self._stream() is not None, "the stream of the capture is gone"
+        for work in self._captured:
+            self._cupy.put(work)
 
 
 class FakeEvent:
     def __init__(self, cupy: FakeCupy) -> None:
-        self._cupy = cupy
-        self._copies: list[Any] = []
         self.stream: FakeStream | None = None
+        self._cupy = cupy
+        self._place = 0
 
     def record(self, stream: FakeStream) -> None:
-        assert stream.captured is None
+        assert stream.queue.captured is None
         self.stream = stream
-        self._copies = list(self._cupy.copies)
+        self._place = stream.queue.end
 
     @property
     def done(self) -> bool:
-        return not any(copy in self._cupy.copies for copy in self._copies)
+        return self.stream is None or self.stream.queue.reached(self._place)
 
     def synchronize(self) -> None:
-        assert self._cupy.stream.captured is None
-        self._cupy.copy_all()
+        assert self._cupy.stream.queue.captured is None
+        if self.stream is not None:
+            self.stream.queue.run_to(self._place)
 
 
 class FakeCupy(types.ModuleType):
@@ -111,19 +166,22 @@ class FakeCupy(types.ModuleType):
         super().__init__("cupy")
         self.emulated = EmulatedDevice(build())
         self.modules: list[tuple[str, tuple[str, ...]]] = []
+        self.found: list[str] = []  # kernels that were looked up
+        self.kept: list[Any] = []  # memory that work under way may point to
+        self.queues: dict[int, Queue] = {}
         self.streams = [FakeStream(self, 0)]
-        self.copies: list[Callable[[], None]] = []
+        pointers = itertools.count(1000)
         self.ndarray = type("FakeArray", (FakeArray,), {"cupy": self})
         self.cuda = types.SimpleNamespace(
             Device=lambda: types.SimpleNamespace(id=0),
             Event=lambda *, disable_timing: FakeEvent(self),
             ExternalStream=lambda ptr: FakeStream(self, ptr),
-            Stream=lambda *, non_blocking: FakeStream(self, 77),
+            Stream=lambda *, non_blocking: FakeStream(self, next(pointers)),
             UnownedMemory=lambda address, size, owner: types.SimpleNamespace(
                 address=address, size=size, owner=owner
             ),
             MemoryPointer=lambda memory, offset: types.SimpleNamespace(memory=memory),
-            alloc_pinned_memory=FakePinned,
+            alloc_pinned_memory=lambda size: FakePinned(self, size),
             get_current_stream=lambda: self.stream,
             memory=types.SimpleNamespace(OutOfMemoryError=FakeMemoryError),
             runtime=types.SimpleNamespace(
@@ -144,43 +202,36 @@ class FakeCupy(types.ModuleType):
     def stream(self) -> FakeStream:
         return self.streams[-1]
 
-    def put(self, work: Callable[[], None]) -> None:
-        """Launches: all copies before it are made by then."""
-        if self.stream.captured is not None:
-            self.stream.captured.append(work)
-            return
-        self.copy_all()
-        work()
-
-    def copy_all(self) -> None:
-        for copy in self.copies:
-            copy()
-        self.copies.clear()
+    def put(self, work: Callable[[], object]) -> None:
+        """Launches in the current stream."""
+        self.stream.queue.put(work)
 
     def memcpy(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
-        assert self.stream.captured is None
+        assert kind in (1, 2)
+        assert self.stream.queue.captured is None
         assert stream == self.stream.ptr
-        if kind == 2:
-            self.copy_all()
-            ctypes.memmove(target, source, size)
-        else:
-            assert kind == 1
-            self.copies.append(lambda: ctypes.memmove(target, source, size) and None)
+        self.put(lambda: ctypes.memmove(target, source, size))
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        assert self.stream.captured is None
-        # What CuPy does not write is not known; the emulator would see who reads it, but it does
-        # not see copies.
-        return self.zeros(shape, dtype)
+        assert self.stream.queue.captured is None
+        # Written, as far as the emulator knows: it does not see the copies that write it later.
+        made = self.emulated.zeros(shape, dtype).view(self.ndarray)
+        made.view(np.ndarray).reshape(-1).view(np.uint8)[:] = 0xA5
+        self.kept.append(made)
+        return made
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        return self.emulated.zeros(shape, dtype).view(self.ndarray)
+        made = self.empty(shape, dtype)
+        made.fill(0)
+        return made
 
     def ascontiguousarray(self, array: Any) -> Any:
         assert type(array) is self.ndarray
         if array.flags.c_contiguous:
             return array
-        return self.emulated.upload(np.ascontiguousarray(array)).view(self.ndarray)
+        made = self.empty(array.shape, array.dtype)
+        self.put(lambda: np.copyto(np.asarray(made), np.asarray(array)))
+        return made
 
     def from_dlpack(self, array: Any) -> Any:
         array.__dlpack__(stream=self.stream.ptr)
@@ -191,6 +242,7 @@ class FakeCupy(types.ModuleType):
         return types.SimpleNamespace(get_function=lambda name: self.function(code, name))
 
     def function(self, code: str, name: str) -> Any:
+        self.found.append(name)
         parameters = re.search(rf"FCMRT_KERNEL {name}\(([^)]*)\)", code)
         assert parameters is not None, name
         pointers = ["*" in parameter for parameter in parameters[1].split(",")]

@@ -18,8 +18,9 @@ ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 REGISTERS = 64  # so that 1024 threads of a multiprocessor's 65536 registers run at a time
 STATIC_SHARED_BYTES = 2048
 
-# Constants of the shared headers that no kernel uses.
-OPTIONS = (*sources.OPTIONS, "-diag-suppress=177")
+# CuPy puts -ftz=true behind what it is given. Suppressed: constants of the shared headers that no
+# kernel uses.
+OPTIONS = (*sources.OPTIONS, "-ftz=true", "-diag-suppress=177")
 
 pytestmark = pytest.mark.skipif(
     nvrtc.library() is None and os.environ.get("FCMRT_REQUIRE_NVCC") != "1",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fcmrt.errors import DeviceError, DTypeError
-from fcmrt.kernels.cuda import planes
+from fcmrt.kernels.cuda import cupy_device, planes
 from fcmrt.kernels.cuda.cupy_device import CupyDevice
 
 from .fake_cupy import FakeCupy, FakeMemoryError, FakeStream, install
@@ -46,7 +46,7 @@ def test_what_is_written_is_taken_at_once(fake: FakeCupy, device: CupyDevice) ->
     values[:] = 0
     for other in others:
         device.write(other, np.full(64, 7, np.uint8))
-    assert len(fake.copies) == 10
+    assert len(fake.stream.queue) == 10
     assert device.download(doubled(device, target))[:, :, :3].tolist() == wanted.tolist()
     device.write(target, values)
     assert len(device._staging._busy) <= 2  # the others are lent again
@@ -91,6 +91,47 @@ def test_a_recording_that_fails_ends_the_capture(fake: FakeCupy, device: CupyDev
     device.download(doubled(device, device.upload(maps())))
 
 
+def test_a_recording_s_stream_serves_the_next_one(fake: FakeCupy, device: CupyDevice) -> None:
+    """When it is gone, and not before: until then memory given to the stream is the recording's."""
+    count = device.upload(np.array([5], np.uint32))
+
+    def launches() -> None:
+        device.write(count, 7)
+        captured.append(device.stream)
+
+    captured: list[int] = []
+    first, second = device.capture(launches), device.capture(launches)
+    assert captured[0] != captured[1]
+    first.replay()
+    assert device.download(count).tolist() == [7]
+    del first
+    third = device.capture(launches)
+    assert captured[2] == captured[0]
+    del second, third
+    for _ in range(3):
+        device.capture(launches)
+    assert set(captured) == set(captured[:2])
+    assert fake.stream.ptr == 0
+
+
+def test_the_stand_in_asks_for_the_stream_of_a_recording(
+    device: CupyDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that keeps it from nobody but the collector."""
+    monkeypatch.setattr(cupy_device.weakref, "finalize", lambda *_: None)
+    count = device.upload(np.array([5], np.uint32))
+    with pytest.raises(AssertionError, match="stream of the capture is gone"):
+        device.capture(lambda: device.write(count, 7)).replay()
+
+
+def test_kernels_are_looked_up_once(fake: FakeCupy, device: CupyDevice) -> None:
+    array = device.upload(maps())
+    for _ in range(3):
+        doubled(device, array)
+    assert fake.found == ["place_planes"]
+    assert len(fake.modules) == 1
+
+
 def test_a_full_gpu_is_an_error_of_ours(
     fake: FakeCupy, device: CupyDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,17 +144,46 @@ def test_a_full_gpu_is_an_error_of_ours(
             getattr(device, name)((3, 5), np.float32)
 
 
-def test_the_current_stream(fake: FakeCupy, device: CupyDevice) -> None:
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_current_stream(
+    fake: FakeCupy, device: CupyDevice, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """What one stream writes another reads, if it waits, and not if it does not."""
+    if not waits:
+        monkeypatch.setattr(FakeStream, "wait_event", lambda stream, event: None)
     assert device.stream == 0
-    with FakeStream(fake, 42) as one:
+    with FakeStream(fake, 42):
         assert device.stream == 42
+        array = device.upload(maps())
         mark = device.mark()
-    with FakeStream(fake, 43) as other:
+    with FakeStream(fake, 43):
         device.after(mark)
-        array = device.upload(maps())  # copied in this stream
+        found = device.download(doubled(device, array))[:, :, :3]
+        assert (found.tolist() == maps().tolist()) == waits
         device.wait(mark)
-    assert other.waits == [one]
+        assert mark.done
     assert device.download(array).tolist() == maps().tolist()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_replay_is_in_the_order_of_its_stream(
+    fake: FakeCupy, device: CupyDevice, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """Buffers of a recording that is replayed in one stream and then in another, as in turns."""
+    source, target = device.upload(maps()), device.zeros((1, 2, 4, 4), np.float32)
+    planes.place_planes(device, source, target)
+    recording = device.capture(lambda: planes.place_planes(device, source, target))
+    device.wait(device.mark())
+    with FakeStream(fake, 42):
+        device.write(source, maps(1))
+        recording.replay()
+        mark = device.mark()
+    with FakeStream(fake, 43):
+        if waits:
+            device.after(mark)
+        recording.replay()
+        found = device.download(target)[:, :, :3]
+    assert (found.tolist() == maps(1).tolist()) == waits
 
 
 class Resident:
@@ -161,6 +231,20 @@ def test_dlpack_is_told_our_stream(fake: FakeCupy, device: CupyDevice) -> None:
     for number, kind in ((10, "ROCm"), (8, "Metal")):
         with pytest.raises(DeviceError, match=f"p3 is not in a CUDA.*{number}"):
             device.borrow(Exchanged(None, number), kind and "p3")
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_another_library_has_launched_comes_first(
+    fake: FakeCupy, device: CupyDevice, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    if not waits:
+        monkeypatch.setattr(FakeStream, "wait_event", lambda stream, event: None)
+    given = Resident(device, np.zeros_like(maps()), stream=99)
+    with FakeStream(fake, 99):
+        device.write(given.memory, maps())
+    with FakeStream(fake, 42):
+        found = device.download(doubled(device, device.borrow(given, "p3")))[:, :, :3]
+    assert (found.tolist() == maps().tolist()) == waits
 
 
 @pytest.mark.parametrize("stream", [None, 1, 2, 42, 99])
