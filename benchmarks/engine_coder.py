@@ -59,8 +59,8 @@ class EngineCoder:
 
     def encode(self, features: Mapping[str, Float32]) -> fcmrt.Packet:
         """Code the features of one picture (float32 `[C, H, W]` by level)."""
-        importance = self._allocation(features, self._quality)
-        return self._encoder.encode(features, quality=self._quality, importance=importance)
+        step, importance = self._allocation(features, self._quality)
+        return self._encoder.encode(features, step=step, importance=importance)
 
     def round_trip(self, features: Mapping[str, Float32]) -> tuple[int, Mapping[str, Any]]:
         """Give the bytes that the features of one picture take, and what is decoded from them.
@@ -89,13 +89,16 @@ class EngineCoder:
 
 
 def engine_systems(
-    engines: Sequence[fcmrt.Engine], wanted: Collection[str] = ALLOCATIONS
+    engines: Sequence[fcmrt.Engine],
+    wanted: Collection[str] = ALLOCATIONS,
+    pictures: Sequence[Mapping[str, Float32]] = (),
 ) -> list[System]:
     """Give engines at all their quality levels, with each allocation that they can be given.
 
     Args:
         engines: The codecs. Of those that share a name, each is told by its digest too.
         wanted: Names of the allocations; each engine is measured with those of them that it has.
+        pictures: Features of all pictures that will be coded, for the allocation that needs them.
     """
     names = [engine.manifest.name for engine in engines]
     systems = []
@@ -105,7 +108,7 @@ def engine_systems(
         decoder = fcmrt.Decoder(engine, options=options)
         last = len(engine.manifest.quality.levels)
         own = name if names.count(name) == 1 else f"{name}@{engine.digest_hex[:8]}"
-        for told, allocation in allocations(encoder, decoder).items():
+        for told, allocation in allocations(encoder, pictures).items():
             if told not in wanted:
                 continue
             coders = [
