@@ -21,7 +21,7 @@ from . import encode_times, evaluation_set, report
 from .allocations import ALLOCATIONS, UNTIMED
 from .anchors import ANCHORS
 from .coder_bars import BARS
-from .comparisons import BD_COLUMNS, RATIO_COLUMNS, compare, pairs, rows_of, smallest
+from .comparisons import BD_COLUMNS, RATIO_COLUMNS, compare, pairs, rows_of, shown, smallest
 from .engine_coder import OVERHEAD_BYTES, EngineCoder, engine_systems, load_engine
 from .evaluation import Evaluation
 from .rate_bars import rate_bars
@@ -228,7 +228,7 @@ def describe(rows: Sequence[Row], more: dict[str, Any]) -> str:
             smallest(more["ratios"]),
             RATIO_COLUMNS,
         ),
-        ("BD-rates:", more["bd_rates"], BD_COLUMNS),
+        ("BD-rates:", shown(more["bd_rates"]), BD_COLUMNS),
         ("Encoding times:", more["times"], encode_times.COLUMNS),
         (
             "Encoding time of the anchor / of the codec:",
