@@ -116,7 +116,8 @@ def engine_systems(
                 for level in range(1, last + 1)
             ]
             few = [coders[level - 1] for level in sorted({1, (last + 1) // 2, last})]
-            systems.append(System(own, tuple(coders), tuple(few), told, parallel=False))
+            family = engine.manifest.family
+            systems.append(System(own, tuple(coders), tuple(few), told, family, parallel=False))
     return systems
 
 
