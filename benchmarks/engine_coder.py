@@ -67,10 +67,11 @@ class EngineCoder:
 
         Also notes the entropy of the packet; not for several threads at once.
         """
-        packet = self.encode(features)
+        step, importance = self._allocation(features, self._quality)
+        walk = self._encoder.walk(features, step=step, importance=importance)
+        packet = self._encoder.code(walk)
         self._packets.append(len(packet))
-        bits = ideal_bits(self._engine, self._decoder.integers(packet).values())
-        self._ideal.append(bits / 8)
+        self._ideal.append(ideal_bits(self._engine, walk.integers.values()) / 8)
         return len(packet), self._decoder.decode(packet)
 
     @property

@@ -190,6 +190,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     if arguments.only != "accuracy":
         timed = [codec for codec in codecs if codec.allocation not in UNTIMED]
         more |= times(timed, anchors, evaluation, quick=quick)
+    report.progress("done")
     more["bars"] = rate_bars(task, codecs, more["bd_rates"], more["time_ratios"])
     result = report.Report(
         report.command_line("benchmarks.rate_accuracy"), rows, more, notes(evaluation, pictures)
