@@ -1,126 +1,88 @@
-"""Ways to share a packet's bits out over feature levels that an engine keeps apart.
+"""Ways to share bits out over feature levels that an engine keeps apart.
 
-- `importance`: as the engine's importance model predicts for the picture.
-- `equal`: by the same model's curves, all levels of all pictures being of equal importance.
-- `mse`: picture by picture, the steps by level with which the squared error of all features is
-  least, in no more bits than one quality for all levels takes. It looks at what is decoded, at
-  every step, and so is an anchor and not a way to encode.
+- `none`: one quality for all levels of all pictures.
+- `equal`: by the curves of the engine's importance model, all levels of all pictures being of equal
+  importance.
+- `within`: by the same curves, with the importances that the model predicts, scaled so that those
+  of one picture's levels have the same sum in every picture (as MFIBA's weights have). What is
+  predicted moves bits between levels, not between pictures.
+- `importance`: with the importances as they are predicted; between levels and between pictures.
+- `mse`: the least squared error of the features, between levels and between pictures
+  (`benchmarks.least_error`).
 """
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 import fcmrt
+from fcmrt.allocation import Allocator
+from fcmrt.executor import executor_for
 from fcmrt.groups import quality_groups
 
-from .entropy import ideal_bits
+from .least_error import LeastError
 from .systems import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    Float32 = NDArray[np.float32]
-    Float64 = NDArray[np.float64]
-    Features = Mapping[str, Float32]
+    Features = Mapping[str, NDArray[np.float32]]
     Wanted = bool | Mapping[str, float] | fcmrt.Importance | None
-    Allocation = Callable[[Features, int], Wanted]
-    # from features and quality level to what `Encoder.encode` takes as importance
+    Allocation = Callable[[Features, int], "Shares"]
+    # from features and quality level
 
-IMPORTANCE, EQUAL, MSE = "importance", "equal", "mse"
-ALLOCATIONS = (PLAIN, EQUAL, IMPORTANCE, MSE)
-STRIDE = 2  # between the step numbers that `mse` tries
+EQUAL, WITHIN, IMPORTANCE, MSE = "equal", "within", "importance", "mse"
+ALLOCATIONS = (PLAIN, EQUAL, WITHIN, IMPORTANCE, MSE)
+UNTIMED = (WITHIN, MSE)  # they look at more than an encoder does, or twice
 
 
-def allocations(encoder: fcmrt.Encoder, decoder: fcmrt.Decoder) -> dict[str, Allocation]:
+class Shares(NamedTuple):
+    """How one picture is to be encoded: what `Encoder.encode` takes under the same names."""
+
+    step: int
+    importance: Wanted = None
+
+
+def allocations(encoder: fcmrt.Encoder, pictures: Sequence[Features] = ()) -> dict[str, Allocation]:
     """Give the allocations that an engine can be measured with, by name.
 
     Args:
         encoder: Of the engine.
-        decoder: Of the engine.
+        pictures: Features of all pictures, float32 `[C, H, W]` by level; borrowed. `mse` is of them
+            together, and only there if there are some.
     """
     manifest = encoder.engine.manifest
     groups = quality_groups(manifest)
-    found: dict[str, Allocation] = {PLAIN: lambda features, quality: None}
+    step = manifest.quality.shift
+    found: dict[str, Allocation] = {PLAIN: lambda features, quality: Shares(step(quality))}
     if manifest.importance is not None:
         weights = {group.name: 1.0 for group in groups}
-        found[EQUAL] = lambda features, quality: weights
-        found[IMPORTANCE] = lambda features, quality: True
-    if len(groups) > 1:
-        found[MSE] = LeastError(encoder, decoder).importance
+        predicted = _predicted(encoder)
+        found[EQUAL] = lambda features, quality: Shares(step(quality), weights)
+        found[WITHIN] = lambda features, quality: Shares(step(quality), predicted(features))
+        found[IMPORTANCE] = lambda features, quality: Shares(step(quality), True)
+    if len(groups) > 1 and pictures:
+        least = LeastError(encoder, pictures)
+        found[MSE] = lambda features, quality: _at(least.steps_of(features, quality))
     return found
 
 
-class Trials(NamedTuple):
-    """What every level of one picture takes and loses at every step that is tried."""
+def _predicted(encoder: fcmrt.Encoder) -> Callable[[Features], Mapping[str, float]]:
+    """Give what predicts a picture's importances, by level; as weights only their ratios count."""
+    engine = encoder.engine
+    allocator = Allocator(executor_for(engine, fcmrt.RuntimeOptions()))
+    names = [group.name for group in quality_groups(engine.manifest)]
 
-    features: Features
-    # kept, so that no other picture gets its identity
-    bits: Float64
-    # float64 [groups, steps], ideal
-    errors: Float64
-    # float64 [groups, steps], squared, summed
+    def predicted(features: Features) -> Mapping[str, float]:
+        walk = encoder.walk(features, step=allocator.first_step)
+        return dict(zip(names, allocator.predicted(walk).tolist(), strict=True))
+
+    return predicted
 
 
-class LeastError:
-    """The allocation `mse` of one engine; remembers every picture's trials.
-
-    Args:
-        encoder: Of an engine whose levels have groups of their own.
-        decoder: Of the engine.
-    """
-
-    def __init__(self, encoder: fcmrt.Encoder, decoder: fcmrt.Decoder) -> None:
-        self._encoder, self._decoder = encoder, decoder
-        manifest = encoder.engine.manifest
-        self._quality = manifest.quality
-        self._groups = quality_groups(manifest)
-        levels = [self._quality.shift(level + 1) for level in range(len(self._quality.levels))]
-        first, last = min(levels), max(levels)
-        self.steps = sorted({*levels, *range(first, last, STRIDE)})
-        self._kept: dict[int, Trials] = {}
-
-    def importance(self, features: Features, quality: int) -> fcmrt.Importance:
-        """Find the offsets from a quality's step with which the error is least.
-
-        Args:
-            features: float32 `[C, H, W]` by level; kept.
-            quality: Quality level.
-        """
-        trials = self._trials(features)
-        plain = self._quality.shift(quality)
-        allowed = trials.bits[:, self.steps.index(plain)].sum()
-        bits = functools.reduce(np.add.outer, trials.bits)
-        errors = functools.reduce(np.add.outer, trials.errors)
-        best = int(np.argmin(np.where(bits <= allowed, errors, np.inf)))
-        places = np.unravel_index(best, errors.shape)
-        return fcmrt.Importance(tuple(self.steps[place] - plain for place in places))
-
-    def _trials(self, features: Features) -> Trials:
-        kept = self._kept.get(id(features))
-        if kept is None:
-            rows = [self._tried(features, step) for step in self.steps]
-            bits, errors = (np.array(column, np.float64).T for column in zip(*rows, strict=True))
-            kept = self._kept[id(features)] = Trials(features, bits, errors)
-        return kept
-
-    def _tried(self, features: Features, step: int) -> tuple[list[float], list[float]]:
-        """Ideal bits and squared errors of all groups at one step for all."""
-        walk = self._encoder.walk(features, step=step)
-        decoded = self._decoder.decode(self._encoder.code(walk))
-        bits, errors = [], []
-        for group in self._groups:
-            latents = [walk.integers[name] for name in group.latents]
-            bits.append(ideal_bits(self._encoder.engine, latents))
-            errors.append(
-                sum(
-                    float(np.sum((features[level].astype(np.float64) - decoded[level]) ** 2))
-                    for level in group.name.split("+")
-                )
-            )
-        return bits, errors
+def _at(steps: tuple[int, ...]) -> Shares:
+    """Let each level have its step; offsets of 0 at the end take no bytes."""
+    return Shares(steps[-1], fcmrt.Importance(tuple(step - steps[-1] for step in steps)))

@@ -29,6 +29,7 @@ BD_COLUMNS = {
     "low": ".1f",
     "high": ".1f",
     "overlap": ".0%",
+    "draws": ".1%",
 }
 RATIO_COLUMNS = {
     "codec": "",
@@ -105,7 +106,9 @@ def compare(
         theirs: The anchor's under the same weightings.
 
     Returns:
-        Ratios, and BD-rates where curves share enough; each with an interval.
+        Ratios, and BD-rates where curves share enough; each with an interval. `draws` of a BD-rate
+        is the share of the drawings in which there is one and curves share as much. Its interval is
+        of those in which there is one: with few of them it says little.
     """
     ratios, rates = [], []
     for metric in METRICS:
@@ -120,11 +123,22 @@ def compare(
         shared = overlap(ours[0], theirs[0], metric)
         percent = bd_rate(ours[0], theirs[0], metric)
         if math.isfinite(percent) and shared >= LEAST_OVERLAP:
-            drawn = zip(ours[1:], theirs[1:], strict=True)
-            low, high = interval(np.array([bd_rate(o, t, metric) for o, t in drawn]))
+            drawn = [*zip(ours[1:], theirs[1:], strict=True)]
+            each = [bd_rate(o, t, metric) for o, t in drawn]
+            usable = [
+                math.isfinite(one) and overlap(o, t, metric) >= LEAST_OVERLAP
+                for one, (o, t) in zip(each, drawn, strict=True)
+            ]
+            low, high = interval(np.array(each))
             figures = {"percent": percent, "low": low, "high": high, "overlap": shared}
+            figures["draws"] = float(np.mean(usable))
             rates.append({**head, "metric": metric, **figures})
     return ratios, rates
+
+
+def shown(bd_rates: Sequence[Row]) -> list[Row]:
+    """Give BD-rates as rows for a table: the share of drawings only where it is not all of them."""
+    return [{**row, "draws": row["draws"] if row["draws"] < 1 else None} for row in bd_rates]
 
 
 def smallest(ratios: Sequence[Row]) -> list[Row]:

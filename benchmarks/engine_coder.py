@@ -59,18 +59,19 @@ class EngineCoder:
 
     def encode(self, features: Mapping[str, Float32]) -> fcmrt.Packet:
         """Code the features of one picture (float32 `[C, H, W]` by level)."""
-        importance = self._allocation(features, self._quality)
-        return self._encoder.encode(features, quality=self._quality, importance=importance)
+        step, importance = self._allocation(features, self._quality)
+        return self._encoder.encode(features, step=step, importance=importance)
 
     def round_trip(self, features: Mapping[str, Float32]) -> tuple[int, Mapping[str, Any]]:
         """Give the bytes that the features of one picture take, and what is decoded from them.
 
         Also notes the entropy of the packet; not for several threads at once.
         """
-        packet = self.encode(features)
+        step, importance = self._allocation(features, self._quality)
+        walk = self._encoder.walk(features, step=step, importance=importance)
+        packet = self._encoder.code(walk)
         self._packets.append(len(packet))
-        bits = ideal_bits(self._engine, self._decoder.integers(packet).values())
-        self._ideal.append(bits / 8)
+        self._ideal.append(ideal_bits(self._engine, walk.integers.values()) / 8)
         return len(packet), self._decoder.decode(packet)
 
     @property
@@ -89,13 +90,16 @@ class EngineCoder:
 
 
 def engine_systems(
-    engines: Sequence[fcmrt.Engine], wanted: Collection[str] = ALLOCATIONS
+    engines: Sequence[fcmrt.Engine],
+    wanted: Collection[str] = ALLOCATIONS,
+    pictures: Sequence[Mapping[str, Float32]] = (),
 ) -> list[System]:
     """Give engines at all their quality levels, with each allocation that they can be given.
 
     Args:
         engines: The codecs. Of those that share a name, each is told by its digest too.
         wanted: Names of the allocations; each engine is measured with those of them that it has.
+        pictures: Features of all pictures that will be coded, for the allocation that needs them.
     """
     names = [engine.manifest.name for engine in engines]
     systems = []
@@ -105,7 +109,7 @@ def engine_systems(
         decoder = fcmrt.Decoder(engine, options=options)
         last = len(engine.manifest.quality.levels)
         own = name if names.count(name) == 1 else f"{name}@{engine.digest_hex[:8]}"
-        for told, allocation in allocations(encoder, decoder).items():
+        for told, allocation in allocations(encoder, pictures).items():
             if told not in wanted:
                 continue
             coders = [
@@ -113,7 +117,8 @@ def engine_systems(
                 for level in range(1, last + 1)
             ]
             few = [coders[level - 1] for level in sorted({1, (last + 1) // 2, last})]
-            systems.append(System(own, tuple(coders), tuple(few), told, parallel=False))
+            family = engine.manifest.family
+            systems.append(System(own, tuple(coders), tuple(few), told, family, parallel=False))
     return systems
 
 

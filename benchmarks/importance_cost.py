@@ -20,6 +20,7 @@ import numpy as np
 
 import fcmrt
 from fcmrt.allocation import Allocator
+from fcmrt.bitstream.packet_syntax import checksum_offset
 from fcmrt.engine_writer import write_engine
 from fcmrt.errors import ConfigError
 from fcmrt.executor import executor_for
@@ -29,7 +30,7 @@ from fcmrt.schedule import Run
 from fcmrt.tasks.task import NANODET, TASKS
 
 from . import evaluation_set, report
-from .coder_bars import AT_MOST, BARS, BELOW, bar
+from .coder_bars import AT_LEAST, AT_MOST, BARS, BELOW, bar
 from .coder_timing import Timed, alternate
 from .encode_worker import Worker
 from .engine_coder import load_engine
@@ -49,13 +50,14 @@ PHOTOS, QUICK_PHOTOS = 8, 2
 ROUNDS, QUICK_ROUNDS = 25, 5
 RESAMPLES = 1000
 OPTIONS = fcmrt.RuntimeOptions(threads=1)
-CHECKSUM = 2  # the last bytes of a packet; the engine's digest is in them
 
 OFF, WITHOUT_MODEL = "off", "off, engine without a model"
-PREDICTED, WEIGHTED = "importance=True", "weights by hand"
+PREDICTED, WEIGHTED = "importance=True", "weights by hand, other steps"
 GIVEN, PREDICTOR = "the same steps by hand", "predictor alone"
 SYNTHESIS = "synthesis alone"
 HERE, BEFORE = "this build", "a build before importance"
+SAME_WITHOUT, SAME_BY_HAND = "off_and_without_a_model", "predicted_and_by_hand"
+SAME_BEFORE = "this_build_and_before"
 MOST_SHARE = 0.05  # of the encoder's time, for the predictor
 MOST_OFF = 1.02  # ratio of times; as much is noise
 COLUMNS = {"what": "", "ms": ".2f", "spread": ".2f", "ratio": ".3f", "low": ".3f", "high": ".3f"}
@@ -94,7 +96,7 @@ def measure(
     pictures: Sequence[Features],
     quality: int,
     rounds: int,
-) -> tuple[list[Row], dict[str, bool]]:
+) -> tuple[list[Row], dict[str, float]]:
     """Encode every picture in every way.
 
     Args:
@@ -105,7 +107,7 @@ def measure(
         rounds: How often all of them are encoded in each way.
 
     Returns:
-        Rows, and which packets have the same bytes.
+        Rows, and the shares of packets that have the same bytes.
     """
     encoder = fcmrt.Encoder(engine, quality=quality, options=OPTIONS)
     other = fcmrt.Encoder(plain, quality=quality, options=OPTIONS)
@@ -134,14 +136,24 @@ def measure(
         for name, samples in alternate(calls, rounds).items()
     }
     packets = {name: [bytes(ways[name](k)) for k in range(count)] for name in list(ways)[:-1]}
-    off, plain_off = ([one[:-CHECKSUM] for one in packets[name]] for name in (OFF, WITHOUT_MODEL))
+    off, plain_off = ([signed(one) for one in packets[name]] for name in (OFF, WITHOUT_MODEL))
     same = {
-        "off_and_without_a_model": off == plain_off,
-        "predicted_and_by_hand": packets[PREDICTED] == packets[GIVEN],
+        SAME_WITHOUT: alike(off, plain_off),
+        SAME_BY_HAND: alike(packets[PREDICTED], packets[GIVEN]),
     }
     rows = rows_of(taken, WITHOUT_MODEL)
     ms = synthesis(engine, pictures, quality, rounds)
     return [*rows, {"what": SYNTHESIS, "ms": ms, "ratio": ms / rows[0]["ms"]}], same
+
+
+def signed(packet: bytes) -> bytes:
+    """Give a packet without its checksum, which the engine's digest is in."""
+    return packet[: checksum_offset(len(packet), fcmrt.Limits())]
+
+
+def alike(ours: Sequence[object], theirs: Sequence[object]) -> float:
+    """Give the share of pairs whose two sides are equal."""
+    return float(np.mean([one == other for one, other in zip(ours, theirs, strict=True)]))
 
 
 def synthesis(
@@ -167,11 +179,11 @@ def synthesis(
 
 def against_before(
     python: str, engine: Path, pictures: Sequence[Features], quality: int, rounds: int
-) -> tuple[list[Row], bool]:
+) -> tuple[list[Row], float]:
     """Encode every picture with this build and with that of another interpreter, in turns.
 
     Returns:
-        Rows, and whether all packets are the same bytes.
+        Rows, and the share of rounds in which all packets are the same bytes.
     """
     with (
         Worker(python, engine, pictures, quality) as theirs,
@@ -180,12 +192,12 @@ def against_before(
         workers = {BEFORE: theirs, HERE: ours}
         encoded = [{name: one.encode() for name, one in workers.items()} for _ in range(rounds)]
     taken = {name: np.array([one[name].ms / len(pictures) for one in encoded]) for name in workers}
-    same = all(one[HERE].packets == one[BEFORE].packets for one in encoded)
+    same = alike(*([one[name].packets for one in encoded] for name in workers))
     return rows_of(taken, BEFORE), same
 
 
-def bars_of(rows: Sequence[Row]) -> list[Row]:
-    """Hold the ratios against the bars."""
+def bars_of(rows: Sequence[Row], same: Mapping[str, float]) -> list[Row]:
+    """Hold the ratios of times, and the shares of packets with the same bytes, against the bars."""
     ratio = {row["what"]: row["ratio"] for row in rows}
     return [
         bar("predictor, of the encoder's time", BELOW, MOST_SHARE, ratio[PREDICTOR], "times"),
@@ -202,6 +214,20 @@ def bars_of(rows: Sequence[Row]) -> list[Row]:
             MOST_OFF,
             ratio.get(HERE),
             "times",
+        ),
+        bar(
+            "importance off: packets as without a model",
+            AT_LEAST,
+            1,
+            same[SAME_WITHOUT],
+            "of all",
+        ),
+        bar(
+            "importance off: packets as by a build before it",
+            AT_LEAST,
+            1,
+            same.get(SAME_BEFORE),
+            "of all",
         ),
     ]
 
@@ -233,8 +259,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows, same = measure(engine, plain, pictures, quality, rounds)
         if arguments.before:
             found, equal = against_before(arguments.before, path, pictures, quality, rounds)
-            rows, same = rows + found, same | {"this_build_and_before": equal}
-    bars = bars_of(rows)
+            rows, same = rows + found, same | {SAME_BEFORE: equal}
+    bars = bars_of(rows, same)
     notes = [
         f"measured on {photos.description}; quality {quality}; processor time of one thread for a "
         f"picture, all calls in turns, {rounds} rounds",
@@ -243,8 +269,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"'{SYNTHESIS}' is what a predictor of coded features would wait for; wall time",
         f"'{GIVEN}' is given what was decided, so it makes the same packets and pays for nothing "
         "but their steps",
-        f"same bytes: {same}; digests of engines, and the {CHECKSUM} bytes of a packet's checksum, "
-        "differ with and without a model",
+        f"of '{WEIGHTED}', which are those predicted, only the ratios count: steps are others than "
+        f"of '{PREDICTED}', and with them what is quantised anew",
+        f"packets with the same bytes, as shares: {same}; with and without a model but for the "
+        "checksum, which the engine's digest is in",
     ]
     command = report.command_line("benchmarks.importance_cost")
     more = {"codec": engine.manifest.name, "same_bytes": same, "bars": bars}

@@ -18,10 +18,10 @@ import fcmrt
 from fcmrt.tasks.task import NANODET, TASKS
 
 from . import encode_times, evaluation_set, report
-from .allocations import ALLOCATIONS, MSE
+from .allocations import ALLOCATIONS, UNTIMED
 from .anchors import ANCHORS
 from .coder_bars import BARS
-from .comparisons import BD_COLUMNS, RATIO_COLUMNS, compare, pairs, rows_of, smallest
+from .comparisons import BD_COLUMNS, RATIO_COLUMNS, compare, pairs, rows_of, shown, smallest
 from .engine_coder import OVERHEAD_BYTES, EngineCoder, engine_systems, load_engine
 from .evaluation import Evaluation
 from .rate_bars import rate_bars
@@ -165,11 +165,13 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     if arguments.plot:
         from .plot import plot_rate_accuracy  # before the work: matplotlib may be missing
     task = TASKS[arguments.task]
-    codecs = engine_systems(engines_for(arguments.engine, task), arguments.allocations)
+    engines = engines_for(arguments.engine, task)
     anchors = [ANCHORS[name] for name in arguments.anchors]
     pictures = read_pictures(arguments.set, arguments.only, arguments.every, quick=quick)
     report.progress(pictures.description)
     evaluation = Evaluation(pictures, task)
+    features = [reference.features for reference in evaluation.references]
+    codecs = engine_systems(engines, arguments.allocations, features)
     rows: list[Row] = []
     more: dict[str, Any] = {
         "set": {
@@ -185,10 +187,11 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     if arguments.only != "times":
         rows, found = accuracy(codecs, anchors, evaluation, quick=quick)
         more |= found
-    real = [codec for codec in codecs if codec.allocation != MSE]
     if arguments.only != "accuracy":
-        more |= times(real, anchors, evaluation, quick=quick)
-    more["bars"] = rate_bars(real, more["bd_rates"], more["time_ratios"])
+        timed = [codec for codec in codecs if codec.allocation not in UNTIMED]
+        more |= times(timed, anchors, evaluation, quick=quick)
+    report.progress("done")
+    more["bars"] = rate_bars(task, codecs, more["bd_rates"], more["time_ratios"])
     result = report.Report(
         report.command_line("benchmarks.rate_accuracy"), rows, more, notes(evaluation, pictures)
     )
@@ -226,7 +229,7 @@ def describe(rows: Sequence[Row], more: dict[str, Any]) -> str:
             smallest(more["ratios"]),
             RATIO_COLUMNS,
         ),
-        ("BD-rates:", more["bd_rates"], BD_COLUMNS),
+        ("BD-rates:", shown(more["bd_rates"]), BD_COLUMNS),
         ("Encoding times:", more["times"], encode_times.COLUMNS),
         (
             "Encoding time of the anchor / of the codec:",

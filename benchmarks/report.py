@@ -9,6 +9,7 @@ import os
 import platform
 import shlex
 import sys
+import time
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Row = dict[str, Any]
+
+BEGUN = time.monotonic()
 
 # Instruction sets that the kernels or the networks' libraries make use of.
 CPU_FLAGS = [
@@ -244,5 +247,5 @@ def run(measure: Callable[[], tuple[Report, str]], target: str | None) -> int:
 
 
 def progress(text: str) -> None:
-    """Say on stderr what is going on."""
-    print(text, file=sys.stderr, flush=True)
+    """Say on stderr what begins, and how many seconds after this module was loaded."""
+    print(f"{time.monotonic() - BEGUN:6.0f} s  {text}", file=sys.stderr, flush=True)

@@ -45,6 +45,8 @@ class System:
     few: tuple[Coder, ...]
     # those of a quick run, and those that are timed: few, and spread over the range of bytes
     allocation: str = PLAIN
+    family: str = ""
+    # of the engine, where it is one
     pixels: bool = False
     # codes pixels; the whole network runs where they arrive
     parallel: bool = True

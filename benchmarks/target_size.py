@@ -3,19 +3,23 @@
 python -m benchmarks.target_size [--task nanodet|movenet|selfie] [--engine FILE] [--every N]
                                  [--json PATH|-] [--quick]
 
-Sizes are spread evenly, by their logarithms, over what each picture can have: from its packet at
-the lowest quality to that at the engine's finest step.
+Sizes are spread evenly, by their logarithms, over what each picture can have, both ends among them:
+from its packet at the lowest quality to that at the engine's finest step.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import sys
-from typing import TYPE_CHECKING
+import unittest.mock
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 import fcmrt
+from fcmrt.executor import Executor
+from fcmrt.schedule import Run
 from fcmrt.tasks.task import NANODET, TASKS
 
 from . import evaluation_set, report
@@ -30,14 +34,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fcmrt.kernels.api import Kernels
+    from fcmrt.manifest import Manifest
+
     from .report import Row
 
+    Array = NDArray[Any]
     Features = Mapping[str, NDArray[np.float32]]
 
 QUICK_PHOTOS = 2
-SIZES, QUICK_SIZES = 8, 3  # for each picture
+SIZES, QUICK_SIZES = 10, 4  # for each picture
 NEAR, NEAR_SHARE = 0.03, 0.95
 FURTHEST = 0.08
+ONCE = 1  # run of the analysis network for a packet
 COLUMNS = {
     "codec": "",
     "allocation": "",
@@ -47,15 +56,78 @@ COLUMNS = {
     "largest_miss": ".2%",
     "smallest_bytes": "",
     "largest_bytes": "",
+    "tries": ".0f",
+    "most_tries": "",
+    "analysis_runs": "",
 }
 
 
+class CountingKernels:
+    """Kernels that count the packets they have coded.
+
+    Args:
+        kernels: What does the work.
+    """
+
+    def __init__(self, kernels: Kernels) -> None:
+        self._kernels = kernels
+        self.packets = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kernels, name)
+
+    def pack(self, *arguments: Any, **more: Any) -> Any:
+        """Count, and code."""
+        self.packets += 1
+        return self._kernels.pack(*arguments, **more)
+
+
+class CountingExecutor(Executor):
+    """An executor that counts what encoding takes; arguments as of an `Executor`."""
+
+    def __init__(self, engine: fcmrt.Engine, options: fcmrt.RuntimeOptions) -> None:
+        super().__init__(engine, options)
+        self._counting = CountingKernels(self.kernels)
+        self.kernels = cast("Kernels", self._counting)
+        self._analysis = analysis_graphs(self.manifest)
+        self._ran: collections.Counter[str] = collections.Counter()
+
+    def run(self, name: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """Count, and run a graph."""
+        self._ran[name] += 1
+        return super().run(name, inputs, outputs)
+
+    def counted(self) -> tuple[int, int]:
+        """Give packets coded and runs of analysis since the last call; of several graphs the most.
+
+        Of an engine with a graph for each level, all of them are one analysis.
+        """
+        found = self._counting.packets, max(self._ran[graph] for graph in self._analysis)
+        self._counting.packets = 0
+        self._ran.clear()
+        return found
+
+
+def analysis_graphs(manifest: Manifest) -> set[str]:
+    """Give the names of the encoder's graphs that see features."""
+    levels = {feature.name for feature in manifest.features}
+    return {s.graph for s in manifest.encode if isinstance(s, Run) and levels & {*s.inputs}}
+
+
+def counting_encoder(engine: fcmrt.Engine) -> tuple[fcmrt.Encoder, CountingExecutor]:
+    """Give an encoder, and what counts its work."""
+    options = fcmrt.RuntimeOptions(threads=1)
+    executor = CountingExecutor(engine, options)
+    with unittest.mock.patch("fcmrt.encoder.executor_for", return_value=executor):
+        return fcmrt.Encoder(engine, options=options), executor
+
+
 def wanted_sizes(encoder: fcmrt.Encoder, features: Features, count: int) -> list[int]:
-    """Give sizes that a picture's packet can have, bytes, the ends of the range left out."""
+    """Give sizes in bytes that a picture's packet can have, from end to end of the range."""
     manifest = encoder.engine.manifest
     ends = manifest.quality.levels[0], manifest.step_numbers[0]
     least, most = (len(encoder.encode(features, step=step)) for step in ends)
-    return [round(size) for size in np.geomspace(least, most, count + 2)[1:-1]]
+    return [round(size) for size in np.geomspace(least, most, count)]
 
 
 def measure(engine: fcmrt.Engine, pictures: Sequence[Features], count: int) -> list[Row]:
@@ -64,19 +136,23 @@ def measure(engine: fcmrt.Engine, pictures: Sequence[Features], count: int) -> l
     Args:
         engine: One whose quality follows steps.
         pictures: Features of each.
-        count: Sizes for each picture.
+        count: Sizes for each picture, 2 or more.
     """
-    encoder = fcmrt.Encoder(engine, options=fcmrt.RuntimeOptions(threads=1))
+    encoder, executor = counting_encoder(engine)
     sizes = [wanted_sizes(encoder, one, count) for one in pictures]
     rows = []
     for name in (PLAIN, IMPORTANCE):
         if name == IMPORTANCE and engine.manifest.importance is None:
             continue
-        misses = []
+        misses, tries, analyses = [], [], []
         for features, wishes in zip(pictures, sizes, strict=True):
             for wanted in wishes:
                 told = name == IMPORTANCE or None
+                executor.counted()
                 packet = encoder.encode(features, target_bytes=wanted, importance=told)
+                coded, analysed = executor.counted()
+                tries.append(coded - 1)  # once more for the packet itself
+                analyses.append(analysed)
                 misses.append(abs(len(packet) / wanted - 1))
         rows.append(
             {
@@ -88,6 +164,9 @@ def measure(engine: fcmrt.Engine, pictures: Sequence[Features], count: int) -> l
                 "largest_miss": max(misses),
                 "smallest_bytes": min(map(min, sizes)),
                 "largest_bytes": max(map(max, sizes)),
+                "tries": float(np.median(tries)),
+                "most_tries": max(tries),
+                "analysis_runs": max(analyses),
             }
         )
     return rows
@@ -102,6 +181,8 @@ def bars_of(rows: Sequence[Row]) -> list[Row]:
         bars.append(bar(share, AT_LEAST, NEAR_SHARE, row["near"], "of all"))
         furthest = f"{name}: the furthest from it"
         bars.append(bar(furthest, AT_MOST, FURTHEST, row["largest_miss"], "of it"))
+        analysis = f"{name}: runs of the analysis network for a packet"
+        bars.append(bar(analysis, AT_MOST, ONCE, row["analysis_runs"] or None, "at most"))
     return bars
 
 
@@ -124,8 +205,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     bars = bars_of(rows)
     notes = [
         f"measured on {photos.description}",
-        "sizes are spread evenly, by their logarithms, between a picture's packet at the lowest "
-        "quality and that at the engine's finest step",
+        "sizes are spread evenly, by their logarithms, from a picture's packet at the lowest "
+        "quality to that at the engine's finest step, both among them",
+        "tries: how often the integers were coded to learn a size, the median and the most; "
+        "analysis_runs: the most for any packet",
     ]
     command = report.command_line("benchmarks.target_size")
     result = report.Report(command, rows, {"bars": bars}, notes)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # From hardly any loss to hardly any agreement; 51 is the largest QP that x265 takes.
 QPS = (22, 27, 32, 36, 39, 42, 45, 48, 51)
-FEW_QPS = (32, 39, 45)  # agreements of .97, .89, .56 for NanoDet, where L-MSFC's are .97, .94, .69
+FEW_QPS = (32, 36, 42)  # agreements of .96, .86, .54 for NanoDet, where L-MSFC's are .97, .94, .69
 AVIF_QUALITIES = (1, 5, 10, 18, 26, 35, 45, 60, 75, 90)
 FEW_AVIF_QUALITIES = (5, 26, 60)
 

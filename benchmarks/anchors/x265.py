@@ -16,9 +16,12 @@ Preset = Literal["ultrafast", "medium", "slow"]
 PixelFormat = Literal["gray10le", "yuv420p"]
 
 THREADS = 2
-# The last two only silence x265: a key is sent with the picture that says how it was made (info),
+# By default x265 codes intra pictures 3 below the QP that it is told (ipratio is 1.4).
+# The last three only silence it: a key is sent with the picture that says how it was made (info),
 # and warnings are given on pictures of few rows.
-PARAMETERS = f"keyint=1:pools={THREADS}:frame-threads=1:info=0:lookahead-slices=0:log-level=0"
+PARAMETERS = (
+    f"ipratio=1:keyint=1:pools={THREADS}:frame-threads=1:info=0:lookahead-slices=0:log-level=0"
+)
 
 
 class Still(NamedTuple):
@@ -35,7 +38,7 @@ def encode(frame: av.VideoFrame, preset: Preset, qp: int) -> Still:
     Args:
         frame: In a format that x265 takes, of an even size where chroma is subsampled.
         preset: Of x265.
-        qp: Quantiser, 0 to 51; rate control is off.
+        qp: Quantiser of the picture, 0 to 51; rate control is off.
     """
     context: Any = av.CodecContext.create("libx265", "w")
     context.width, context.height = frame.width, frame.height

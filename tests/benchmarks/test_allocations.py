@@ -6,16 +6,12 @@ import numpy as np
 import pytest
 
 import fcmrt
-from benchmarks.allocations import EQUAL, IMPORTANCE, MSE, LeastError, allocations
+from benchmarks.allocations import EQUAL, IMPORTANCE, MSE, WITHIN, allocations
 from benchmarks.engine_coder import engine_systems
-from benchmarks.entropy import ideal_bits
 from benchmarks.systems import PLAIN
+from fcmrt.allocation import Allocator
 from tests.allocating import picture, tiny_allocating
 from tests.level_engine import tiny_levels
-
-
-def pair(engine: fcmrt.Engine) -> tuple[fcmrt.Encoder, fcmrt.Decoder]:
-    return fcmrt.Encoder(engine), fcmrt.Decoder(engine)
 
 
 def features_of(engine: fcmrt.Engine, seed: int) -> dict[str, np.ndarray]:
@@ -24,34 +20,14 @@ def features_of(engine: fcmrt.Engine, seed: int) -> dict[str, np.ndarray]:
 
 
 def test_engines_have_the_allocations_that_go_with_them() -> None:
-    assert set(allocations(*pair(fcmrt.Engine.builtin()))) == {PLAIN}
-    assert set(allocations(*pair(tiny_levels()))) == {PLAIN, MSE}
-    assert set(allocations(*pair(tiny_allocating()))) == {PLAIN, EQUAL, IMPORTANCE, MSE}
-    names = [system.allocation for system in engine_systems([tiny_allocating()], (PLAIN, MSE))]
-    assert names == [PLAIN, MSE]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_least_error_is_no_larger_in_no_more_bits(seed: int) -> None:
-    engine = tiny_levels()
-    encoder, decoder = pair(engine)
-    features = features_of(engine, seed)
-    least = LeastError(encoder, decoder)
-    better = []
-    for quality in range(1, len(engine.manifest.quality.levels) + 1):
-        found = {}
-        for name, importance in (
-            ("plain", None),
-            ("mse", least.importance(features, quality)),
-        ):
-            packet = encoder.encode(features, quality=quality, importance=importance)
-            decoded = decoder.decode(packet)
-            error = sum(float(np.sum((features[k] - decoded[k]) ** 2)) for k in features)
-            found[name] = ideal_bits(engine, decoder.integers(packet).values()), error
-        assert found["mse"][0] <= found["plain"][0]
-        assert found["mse"][1] <= found["plain"][1] * (1 + 1e-6)
-        better.append(found["mse"][1] < found["plain"][1])
-    assert any(better)
+    one = [features_of(tiny_levels(), 0)]
+    assert set(allocations(fcmrt.Encoder(fcmrt.Engine.builtin()), one)) == {PLAIN}
+    assert set(allocations(fcmrt.Encoder(tiny_levels()), one)) == {PLAIN, MSE}
+    assert set(allocations(fcmrt.Encoder(tiny_levels()))) == {PLAIN}
+    all_of_them = {PLAIN, EQUAL, WITHIN, IMPORTANCE, MSE}
+    assert set(allocations(fcmrt.Encoder(tiny_allocating()), one)) == all_of_them
+    systems = engine_systems([tiny_allocating()], (PLAIN, MSE), one)
+    assert [system.allocation for system in systems] == [PLAIN, MSE]
 
 
 def test_a_coder_follows_its_allocation() -> None:
@@ -63,3 +39,37 @@ def test_a_coder_follows_its_allocation() -> None:
         coder = systems[name].coders[1]
         expected = encoder.encode(features, quality=2, importance=importance)
         assert coder.encode(features) == expected
+
+
+@pytest.mark.parametrize("quality", [1, 2, 3])
+def test_within_a_picture_only_ratios_of_importances_count(
+    quality: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = tiny_allocating()
+    features = features_of(engine, 6)
+    coders = {s.allocation: s.coders[quality - 1] for s in engine_systems([engine])}
+    found = {name: coders[name].encode(features) for name in (WITHIN, IMPORTANCE)}
+    predicted = Allocator.predicted
+    monkeypatch.setattr(Allocator, "predicted", lambda self, walk: 30 * predicted(self, walk))
+    again = {name: coders[name].encode(features) for name in (WITHIN, IMPORTANCE)}
+    assert again[WITHIN] == found[WITHIN]
+    assert len(again[IMPORTANCE]) > len(found[IMPORTANCE])
+
+
+def test_least_error_tells_every_level_its_step() -> None:
+    engine = tiny_levels()
+    encoder, decoder = fcmrt.Encoder(engine), fcmrt.Decoder(engine)
+    pictures = [features_of(engine, seed) for seed in range(3)]
+    find = allocations(encoder, pictures)[MSE]
+    errors = {PLAIN: 0.0, MSE: 0.0}
+    for features in pictures:
+        step, importance = find(features, 2)
+        assert isinstance(importance, fcmrt.Importance)
+        assert len(importance.offsets) < len(engine.manifest.features)  # the last has the step
+        for name, packet in (
+            (PLAIN, encoder.encode(features, quality=2)),
+            (MSE, encoder.encode(features, step=step, importance=importance)),
+        ):
+            decoded = decoder.decode(packet)
+            errors[name] += sum(float(np.sum((features[k] - decoded[k]) ** 2)) for k in features)
+    assert errors[MSE] < errors[PLAIN]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.comparisons import LEAST_OVERLAP, compare, pairs, rows_of, smallest
+from benchmarks.comparisons import LEAST_OVERLAP, compare, pairs, rows_of, shown, smallest
 from benchmarks.statistics import Curve, Measured, Values, draws
 from benchmarks.systems import PLAIN, System
 from fcmrt.tasks.mask_agreement import Overlap, pooled_iou
@@ -56,6 +56,23 @@ def test_with_little_overlap_nothing_is_said() -> None:
     assert all(np.isnan(ratios[0]["points"][0][key]) for key in ("ratio", "low", "high"))
     enough = np.linspace(0.98 - 0.68 * (LEAST_OVERLAP + 0.01), 0.999, 8)
     assert len(compare(HEAD, drawn(1), drawn(1, agreement=enough))[1]) >= 1
+
+
+def test_drawings_without_a_figure_or_with_little_overlap_are_told() -> None:
+    ours, theirs = drawn(0.5), drawn(1)
+    (_, rates) = compare(HEAD, ours, theirs)
+    assert [rate["draws"] for rate in rates] == [1, 1]
+    assert [row["draws"] for row in shown(rates)] == [None, None]
+    flat = np.full(8, 0.5)
+    for k in range(1, 11):  # of 100: no curve at all
+        theirs[k] = theirs[k]._replace(agreement=flat, distance=flat)
+    few = np.linspace(0.9, 0.999, 8)
+    for k in range(11, 31):  # and here one that covers an eighth of the other
+        theirs[k] = theirs[k]._replace(agreement=few, distance=1.2 - few)
+    (_, rates) = compare(HEAD, ours, theirs)
+    assert [rate["draws"] for rate in rates] == pytest.approx([0.7, 0.7])
+    assert [row["draws"] for row in shown(rates)] == pytest.approx([0.7, 0.7])
+    assert all(np.isfinite(rate["low"]) for rate in rates)
 
 
 def system(codec: str, allocation: str = PLAIN) -> System:

@@ -7,6 +7,7 @@ import pytest
 
 import fcmrt
 from benchmarks.engine_coder import check_levels, engine_systems
+from benchmarks.entropy import ideal_bits
 from benchmarks.parent import float_parent
 from fcmrt.errors import ConfigError
 from fcmrt.tasks.task import MOVENET, NANODET
@@ -34,6 +35,8 @@ def test_every_quality_level_is_an_operating_point() -> None:
         figures = coder.figures()  # type: ignore[attr-defined]
         assert figures["step"] == engine.manifest.quality.shift(coder.label)
         assert figures["ideal_bytes"] <= size
+        integers = fcmrt.Decoder(engine).integers(coder.encode(features)).values()
+        assert figures["ideal_bytes"] == pytest.approx(ideal_bits(engine, integers) / 8)
         assert figures["overhead_ok"] is True
         sizes.append(size)
     assert sizes == sorted(sizes)

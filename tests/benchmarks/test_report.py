@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,11 @@ def test_percentiles_and_spread() -> None:
 def test_table_leaves_absent_values_blank() -> None:
     text = report.table([{"a": "x", "b": 1.25}, {"a": "yy", "b": None}], {"a": "", "b": ".1f"})
     assert text.splitlines() == ["a     b", "x   1.2", "yy"]
+
+
+def test_progress_tells_the_time(capsys: pytest.CaptureFixture[str]) -> None:
+    report.progress("a: 1")
+    report.progress("a: 2")
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r" *\d+ s  a: 1", first)
+    assert int(second.split()[0]) >= int(first.split()[0])
