@@ -81,6 +81,10 @@ FAMILIES: dict[str, Family] = {
         name: Family("CompressAI's model of that name, its own checkpoints", _compressai(name))
         for name in _COMPRESSAI_MODELS
     },
+    "mosaic": Family(
+        "a codec of pictures for features, whose levels are tiled into pictures",
+        "fcmrt.export.mosaic_engine:deploy",
+    ),
 }
 
 REFUSED: dict[str, str] = {name: _compressai(name) for name in _COMPRESSAI_REFUSED}

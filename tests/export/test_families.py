@@ -20,7 +20,7 @@ from .batches import assert_takes_batches
 
 ONE = Configuration("one", RuntimeOptions(threads=1))
 
-WITHOUT_EXACT_FORM = {"lic-tcm", "lic-tcm-features"}
+WITHOUT_EXACT_FORM = {"lic-tcm", "lic-tcm-features", "lic-tcm-mosaic"}
 """Window attention, and GDN in the hyper-synthesis."""
 
 
