@@ -315,7 +315,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
             notes.append(f"nothing of {kind} was measured: {error}")
             continue
         for name in (name for name in names if kinds[name] == kind):
-            report.progress(f"{name}: {steps} steps of training, {len(pictures)} inputs")
+            report.progress(f"{name}: {len(pictures)} inputs")
             rows.append(compare(name, pictures, steps))
     sizes = {"width": WIDTH, "lic_tcm_width": TCM_WIDTH, "mosaic_elic": MOSAIC_ELIC, "steps": steps}
     result = report.Report(report.command_line("benchmarks.families"), rows, sizes, notes)
