@@ -79,6 +79,7 @@ MOSAIC_ELIC = {"N": 48, "M": 64, "groups": [8, 8, 16, 16, 16]}
 MOSAIC_TCM = LicTcmConfig(
     width=16,
     latent_channels=80,
+    head_channels=(4, 8, 16),
     hyper_channels=48,
     hyper_head_channels=16,
     squeezed=32,

@@ -17,8 +17,6 @@ from fcmrt.errors import ExportError
 from fcmrt.export import read_checkpoint
 from fcmrt.export.mosaic_engine import deploy
 
-pytest.importorskip("compressai")
-
 PICTURE = "bmshj2018-factorized"
 
 
