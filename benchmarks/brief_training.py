@@ -80,7 +80,7 @@ def train(
     power = {f.name: float(np.mean([p[f.name].var() for p in pictures])) for f in specs}
     for _ in range(steps):
         crops = [
-            _crop(deployment, pictures[rng.integers(len(pictures))], side, rng)
+            _crop(deployment, pictures[int(rng.integers(len(pictures)))], side, rng)
             for _ in range(batch)
         ]
         features = {

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 import fcmrt
+from fcmrt.errors import FcmrtError
 from fcmrt.export import write
 from fcmrt.export.context import ContextConfig
 from fcmrt.export.engine import with_half_weights
@@ -312,7 +313,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     for kind in dict.fromkeys(kinds.values()):
         try:
             pictures = inputs(kind, count)
-        except (FileNotFoundError, fcmrt.FcmrtError) as error:
+        except (FileNotFoundError, FcmrtError) as error:
             notes.append(f"nothing of {kind} was measured: {error}")
             continue
         for name in (name for name in names if kinds[name] == kind):
