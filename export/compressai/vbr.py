@@ -122,8 +122,8 @@ class QuantisationOffsets(nn.Module):
         stdev = (deviations * self.gain).clamp(min=SIGMA_0)
         offset = self.network(stdev[..., None])[..., 0]
         magnitudes = symbols.abs()
-        # Only what is not 0 is moved: min(magnitude, 1) is 0 or 1.
-        values = symbols.sign() * (magnitudes - offset * magnitudes.clamp(max=1)) / self.gain
+        # Of an integer, its sign is what is left within -1..1; only what is not 0 is moved.
+        values = symbols.clamp(-1, 1) * (magnitudes - offset * magnitudes.clamp(max=1)) / self.gain
         return values if mean is None else values + mean
 
 
