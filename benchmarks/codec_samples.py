@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from fcmrt.export.lmsfc_engine import deploy_lmsfc
 from fcmrt.export.lmsfc_published_engine import deploy as deploy_v1
 from fcmrt.export.lmsfc_v2 import LmsfcV2, LmsfcV2Config
 from fcmrt.export.lmsfc_v2_engine import deploy as deploy_v2
+from fcmrt.export.mosaic_engine import deploy_mosaics
 from fcmrt.export.trained import deploy_codec
 from fcmrt.spec import level_sizes
 
@@ -160,11 +162,20 @@ def _lic_tcm_features() -> Deployment:
     return deploy_lictcm_features(codec, ["p3"])
 
 
-def _compressai(name: str) -> Deployment:
+def _compressai(name: str, **options: Any) -> Deployment:
     from .compressai_samples import loud
 
-    options = {"quantisation_offsets": False} if name.endswith("-vbr") else {}
+    if name.endswith("-vbr") and not options:
+        options = {"quantisation_offsets": False}
     return find_family(name)(loud(name).state_dict(), **options)
+
+
+def _mosaic(picture: Callable[[], Deployment], *channels: int) -> Deployment:
+    ranges = {}
+    for k, count in enumerate(channels):
+        low = -torch.linspace(3, 5, count)  # a few of the features lie beyond
+        ranges[f"p{3 + k}"] = (low, low + 8)
+    return deploy_mosaics(picture(), ranges, [2**k for k in range(len(channels))])
 
 
 SAMPLES = [
@@ -227,6 +238,25 @@ SAMPLES = [
             scale=1.0,
         )
         for name in MODELS
+    ),
+    Sample(
+        "mbt2018-mean-vbr-rate",
+        functools.partial(_compressai, "mbt2018-mean-vbr", rate=4),
+        codec="mbt2018-mean-vbr",
+        summary="the same at one rate, with its gain and its quantisation offsets",
+        scale=1.0,
+    ),
+    Sample(
+        "elic2022-official-mosaic",
+        lambda: _mosaic(functools.partial(_compressai, "elic2022-official"), 10, 40),
+        codec="mosaic",
+        summary="ELIC for pictures, given two levels as mosaics of 2 x 2 and 4 x 4 patches",
+    ),
+    Sample(
+        "lic-tcm-mosaic",
+        lambda: _mosaic(_lic_tcm, 10),
+        codec="mosaic",
+        summary="LIC-TCM for pictures, given a level as a mosaic of 2 x 2 patches",
     ),
 ]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def against_networks(
     engine: fcmrt.Engine,
-    deployment: Deployment,
+    deployment: Deployment | None,
     pictures: Sequence[Features],
     runners: Sequence[Configuration],
     quality: float | None = None,
@@ -32,7 +32,8 @@ def against_networks(
 
     Args:
         engine: Made of the deployment.
-        deployment: With the PyTorch networks.
+        deployment: With the PyTorch networks; None: there are none, and the engine's graphs as the
+            reference computes them stand in for them.
         pictures: float32 `[C, H, W]` by level.
         runners: Ways to run the engine.
         quality: Quality level; None: the engine's default.
@@ -48,7 +49,7 @@ def against_networks(
         pictures,
         quality=quality,
         repeats=1,
-        reference=TorchReference(deployment),
+        reference=None if deployment is None else TorchReference(deployment),
         configurations=runners,
     )
     return [

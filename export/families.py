@@ -88,6 +88,10 @@ FAMILIES: dict[str, Family] = {
         )
         for name in _COMPRESSAI_VARIABLE
     },
+    "mosaic": Family(
+        "a codec of pictures for features, whose levels are tiled into pictures",
+        "fcmrt.export.mosaic_engine:deploy",
+    ),
 }
 
 REFUSED: dict[str, str] = {name: _compressai(name) for name in _COMPRESSAI_REFUSED}

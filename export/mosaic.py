@@ -29,6 +29,9 @@ from .deployment import Deployment
 PLANES = 3
 """Of a picture."""
 
+Range = tuple[Tensor, Tensor]
+"""Least and greatest value of each channel of a level, float32 `[C]` each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -60,7 +63,7 @@ class Layout:
         return cls(channels=channels, rows=side, columns=side, replicated=replicated)
 
 
-class _Range(nn.Module):
+class _Scale(nn.Module):
     """The range of each channel that becomes 0..1."""
 
     low: Tensor
@@ -73,7 +76,7 @@ class _Range(nn.Module):
         self.register_buffer("width", (high - low).clamp(min=1e-6).reshape(1, -1, 1, 1))
 
 
-class Tile(_Range):
+class Tile(_Scale):
     """Features to a picture.
 
     Args:
@@ -104,7 +107,7 @@ class Tile(_Range):
         return picture.reshape(batch, PLANES, rows * height, columns * width)
 
 
-class Untile(_Range):
+class Untile(_Scale):
     """A picture to features; what `Tile` does, undone.
 
     Args:
@@ -125,7 +128,7 @@ class Untile(_Range):
         return maps[:, : self.layout.channels].clamp(0.0, 1.0) * self.width + self.low
 
 
-def measured_range(maps: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+def measured_range(maps: Iterable[Tensor]) -> Range:
     """Least and greatest value of each channel (each float32 `[C]`) over maps `[N, C, H, W]`."""
     limits = [(batch.amin((0, 2, 3)), batch.amax((0, 2, 3))) for batch in maps]
     lows, highs = zip(*limits, strict=True)

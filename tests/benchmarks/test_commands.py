@@ -195,6 +195,17 @@ def test_codecs(tmp_path: Path) -> None:
     assert any("not timed" in note for note in found["notes"]) == (not timed)
 
 
+def test_families() -> None:
+    shipped = "lmsfc-v1-nanodet"
+    found = run("families", "--family", shipped, "--family", "lmsfc-v2-authors-3")
+    assert [row["family"] for row in found["rows"]] == [shipped, "lmsfc-v2-authors-3"]
+    for row in found["rows"]:
+        assert row["pictures"] == 1
+        assert row["differing"] - row["ties"] <= 1e-3 * row["symbols"]
+        assert row["features"] < 1e-4
+        assert row["nonzero"] > 0.01
+
+
 def test_zoo(tmp_path: Path) -> None:
     weights = ("--threads", "1", "--weights", str(tmp_path))
     found = run("zoo", "--models", "mbt2018-mean", "mbt2018-mean-vbr", *weights)

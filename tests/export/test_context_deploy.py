@@ -17,6 +17,7 @@ from fcmrt.export.deployment import Deployment
 from fcmrt.export.elic import ElicConfig
 from fcmrt.export.engine import write
 from fcmrt.export.entropy import INDEX_START, INDEXES_PER_OCTAVE
+from fcmrt.export.lictcm_features import LicTcmFeaturesConfig
 from fcmrt.export.lmsfc_v2 import LmsfcV2Config
 from fcmrt.export.trained import deploy_codec
 from fcmrt.groups import quality_groups
@@ -35,6 +36,11 @@ ELIC = ElicConfig(
 )  # fmt: skip
 LEVELS = LevelsConfig(levels=2, codecs=(ELIC, replace(ELIC, feature_channels=(4,))))
 SHARED = LevelsConfig(levels=2, codecs=(ELIC,))
+TCM = LicTcmFeaturesConfig(
+    feature_channels=(6,), width=4, slices=(3, 5), window=2, head_channels=2, hyper_widths=(4, 5),
+    hyper_out=6, squeezed=4, slice_widths=(5, 4),
+)  # fmt: skip
+SHARED_TCM = LevelsConfig(levels=2, codecs=(TCM,))
 NAMES = ["p3", "p4"]
 
 
@@ -99,13 +105,26 @@ def without_skipping(deployment: Deployment) -> Deployment:
     return replace(deployment, latents=latents)
 
 
-@pytest.mark.parametrize("config", [V2, LEVELS, SHARED], ids=["lmsfc-v2", "elic", "shared"])
-def test_engine_gives_what_the_codec_gives(config: V2 | LEVELS, tmp_path) -> None:
+ODD = 10, 18
+"""The coarsest level has an odd number of rows and columns, and is cropped."""
+
+WINDOWS = 16, 24
+"""No level needs padding, which the training form codes no bits for."""
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [(V2, ODD), (LEVELS, ODD), (SHARED, ODD), (SHARED_TCM, WINDOWS)],
+    ids=["lmsfc-v2", "elic", "elic-shared", "lic-tcm-shared"],
+)
+def test_engine_gives_what_the_codec_gives(
+    config: V2 | LEVELS, size: tuple[int, int], tmp_path
+) -> None:
     codec = codec_of(config)
     channels = config.feature_channels
     deployment = without_skipping(deploy_codec(codec, NAMES[: len(channels)]))
     engine = write(tmp_path / "small.fcmrt", deployment, name="small")
-    rows, columns = 10, 18  # the coarsest level has an odd number of either, and is cropped
+    rows, columns = size
     rng = np.random.default_rng(0)
     features = {
         name: rng.normal(0, 1, (c, rows >> i, columns >> i)).astype(np.float32)

@@ -21,6 +21,7 @@ from fcmrt.export.lmsfc import LMSFC_V1_PUBLISHED
 from fcmrt.export.lmsfc_published import PublishedLmsfc
 from fcmrt.export.lmsfc_published_engine import deploy
 from fcmrt.export.lmsfc_v1_state import AUTHORS, load_lmsfc_v1
+from fcmrt.export.reference import TorchReference
 from fcmrt.export.scale_index import LOG_RATIO, SIGMA_0
 
 from .foreign import expected_layout, layout
@@ -112,6 +113,30 @@ def test_networks_compute_what_the_authors_do(golden: GoldenCheckpoint) -> None:
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
     prior = codec.prior.probabilities(-8, 8).float()
     torch.testing.assert_close(prior, golden["prior"], rtol=1e-4, atol=1e-6)
+
+
+def test_the_deployment_computes_what_the_authors_do(golden: GoldenCheckpoint) -> None:
+    """The networks as they are exported: GDN folded, `z` less its medians and back."""
+    deployment = deploy(golden.state)
+    reference = TorchReference(deployment)
+    walk = reference.encode([level.numpy() for level in golden.levels("feature")], 0)
+    decoding = reference.decode(walk)
+    medians = golden.state["entropy_bottleneck.quantiles"][:, 0, 1, None, None].numpy()
+    assert np.abs(medians).min() > 1e-3
+    z, y, mean = (golden[name].numpy() for name in ("z", "y", "mean"))
+    np.testing.assert_allclose(walk.tensors["z"] + medians, z, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(walk.tensors["y"], y, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(walk.tensors["z_hat"], np.round(z - medians))
+    grid = 2.0**-deployment.mean_bits
+    np.testing.assert_allclose(walk.tensors["y_mean"] * grid, mean, rtol=1e-4, atol=grid)
+    index = np.log(golden["sigma"].numpy().clip(min=SIGMA_0) / SIGMA_0) / LOG_RATIO
+    assert np.abs(walk.tensors["y_index"] - index).max() <= 0.501
+    np.testing.assert_allclose(
+        decoding.tensors["y_hat"], np.round(y - mean) + mean, rtol=1e-4, atol=grid
+    )
+    for feature, wanted in zip(deployment.features, golden.levels("decoded"), strict=True):
+        found = decoding.tensors[f"{feature.name}_hat"]
+        np.testing.assert_allclose(found, wanted, atol=1e-4 * float(wanted.abs().max()))
 
 
 @pytest.fixture(scope="module")
