@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from fcmrt import Decoder, Encoder, RuntimeOptions
 from fcmrt.errors import ExportError
+from fcmrt.export.engine import with_half_weights, write
 from fcmrt.export.foreign_state import COMPRESSAI_DERIVED, foreign_key, load_foreign
 from fcmrt.export.lictcm import (
     LICTCM_LARGE,
@@ -19,12 +23,14 @@ from fcmrt.export.lictcm import (
 )
 from fcmrt.export.lictcm_engine import deploy, deploy_lictcm
 from fcmrt.export.lictcm_state import AUTHORS, load_lictcm
+from fcmrt.export.reference import TorchReference
 from fcmrt.export.scale_index import ScaleIndex, scale_table
 from fcmrt.schedule import Code, Run
 from fcmrt.spec import Padding
 
 from .tcm_authors import Authors, Sizes, layout, random_state
 
+ONE_THREAD = RuntimeOptions(threads=1)
 TINY = Sizes(n=32, m=20, z=6, squeezed=16, widths=(6, 5))
 TINY_CONFIG = LicTcmConfig(
     width=32, latent_channels=20, hyper_channels=6, squeezed=16, slice_widths=(6, 5)
@@ -192,3 +198,19 @@ def test_z_is_rounded_around_its_medians_and_scales_become_indexes(
     assert wanted.min() < 0
     assert wanted.max() > 1
     same(networks["synthesis"](*decoded), wanted.clamp(0, 1))
+
+
+@pytest.mark.slow
+def test_the_small_model_codes_a_picture(tmp_path: Path) -> None:
+    deployment = with_half_weights(deploy(random_state(Sizes())))
+    assert sum(p.numel() for n in deployment.networks.values() for p in n.parameters()) > 40e6
+    engine = write(tmp_path / "small.fcmrt", deployment, name="small")
+    picture = np.random.default_rng(0).uniform(0, 1, (3, 128, 128)).astype(np.float32)
+    encoder, decoder = (kind(engine, options=ONE_THREAD) for kind in (Encoder, Decoder))
+    walk = encoder.walk({"picture": picture})
+    assert all(np.unique(integers.symbols).size > 1 for integers in walk.integers.values())
+    decoded = decoder.decode(encoder.code(walk))["picture"]
+    output = engine.manifest.outputs["picture"]
+    wanted = TorchReference(deployment).decode(walk).tensors[output][0]
+    assert decoded.shape == picture.shape
+    np.testing.assert_allclose(decoded, wanted, rtol=0, atol=1e-4)

@@ -1,7 +1,7 @@
 """Every graph of every family is parsed and built by the real TensorRT-RTX.
 
 Plans of another precision, of exact engines and of trained codecs are built for one GPU: what is
-refused, is refused for all. `pytest -m "not slow"` leaves the trained codecs out.
+refused, is refused for all. `pytest -m "not slow"` leaves out LIC-TCM and the trained codecs.
 """
 
 from __future__ import annotations
@@ -28,10 +28,18 @@ from fcmrt.tasks.task import NANODET, TASKS
 from ..plans.building import TARGETS, assert_builds
 
 ONE_TARGET = TARGETS[1:2]
+WIDEST = {"lic-tcm", "lic-tcm-features"}
+"""Those that take longest: windows are many nodes."""
 TRAINED = sorted((Path(__file__).parents[2] / "models").glob("*.pt"))
 
 
-@pytest.fixture(scope="module", params=SAMPLES, ids=lambda sample: sample.name)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(one, id=one.name, marks=pytest.mark.slow if one.name in WIDEST else ())
+        for one in SAMPLES
+    ],
+)
 def sample(request: pytest.FixtureRequest) -> Sample:
     return request.param
 
