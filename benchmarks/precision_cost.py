@@ -202,7 +202,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     last = len(engine.manifest.quality.levels)
     qualities = sorted({(last + 3) // 4, (last + 1) // 2, (3 * last + 1) // 4})
     count = QUICK_CALIBRATION_PICTURES if quick else CALIBRATION_PICTURES
-    methods = (METHOD,) if quick else METHODS
+    methods: Sequence[Method] = (METHOD,) if quick else METHODS
     made = variants(engine, calibration_pictures(task, count), qualities, methods)
     photos = (
         evaluation_set.few_photos(QUICK_PHOTOS)
