@@ -1,6 +1,7 @@
 """What narrower arithmetic in analysis and synthesis costs: bytes, error, agreement, time.
 
-python -m benchmarks.precision_cost [--engine FILE] [--json PATH|-] [--quick]
+python -m benchmarks.precision_cost [--task NAME] [--engine FILE] [--every N]
+    [--json PATH|-] [--quick]
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from fcmrt.export.calibration import METHODS
 from fcmrt.export.train.data import Pictures, read_pictures
 from fcmrt.export.train.source import FeatureSource
 from fcmrt.export.variants import graph_inputs, in_precision
-from fcmrt.tasks.task import NANODET
+from fcmrt.tasks.task import NANODET, TASKS
 
 from . import evaluation_set, report
 from .coding_cost import coding_cost
+from .engine_coder import load_engine
 from .evaluation import Evaluation, load_network
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from fcmrt.export.calibration import Method
     from fcmrt.export.onnx import Precision
+    from fcmrt.tasks.task import Task
 
     from .report import Row
 
@@ -62,31 +65,46 @@ class Variant(NamedTuple):
     engine: fcmrt.Engine
 
 
-def calibration_pictures(count: int) -> list[Features]:
+def calibration_pictures(task: Task, count: int) -> list[Features]:
     """Give features of random crops, of the training pictures if FCMRT_ASSETS has them.
 
     Without it they are of the shipped photos, which are measured on as well.
+
+    Args:
+        task: Whose features.
+        count: Of how many crops.
     """
     assets = evaluation_set.assets_folder()
     if assets is None:
         pictures = Pictures(dict(evaluation_set.shipped_photos()), {})
     else:
         pictures = read_pictures(assets, [])
-    source = FeatureSource(pictures, load_network(NANODET, threads=1), seed=SEED, batch=count)
+    network = load_network(task, threads=1)
+    source = FeatureSource(pictures, network, seed=SEED, batch=count, task=task)
     levels = source.features(0)
-    names = [feature.name for feature in fcmrt.Engine.builtin().manifest.features]
     return [
-        {name: level[k] for name, level in zip(names, levels, strict=True)} for k in range(count)
+        {name: level[k] for name, level in zip(task.feature_names, levels, strict=True)}
+        for k in range(count)
     ]
 
 
 def variants(
-    engine: fcmrt.Engine, count: int, qualities: Sequence[int], methods: Sequence[Method]
+    engine: fcmrt.Engine,
+    pictures: Sequence[Features],
+    qualities: Sequence[int],
+    methods: Sequence[Method],
 ) -> list[Variant]:
-    """Make the engine in every precision, and in int8 by several calibrations."""
+    """Make the engine in every precision, and in int8 by several calibrations.
+
+    Args:
+        engine: In float32.
+        pictures: What int8 is calibrated on.
+        qualities: Quality levels, which they take in turn.
+        methods: Calibrations.
+    """
     plain: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
     found = [Variant(name, in_precision(engine, name)) for name in plain]
-    inputs = graph_inputs(engine, calibration_pictures(count), qualities)
+    inputs = graph_inputs(engine, pictures, qualities)
     for method in methods:
         report.progress(f"calibrating int8, {method}")
         made = in_precision(engine, "int8", inputs=inputs, method=method)
@@ -95,12 +113,14 @@ def variants(
     return [*found, Variant(f"int8 {METHOD}, outer layers fp32", outer)]
 
 
-def cost_rows(made: Sequence[Variant], task: Evaluation, qualities: Sequence[int]) -> list[Row]:
+def cost_rows(
+    made: Sequence[Variant], evaluation: Evaluation, qualities: Sequence[int]
+) -> list[Row]:
     """Code the pictures with each variant, on PyTorch, which rounds as the graphs say.
 
     Args:
         made: The variants, the one to compare with first.
-        task: Pictures and references.
+        evaluation: Pictures and references.
         qualities: Quality levels.
 
     Returns:
@@ -114,7 +134,7 @@ def cost_rows(made: Sequence[Variant], task: Evaluation, qualities: Sequence[int
         decoder = fcmrt.Decoder(engine, options=options)
         for quality in qualities:
             report.progress(f"{name}: quality {quality}")
-            found = coding_cost(encoder, decoder, task, quality)
+            found = coding_cost(encoder, decoder, evaluation, quality)
             row = {
                 "precision": name,
                 "quality": quality,
@@ -177,32 +197,44 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         What was measured, and the same as text.
     """
     quick: bool = arguments.quick
-    engine = fcmrt.Engine.load(arguments.engine) if arguments.engine else fcmrt.Engine.builtin()
+    task = TASKS[arguments.task]
+    engine = load_engine(arguments.engine, task)
     last = len(engine.manifest.quality.levels)
     qualities = sorted({(last + 3) // 4, (last + 1) // 2, (3 * last + 1) // 4})
     count = QUICK_CALIBRATION_PICTURES if quick else CALIBRATION_PICTURES
-    made = variants(engine, count, qualities, (METHOD,) if quick else METHODS)
-    pictures = evaluation_set.photos(crops=False, limit=QUICK_PHOTOS if quick else None)
-    report.progress(pictures.description)
-    task = Evaluation(pictures)
-    rows = cost_rows(made, task, qualities)
+    methods: Sequence[Method] = (METHOD,) if quick else METHODS
+    made = variants(engine, calibration_pictures(task, count), qualities, methods)
+    photos = (
+        evaluation_set.few_photos(QUICK_PHOTOS)
+        if quick
+        else evaluation_set.photos(crops=False, every=arguments.every)
+    )
+    report.progress(photos.description)
+    evaluation = Evaluation(photos, task)
+    rows = cost_rows(made, evaluation, qualities)
     timed = [
         variant for variant in made if variant.name in (BASE, "fp16", "bf16", f"int8 {METHOD}")
     ]
     calls = QUICK_TIMED_CALLS if quick else TIMED_CALLS
-    times = time_rows(timed, task.references[0].features, calls)
+    times = time_rows(timed, evaluation.references[0].features, calls)
     sizes = {
         name: {graph: len(one.graph(graph)) for graph in one.manifest.graphs} for name, one in made
     }
     result = report.Report(
         report.command_line("benchmarks.precision_cost"),
         rows,
-        {"times": times, "graph_bytes": sizes, "calibration_pictures": count},
+        {
+            "task": task.name,
+            "codec": engine.manifest.name,
+            "times": times,
+            "graph_bytes": sizes,
+            "calibration_pictures": count,
+        },
         [
-            f"measured on {pictures.description}; {task.found} reference boxes",
+            f"measured on {photos.description}; {evaluation.found} references",
             "bytes are the mean of a packet; percents are against fp32 at the same quality",
-            "coded by PyTorch's runner, which rounds every value as the graph says; the engine's "
-            "weights are float16 in its file, so that fp16 rounds none of them again",
+            "coded by PyTorch's runner, which rounds every value as the graph says; an engine's "
+            "weights are float16 in its file, as a rule, so that fp16 rounds none of them again",
             "times are the least of whole calls in ms on one thread; ONNX Runtime's CPU computes "
             "fp16 graphs in float32 and has no bf16",
         ],
@@ -217,7 +249,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.precision_cost", description=__doc__
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--engine", metavar="FILE", help="engine file; default: the shipped one")
+    parser.add_argument("--task", choices=sorted(TASKS), default=NANODET.name)
+    parser.add_argument(
+        "--engine", metavar="FILE", help="engine file; default: the shipped one, for nanodet"
+    )
+    evaluation_set.add_every(parser)
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
     result, text = measure(arguments)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import onnx
 import onnx_ir
 from onnx import TensorProto, shape_inference, version_converter
-from onnx_ir.passes.common import DeduplicateInitializersPass
+from onnx_ir.passes.common import DeduplicateInitializersPass, IdentityEliminationPass
 from onnxscript import optimizer
 
 from fcmrt.errors import EngineError
@@ -92,19 +92,22 @@ def _is_lossless(node: onnx.NodeProto | None, types: dict[str, int]) -> bool:
 
 
 def finish(model: onnx.ModelProto) -> bytes:
-    """Write a model whose constants and nodes were changed after `clean`.
+    """Write a model that was changed after `clean`, or is made of what is needed alone.
 
     Args:
         model: Not changed.
 
     Returns:
-        The serialised model, types told, no constant twice; equal models give equal bytes.
+        The serialised model, types told, no constant twice, no Identity; equal models give equal
+        bytes.
 
     Raises:
         onnx.checker.ValidationError: It is no valid model.
         onnx.shape_inference.InferenceError: An operator is given a type that it does not take.
     """
-    merged = DeduplicateInitializersPass(_ANY_SIZE)(onnx_ir.serde.deserialize_model(model)).model
+    merged = onnx_ir.serde.deserialize_model(model)
+    for change in (IdentityEliminationPass(), DeduplicateInitializersPass(_ANY_SIZE)):
+        merged = change(merged).model
     result = with_types(onnx_ir.serde.serialize_model(merged))
     onnx.checker.check_model(result, full_check=True)
     return result.SerializeToString(deterministic=True)

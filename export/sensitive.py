@@ -15,6 +15,11 @@ _STATISTICS = frozenset(
 )
 _STEEP = frozenset({"Pow", "Sqrt", "Reciprocal", "Exp", "Log"})
 _AFFINE = frozenset({"Add", "Sub", "Mul", "Div"})
+# What ONNX has in a type and libraries that build plans refuse (docs/plans.md).
+_REFUSED = {
+    TensorProto.FLOAT16: frozenset[str](),
+    TensorProto.BFLOAT16: frozenset({"ConvTranspose"}),
+}
 _TYPE_NAMES = {
     TensorProto.FLOAT16: "tensor(float16)",
     TensorProto.BFLOAT16: "tensor(bfloat16)",
@@ -27,14 +32,16 @@ def float32_nodes(graph: FloatGraph, dtype: int) -> set[str]:
     These are statistics (of LayerNorm, Softmax and other large reductions), powers, roots and
     exponentials; what lies between a square and a root, as in GDN, where float16 would overflow;
     sums and products with constants right behind the inputs and right before the outputs, which
-    carry the features' own offsets and scales; and operators that do not take the type.
+    carry the features' own offsets and scales; and operators that do not take the type, in ONNX or
+    in a library that builds plans of it.
 
     Args:
         graph: The graph.
         dtype: FLOAT16 or BFLOAT16 of TensorProto.
     """
     nodes = graph.nodes.values()
-    kept = {node.name for node in nodes if node.op_type in _STATISTICS | _STEEP}
+    wide = _STATISTICS | _STEEP | _REFUSED[dtype]
+    kept = {node.name for node in nodes if node.op_type in wide}
     kept |= {node.name for node in nodes if not _gives(graph.model, node, dtype)}
     kept |= _from_squares_to_roots(graph)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fcmrt.exact import Proof, prove
 from fcmrt.onnxgraph import read_graph
 
-from ..cleaning import BATCH, OPSET
+from ..cleaning import BATCH, OPSET, finish
 from ..fp16 import store_weights_fp16
 from .operations import WeightedSum
 from .precision import ExactInput
@@ -97,7 +97,7 @@ class IntegerNetwork(nn.Module):
         return prove(read_graph(self.to_onnx(), self.name), f"graph {self.name!r}")
 
     def to_onnx(self) -> bytes:
-        """Writes the network as an ONNX graph for any batch and size.
+        """Writes the network as a clean ONNX graph for any batch and size.
 
         Weights are stored as float16, which holds them exactly; biases stay float32.
         """
@@ -120,9 +120,7 @@ class IntegerNetwork(nn.Module):
             ir_version=IR_VERSION,
             opset_imports=[helper.make_opsetid("", OPSET)],
         )
-        model = store_weights_fp16(model, lossless=True)
-        onnx.checker.check_model(model)
-        return model.SerializeToString(deterministic=True)
+        return finish(store_weights_fp16(model, lossless=True))
 
     def _axes_of(self, name: str) -> int:
         return next(step.axes for step in self.steps if name in step.sources)

@@ -127,6 +127,7 @@ def test_roi() -> None:
 
 def test_precision_cost() -> None:
     found = run("precision_cost")
+    assert (found["task"], found["codec"]) == ("nanodet", fcmrt.Engine.builtin().manifest.name)
     names = ["fp32", "fp16", "bf16", "int8 mse", "int8 mse, outer layers fp32"]
     assert list(found["graph_bytes"]) == names
     rows = {(row["precision"], row["quality"]): row for row in found["rows"]}

@@ -66,7 +66,7 @@ def test_what_only_training_needs_is_gone() -> None:
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 @pytest.mark.parametrize("half_weights", [True, False])
-def test_every_family_is_clean(network: FloatNetwork, half_weights: bool) -> None:
+def test_networks_of_the_families_are_clean(network: FloatNetwork, half_weights: bool) -> None:
     model = onnx.load_from_string(network.export(half_weights=half_weights))
     assert_clean(model)
     # Nodes are named after the modules that they come from: "/stages.0/.../body.2/Conv".

@@ -1,28 +1,29 @@
-"""What holds of every family: any size, batches, half floats, nothing that is not a number."""
+"""What holds of every family: clean graphs, any size, batches, half floats, numbers only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 import pytest
 
 from benchmarks.codec_samples import SAMPLES, Sample, features_of
 from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
 from fcmrt.errors import DTypeError, EngineError
+from fcmrt.export.cleaning import assert_clean
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.engine import with_half_weights, write
 from fcmrt.export.exact.path import convert_path
+from fcmrt.export.onnx import Precision
 from fcmrt.export.reference import TorchReference
+from fcmrt.export.variants import float_graphs, graph_inputs, in_precision
 from fcmrt.spec import Padding
 from fcmrt.verify import Configuration, verify
 
 from .batches import assert_takes_batches
 
 ONE = Configuration("one", RuntimeOptions(threads=1))
-
-WITHOUT_EXACT_FORM = {"lic-tcm", "lic-tcm-features", "lic-tcm-mosaic"}
-"""Window attention, and GDN in the hyper-synthesis."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,22 @@ def test_symbols_are_those_of_the_torch_networks(case: Case) -> None:
     for stage in of_networks:
         if stage.side == "decode" and stage.floats:
             assert stage.relative < 1e-4
+
+
+def test_graphs_are_clean(case: Case) -> None:
+    for name in case.engine.manifest.graphs:
+        assert_clean(onnx.load_from_string(case.engine.graph(name)))
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
+def test_graphs_are_clean_in_another_precision(case: Case, precision: Precision) -> None:
+    inputs = graph_inputs(case.engine, [case.features(case.side, case.side)], [1])
+    made = in_precision(case.engine, precision, inputs=inputs)
+    changed = float_graphs(made)
+    assert changed
+    for name in changed:
+        assert made.graph(name) != case.engine.graph(name)
+        assert_clean(onnx.load_from_string(made.graph(name)))
 
 
 def as_padded(level: np.ndarray, sides: list[int], padding: Padding) -> np.ndarray:
@@ -154,7 +171,7 @@ def test_a_graph_takes_several_pictures_at_a_time(case: Case) -> None:
 def test_an_exact_graph_takes_several_pictures_at_a_time(case: Case) -> None:
     deployment = case.deployment
     picture = [level[None] for level in case.features(case.side, case.side).values()]
-    if case.sample.name in WITHOUT_EXACT_FORM:
+    if not case.sample.exact:
         with pytest.raises(EngineError, match="no exact form"):
             convert_path(deployment, [picture])
         return
@@ -162,7 +179,9 @@ def test_an_exact_graph_takes_several_pictures_at_a_time(case: Case) -> None:
     assert set(networks) == set(deployment.entropy_path)
     for graph, network in networks.items():
         shapes = input_shapes(deployment, graph)
-        assert_takes_batches(graph, network.to_onnx(), shapes, exact=True)
+        made = network.to_onnx()
+        assert_clean(onnx.load_from_string(made))
+        assert_takes_batches(graph, made, shapes, exact=True)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

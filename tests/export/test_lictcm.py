@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from fcmrt import Decoder, Encoder, RuntimeOptions
 from fcmrt.errors import ExportError
+from fcmrt.export.engine import with_half_weights, write
 from fcmrt.export.foreign_state import COMPRESSAI_DERIVED, foreign_key, load_foreign
 from fcmrt.export.lictcm import (
     LICTCM_LARGE,
@@ -26,6 +30,7 @@ from fcmrt.spec import Padding
 
 from .tcm_authors import Authors, Sizes, layout, random_state
 
+ONE_THREAD = RuntimeOptions(threads=1)
 TINY = Sizes(n=32, m=20, z=6, squeezed=16, widths=(6, 5))
 TINY_CONFIG = LicTcmConfig(
     width=32, latent_channels=20, hyper_channels=6, squeezed=16, slice_widths=(6, 5)
@@ -235,3 +240,19 @@ def test_the_deployment_computes_what_the_authors_do() -> None:
     wanted = authors.synthesis(torch.cat(known, 1)).clamp(0, 1)
     assert ((wanted > 0) & (wanted < 1)).float().mean() > 0.1
     same(decoded["picture_hat"], wanted, grid)
+
+
+@pytest.mark.slow
+def test_the_small_model_codes_a_picture(tmp_path: Path) -> None:
+    deployment = with_half_weights(deploy(random_state(Sizes())))
+    assert sum(p.numel() for n in deployment.networks.values() for p in n.parameters()) > 40e6
+    engine = write(tmp_path / "small.fcmrt", deployment, name="small")
+    picture = np.random.default_rng(0).uniform(0, 1, (3, 128, 128)).astype(np.float32)
+    encoder, decoder = (kind(engine, options=ONE_THREAD) for kind in (Encoder, Decoder))
+    walk = encoder.walk({"picture": picture})
+    assert all(np.unique(integers.symbols).size > 1 for integers in walk.integers.values())
+    decoded = decoder.decode(encoder.code(walk))["picture"]
+    output = engine.manifest.outputs["picture"]
+    wanted = TorchReference(deployment).decode(walk).tensors[output][0]
+    assert decoded.shape == picture.shape
+    np.testing.assert_allclose(decoded, wanted, rtol=0, atol=1e-4)
