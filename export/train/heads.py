@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fcmrt.errors import ExportError
+from fcmrt.export.named import import_named
 from fcmrt.export.train.loss import TaskHead
 from fcmrt.export.train.movenet_head import MoveNetHead
 from fcmrt.export.train.nanodet_head import NanoDetHead
@@ -43,20 +43,11 @@ def find_training_task(name: str) -> TrainingTask:
     """
     if name in TRAINING_TASKS:
         return TRAINING_TASKS[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise ExportError(
-            f"no codec is trained for the task {name!r}; there are {', '.join(TRAINING_TASKS)}, or "
-            "the name of a TrainingTask, as in my_package.my_task:MINE"
-        )
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise ExportError(f"task {name!r}: {error}") from error
-    except AttributeError as error:
-        raise ExportError(f"task {name!r}: {module} has no {attribute!r}") from error
+    unknown = (
+        f"no codec is trained for the task {name!r}; there are {', '.join(TRAINING_TASKS)}, or the "
+        "name of a TrainingTask, as in my_package.my_task:MINE"
+    )
+    found = import_named("task", name, name, unknown)
     if not isinstance(found, TrainingTask):
         raise ExportError(f"task {name!r} is a {type(found).__name__}, and no TrainingTask")
     return found

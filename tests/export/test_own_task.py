@@ -20,23 +20,16 @@ Image = pytest.importorskip("PIL.Image")
 import fcmrt  # noqa: E402
 from fcmrt.cli import main as fcmrt_command  # noqa: E402
 from fcmrt.export.codecs import LevelsConfig  # noqa: E402
-from fcmrt.export.context import ContextConfig  # noqa: E402
 from fcmrt.export.elic import ElicConfig  # noqa: E402
 from fcmrt.export.importance import __main__ as importance_command  # noqa: E402
 from fcmrt.export.importance import files  # noqa: E402
 from fcmrt.export.train import __main__ as train_command  # noqa: E402
 from fcmrt.export.train import cache as cache_command  # noqa: E402
 
+from .test_trained import CONTEXT  # noqa: E402
+
 TEXT = Path(__file__).parents[2] / "docs" / "importance.md"
 NAME = "my_package.my_task:MINE"
-CONTEXT = ContextConfig(
-    groups=(2, 4),
-    channel_widths=(6, 6),
-    channel_kernel=3,
-    spatial_kernel=3,
-    aggregation_widths=(12, 10),
-    all_earlier=True,
-)
 
 
 def level(channels: int) -> ElicConfig:
