@@ -5,12 +5,11 @@ A family is a function from a checkpoint to a `Deployment` (`docs/adding-a-codec
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from fcmrt.errors import ExportError
+from fcmrt.export.named import import_named
 
 if TYPE_CHECKING:
     from .deployment import Deployment
@@ -109,18 +108,8 @@ def find_family(name: str) -> Deploy:
         ImportError: A package that it needs is not installed.
     """
     where = FAMILIES[name].function if name in FAMILIES else REFUSED.get(name, name)
-    module, colon, function = where.partition(":")
-    if not colon:
-        raise ExportError(
-            f"codec {name!r} is not known; there are {', '.join(FAMILIES)}, or the name of a "
-            "function, as in my_package.my_codec:deploy"
-        )
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
-        if not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise ExportError(f"codec {name!r}: {error}") from error
-    except AttributeError as error:
-        raise ExportError(f"codec {name!r}: {module} has no {function!r}") from error
-    return cast("Deploy", found)
+    unknown = (
+        f"codec {name!r} is not known; there are {', '.join(FAMILIES)}, or the name of a "
+        "function, as in my_package.my_codec:deploy"
+    )
+    return cast("Deploy", import_named("codec", name, where, unknown))

@@ -90,6 +90,11 @@ class Allocator:
             raise EngineError("the predicted importance is not finite")
         return np.asarray(np.exp(np.clip(cells, -_MOST_LOG, _MOST_LOG)).mean(1))
 
+    def by_level(self, importances: Float64) -> dict[str, float]:
+        """Importances by name of their level."""
+        names = (group.name for group in self._groups)
+        return dict(zip(names, map(float, importances), strict=True))
+
     def weighted(self, weights: Mapping[str, float]) -> Float64:
         """Makes importances of weights by level, of which only the ratios count.
 

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from .allocation import Allocator
-from .arrays import FloatArray, as_features, as_writable_bytes
+from .arrays import FloatArray, as_writable_bytes
 from .bitstream import EVEN, FeatureDType, Importance, StreamHeader, put_packet
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
-from .errors import ConfigError, ShapeError
+from .errors import ShapeError
 from .executor import executor_for
 from .importance import ROI_GAIN, importance_of
-from .intake import Level, arrange, in_order
+from .intake import Intake, Level, in_order, sizes_of
 from .observe import Recorder, StageClock
 from .ondevice import DeviceEncoder, machine_for
 from .packet import Packet
@@ -22,8 +21,8 @@ from .picture_encoder import PictureEncoder
 from .requantise import requantised
 from .spec import Size
 from .stream_header import make_header
-from .target import Wish
 from .walk import Walk
+from .wish import Wish, Wishes
 
 
 class Encoder:
@@ -67,10 +66,10 @@ class Encoder:
         options = options or RuntimeOptions()
         self._executor = executor_for(engine, options)
         self._machine = machine_for(self._executor, options)
-        self._features = engine.manifest.features
-        levels = engine.manifest.quality
-        self._step = levels.shift(levels.default if quality is None else quality)
-        self._sizes = None if sizes is None else in_order(self._features, sizes)
+        levels = engine.manifest.features
+        self._intake = Intake(levels, None if self._machine is None else self._machine.device)
+        self._wishes = Wishes(self._executor, quality)
+        self._sizes = None if sizes is None else in_order(levels, sizes)
         self._dtype: FeatureDType = dtype
         self._time_base = time_base
         self._recorder = recorder
@@ -80,7 +79,6 @@ class Encoder:
             if self._machine is None
             else DeviceEncoder(self._machine, self.params, self._sizes)
         )
-        self._allocator: Allocator | None = None
 
     @property
     def header(self) -> StreamHeader:
@@ -126,10 +124,11 @@ class Encoder:
                 `importance` does; the same for all pictures of a batch. Or True: each picture's
                 levels get what the engine's importance model says that the task needs, at the
                 price of bits that goes with the quality. Or weights by level, above 0, in place of
-                what it predicts; equal ones are those of an average picture.
+                what it predicts; equal ones are those of an average picture. To the steps that
+                either leads to, the three last add theirs.
             target_bytes: Length of each packet, which it comes near to (mostly within 1 %): the
-                steps of all levels are moved until it does; with an importance of either kind,
-                from where that puts them. (At so many bits per pixel: `bpp * pixels / 8`.)
+                steps of all levels are moved until it does; with an importance of any kind, from
+                where that puts them. (At so many bits per pixel: `bpp * pixels / 8`.)
             level_offsets: By feature level, steps added to the picture's; negative: finer.
             roi: Regions of interest: boxes, in fractions of the picture, or a mask.
             roi_gain: By how many steps they are finer than the rest.
@@ -156,14 +155,12 @@ class Encoder:
         Determinism: The packet's bytes follow from the integers that the networks lead to. They
             are the same for the same input on the same machine, library and thread count.
         """
-        d = self._choose_step(quality, step)
+        d = self._wishes.step(quality, step)
         clock = StageClock(self._recorder)
-        levels = self._arrange(features)
-        if level_offsets or roi is not None:
-            if importance is not None:
-                raise ConfigError("give an importance, or level offsets and regions; not both")
-            importance = self._importance(levels, level_offsets, roi, roi_gain)
-        wish = self._wish(importance, target_bytes)
+        levels = self._intake.levels(features)
+        wish = self._wishes.wish(
+            sizes_of(levels), importance, target_bytes, level_offsets, roi, roi_gain
+        )
         if levels[0].is_batch:
             return self._encode(levels, d, wish, pts, clock)
         return self._encode([level.as_batch() for level in levels], d, wish, pts, clock)[0]
@@ -172,7 +169,7 @@ class Encoder:
         self, levels: list[Level], d: int, wish: Wish, pts: int | None, clock: StageClock
     ) -> list[Packet]:
         def on_host() -> list[Packet]:
-            arrays = self._on_host(levels)
+            arrays = self._intake.on_host(levels)
             return self._pictures.encode_batch(arrays, d, wish, pts, clock, self._recorder)
 
         if self._on_device is None or not wish.is_plain:
@@ -188,6 +185,9 @@ class Encoder:
         step: int | None = None,
         importance: Importance | Mapping[str, float] | bool | None = None,
         target_bytes: int | None = None,
+        level_offsets: Mapping[str, int] | None = None,
+        roi: Any = None,
+        roi_gain: int = ROI_GAIN,
     ) -> int:
         """Encodes one picture's features into the caller's memory.
 
@@ -195,10 +195,13 @@ class Encoder:
             features: As for `encode`, without a batch.
             buffer: Writable, contiguous, bytes-like; borrowed until the call returns. The packet
                 is written to its beginning, and nothing behind it.
-            quality: As for `encode`.
-            step: As for `encode`.
-            importance: As for `encode`.
-            target_bytes: As for `encode`.
+            quality: As for `encode`, as all that follow.
+            step: Instead of a quality level.
+            importance: Where the step is another, or how to find it.
+            target_bytes: Length of the packet.
+            level_offsets: Steps added, by level.
+            roi: Regions of interest.
+            roi_gain: By how many steps they are finer.
 
         Returns:
             The packet's length in bytes; its bytes are those that `encode` gives.
@@ -209,17 +212,16 @@ class Encoder:
             DTypeError: The buffer cannot be written to.
             FcmrtError: As for `encode`.
         """
-        d = self._choose_step(quality, step)
+        d = self._wishes.step(quality, step)
         target = as_writable_bytes(buffer, "buffer")
         clock = StageClock(self._recorder)
-        levels = self._arrange(features)
-        if levels[0].is_batch:
-            raise ShapeError("a buffer takes one picture's packet; these features are a batch")
-        levels = [level.as_batch() for level in levels]
-        wish = self._wish(importance, target_bytes)
+        levels = self._one_picture(features)
+        wish = self._wishes.wish(
+            sizes_of(levels), importance, target_bytes, level_offsets, roi, roi_gain
+        )
         if self._on_device is not None and wish.is_plain:
             return put_packet(target, bytes(self._encode(levels, d, wish, None, clock)[0]))
-        size = self._pictures.encode_into(target, self._on_host(levels), d, wish, clock)
+        size = self._pictures.encode_into(target, self._intake.on_host(levels), d, wish, clock)
         clock.report()
         return size
 
@@ -236,22 +238,7 @@ class Encoder:
         Raises:
             ShapeError, DTypeError, DeviceError, ConfigError: As `encode`.
         """
-        return self._on_host(self._arrange(features))
-
-    def _arrange(self, features: Any) -> list[Level]:
-        borrow = None if self._machine is None else self._machine.device.borrow
-        return arrange(self._features, features, borrow)
-
-    def _on_host(self, levels: list[Level]) -> list[FloatArray]:
-        return [
-            as_features(
-                self._machine.device.download(level.array)
-                if level.on_device and self._machine is not None
-                else level.array,
-                level.name,
-            )
-            for level in levels
-        ]
+        return self._intake.on_host(self._intake.levels(features))
 
     def importance(
         self,
@@ -278,7 +265,30 @@ class Encoder:
             ConfigError: A level without a latent of its own, or whatever is no box or mask.
             ShapeError, DTypeError, DeviceError: As `encode`.
         """
-        return self._importance(self._arrange(features), level_offsets, roi, roi_gain)
+        sizes = sizes_of(self._intake.levels(features))
+        return importance_of(self.engine.manifest, sizes, level_offsets or {}, roi, roi_gain)
+
+    def predict_weights(self, features: Any) -> dict[str, float]:
+        """Predicts how much the task needs each level of one picture.
+
+        Args:
+            features: As for `encode`, one picture.
+
+        Returns:
+            By name of the level, above 0; on training pictures 1 on average. As `importance=` only
+            their ratios count, and so `encode` shares bits out over the levels as with True, but
+            not over pictures.
+
+        Raises:
+            ShapeError: As `encode`, or a batch.
+            DTypeError, DeviceError: As `encode`.
+            ConfigError: The engine has no importance model.
+            EngineError: Its graph does not give what the manifest says.
+        """
+        allocator = self._wishes.allocator
+        levels = self._intake.on_host(self._one_picture(features))
+        walk = self._pictures.begun(levels, allocator.first_step, EVEN, StageClock(None))
+        return allocator.by_level(allocator.predicted(walk))
 
     def walk(
         self,
@@ -288,6 +298,9 @@ class Encoder:
         step: int | None = None,
         importance: Importance | Mapping[str, float] | bool | None = None,
         target_bytes: int | None = None,
+        level_offsets: Mapping[str, int] | None = None,
+        roi: Any = None,
+        roi_gain: int = ROI_GAIN,
     ) -> Walk:
         """Takes one picture's features as far as their integers; `code` goes on from there.
 
@@ -295,10 +308,13 @@ class Encoder:
 
         Args:
             features: As for `encode`, one picture.
-            quality: As for `encode`.
-            step: As for `encode`.
-            importance: As for `encode`.
-            target_bytes: As for `encode`.
+            quality: As for `encode`, as all that follow.
+            step: Instead of a quality level.
+            importance: Where the step is another, or how to find it.
+            target_bytes: Length of the packet.
+            level_offsets: Steps added, by level.
+            roi: Regions of interest.
+            roi_gain: By how many steps they are finer.
 
         Returns:
             The walk, which owns its tensors and integers.
@@ -307,12 +323,12 @@ class Encoder:
             ShapeError: As `encode`, or a batch.
             DTypeError, DeviceError, ConfigError: As `encode`.
         """
-        d = self._choose_step(quality, step)
-        levels = self.take(features)
-        if levels[0].ndim != 3:
-            raise ShapeError("got a batch; one picture at a time can be walked, [C, H, W]")
-        wish = self._wish(importance, target_bytes)
-        return self._pictures.walk([level[None] for level in levels], d, wish, StageClock(None))
+        d = self._wishes.step(quality, step)
+        levels = self._one_picture(features)
+        wish = self._wishes.wish(
+            sizes_of(levels), importance, target_bytes, level_offsets, roi, roi_gain
+        )
+        return self._pictures.walk(self._intake.on_host(levels), d, wish, StageClock(None))
 
     def requantise(
         self,
@@ -339,7 +355,7 @@ class Encoder:
         Raises:
             ConfigError: As `encode`.
         """
-        d = walk.d if quality is None and step is None else self._choose_step(quality, step)
+        d = walk.d if quality is None and step is None else self._wishes.step(quality, step)
         return requantised(walk, d, walk.importance if importance is None else importance)
 
     def code(self, walk: Walk, pts: int | None = None) -> Packet:
@@ -357,31 +373,9 @@ class Encoder:
         """
         return self._pictures.packet(walk, pts, StageClock(None))
 
-    def _choose_step(self, quality: float | None, step: int | None) -> int:
-        if step is None:
-            return self._step if quality is None else self.engine.manifest.quality.shift(quality)
-        if quality is not None:
-            raise ConfigError("give a quality or a step, not both")
-        self.engine.manifest.step_width(step)
-        return step
-
-    def _importance(
-        self,
-        levels: list[Level],
-        level_offsets: Mapping[str, int] | None,
-        roi: Any,
-        roi_gain: int,
-    ) -> Importance:
-        sizes = [level.size for level in levels]
-        return importance_of(self.engine.manifest, sizes, level_offsets or {}, roi, roi_gain)
-
-    def _wish(
-        self, importance: Importance | Mapping[str, float] | bool | None, target_bytes: int | None
-    ) -> Wish:
-        """What is wanted of a picture beside its step."""
-        if importance is True or isinstance(importance, Mapping):
-            if self._allocator is None:
-                self._allocator = Allocator(self._executor)
-            weights = importance if isinstance(importance, Mapping) else None
-            return Wish(target_bytes, allocator=self._allocator, weights=weights)
-        return Wish(target_bytes, importance or EVEN)
+    def _one_picture(self, features: Any) -> list[Level]:
+        """One picture's features, as a batch of one."""
+        levels = self._intake.levels(features)
+        if levels[0].is_batch:
+            raise ShapeError("these features are a batch; one picture is wanted, [C, H, W]")
+        return [level.as_batch() for level in levels]

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from .arrays import as_numpy, is_on_device
+import numpy.typing as npt
+
+from .arrays import FloatArray, as_features, as_numpy, is_on_device
 from .errors import ConfigError, ShapeError
 from .spec import FeatureSpec, Size
 
 Borrow = Callable[[Any, str], Any]
 """Views an array on a GPU, called so in errors, as one of this library's arrays there."""
+
+
+class DeviceMemory(Protocol):
+    """The part of a device that features in its memory need."""
+
+    def borrow(self, array: Any, name: str) -> Any:
+        """See `Borrow`."""
+
+    def download(self, array: Any) -> npt.NDArray[Any]:
+        """Copies one of this library's arrays to the host."""
 
 
 class Level(NamedTuple):
@@ -34,6 +46,40 @@ class Level(NamedTuple):
     def as_batch(self) -> Level:
         """One picture as a batch of one."""
         return self._replace(array=self.array[None])
+
+
+class Intake:
+    """Takes in features of one engine.
+
+    Args:
+        specs: The engine's levels.
+        memory: Of the device where features may be as well; None: they are refused there.
+    """
+
+    def __init__(self, specs: Sequence[FeatureSpec], memory: DeviceMemory | None) -> None:
+        self._specs, self._memory = specs, memory
+
+    def levels(self, features: Any) -> list[Level]:
+        """The features in the engine's order, wherever they are; as `arrange`."""
+        borrow = None if self._memory is None else self._memory.borrow
+        return arrange(self._specs, features, borrow)
+
+    def on_host(self, levels: Sequence[Level]) -> list[FloatArray]:
+        """The levels' features in the host's memory, checked as `as_features` does."""
+        return [
+            as_features(
+                self._memory.download(level.array)
+                if level.on_device and self._memory is not None
+                else level.array,
+                level.name,
+            )
+            for level in levels
+        ]
+
+
+def sizes_of(levels: Sequence[Level]) -> list[Size]:
+    """Height and width of each level."""
+    return [level.size for level in levels]
 
 
 def arrange(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .arrays import FloatArray
-from .bitstream import Geometry, PacketHead, write_packet, write_packet_into
+from .bitstream import Geometry, Importance, PacketHead, write_packet, write_packet_into
 from .config import CodingParams
 from .executor import Executor
 from .kernels.api import CodedPayload
@@ -14,8 +14,8 @@ from .observe import Recorder, StageClock
 from .packet import Packet
 from .schedule import Code
 from .spec import Size, padded_size
-from .target import Wish
 from .walk import Walk
+from .wish import Wish
 
 
 class PictureEncoder:
@@ -50,13 +50,20 @@ class PictureEncoder:
         Raises:
             FcmrtError: As `Encoder.encode`.
         """
-        sizes = [(level.shape[2], level.shape[3]) for level in levels]
-        padded = padded_size(self._manifest.features, sizes, self._manifest.padding)
-        walk = Walk(self._executor, padded, wish.first_step(d), clock, wish.importance)
-        walk.take(levels)
-        clock.lap("prepare")
+        walk = self.begun(levels, *wish.first_steps(d), clock)
         walk.follow(self._manifest.encode)
         return wish.granted(walk, d, self._size)
+
+    def begun(
+        self, levels: list[FloatArray], d: int, importance: Importance, clock: StageClock
+    ) -> Walk:
+        """Takes one picture's features, padded, before any network; arguments as for `walk`."""
+        sizes = [(level.shape[2], level.shape[3]) for level in levels]
+        padded = padded_size(self._manifest.features, sizes, self._manifest.padding)
+        walk = Walk(self._executor, padded, d, clock, importance)
+        walk.take(levels)
+        clock.lap("prepare")
+        return walk
 
     def encode(
         self, levels: list[FloatArray], d: int, wish: Wish, pts: int | None, clock: StageClock

@@ -1,4 +1,4 @@
-"""A picture brought to the steps, or to the size in bytes, that are wished of it.
+"""A picture brought to other steps, or to a size in bytes.
 
 Between two steps lie as many others as there are channels: one after another, group by group, they
 take the next step. The size is that of the packet itself. Analysis is never run again.
@@ -6,17 +6,16 @@ take the next step. The size is that of the packet itself. Analysis is never run
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from .allocation import Allocator
-from .bitstream import EVEN, Importance
+from .bitstream import Importance, Regions
 from .errors import ConfigError, TargetError
 from .groups import quality_groups
+from .manifest import Manifest
 from .requantise import requantised
 from .walk import Walk
 
@@ -30,77 +29,18 @@ _STEPS_PER_E = 8.0  # that are thought to take a factor of e off the size, to be
 _MARGIN = 0.05  # share of what is left to search that is taken off at least
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wish:
-    """What is wanted of a picture beside its step number.
-
-    Raises:
-        ConfigError: A size below 1.
-    """
-
-    target_bytes: int | None = None
-    """Length of the packet; None: what comes of it."""
-
-    importance: Importance = EVEN
-    """Where the step is another from the beginning."""
-
-    allocator: Allocator | None = None
-    """What shares bits out over the levels; None: nothing does."""
-
-    weights: Mapping[str, float] | None = None
-    """Importances of the levels, for the allocator; None: it predicts them."""
-
-    def __post_init__(self) -> None:
-        if self.target_bytes is not None and self.target_bytes < 1:
-            raise ConfigError(f"target_bytes is {self.target_bytes}; it must be at least 1")
-        if self.allocator is not None and self.weights is not None:
-            self.allocator.weighted(self.weights)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the steps are known before the picture is."""
-        return self.target_bytes is None and self.allocator is None
-
-    def first_step(self, d: int) -> int:
-        """The step that a picture is first quantised at, if its own is `d`."""
-        return d if self.allocator is None else self.allocator.first_step
-
-    def granted(self, walk: Walk, d: int, size_of: Callable[[Walk], int]) -> Walk:
-        """Returns the picture as it is wanted.
-
-        Args:
-            walk: The picture at `first_step(d)`, with all its integers; borrowed.
-            d: Its own step number.
-            size_of: Bytes of a picture's packet.
-
-        Raises:
-            ConfigError, TargetError, EngineError: As `to_size` and `Allocator.predicted`.
-        """
-        if self.allocator is None:
-            if self.target_bytes is None:
-                return walk
-            return to_size(walk, self.target_bytes, steps_of(walk), size_of)
-        allocator = self.allocator
-        weights = self.weights
-        found = allocator.predicted(walk) if weights is None else allocator.weighted(weights)
-        if self.target_bytes is None:
-            return at_steps(walk, allocator.steps_at(walk, found, d))
-        other = 8 * size_of(walk) - allocator.bits(walk)
-        steps = allocator.steps_within(walk, found, max(8 * self.target_bytes - other, 1.0))
-        return to_size(walk, self.target_bytes, steps, size_of)
+def offsets_of(manifest: Manifest, importance: Importance) -> Float64:
+    """Returns by how much the step of each quality group is another; mixes and regions apart."""
+    groups = range(len(quality_groups(manifest)))
+    return np.array([float(importance.offset(k)) for k in groups])
 
 
-def steps_of(walk: Walk) -> Float64:
-    """Returns the step of each quality group; mixes and regions apart."""
-    groups = range(len(quality_groups(walk.manifest)))
-    return np.array([float(walk.d + walk.importance.offset(k)) for k in groups])
-
-
-def at_steps(walk: Walk, steps: Float64, moved: int = 0) -> Walk:
-    """Returns a picture at other steps; its regions stay.
+def at_steps(walk: Walk, regions: Regions | None, steps: Float64, moved: int = 0) -> Walk:
+    """Returns a picture at other steps.
 
     Args:
         walk: The picture, with all its integers; borrowed.
+        regions: Where steps are others again; in the place of the walk's.
         steps: One for each quality group; rounded, and clipped to the engine's.
         moved: How many channels take the next step, group by group; those of all groups together
             move all steps by 1. May be negative.
@@ -117,10 +57,16 @@ def at_steps(walk: Walk, steps: Float64, moved: int = 0) -> Walk:
         mixes.append(mix if first <= whole < last else 0)
     d = wholes[-1]  # offsets of 0 at the end take no bytes
     offsets = tuple(whole - d for whole in wholes)
-    return requantised(walk, d, Importance(offsets, tuple(mixes), walk.importance.regions))
+    return requantised(walk, d, Importance(offsets, tuple(mixes), regions))
 
 
-def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], int]) -> Walk:
+def to_size(
+    walk: Walk,
+    regions: Regions | None,
+    wanted: int,
+    steps: Float64,
+    size_of: Callable[[Walk], int],
+) -> Walk:
     """Returns a picture whose packet has the wanted size, or the nearest that was found.
 
     The steps of all groups are moved together, between the engine's finest and that of its lowest
@@ -128,7 +74,8 @@ def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], i
     known on either side.
 
     Args:
-        walk: The picture, with all its integers; borrowed. Its regions stay.
+        walk: The picture, with all its integers; borrowed.
+        regions: Where steps are others, by as much as they are; in the place of the walk's.
         wanted: Bytes.
         steps: Where to begin, one step for each quality group.
         size_of: Bytes of a picture's packet.
@@ -153,7 +100,7 @@ def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], i
 
     def tried(moved: int, more: Float64 | float = 0.0) -> float:
         nonlocal best, nearest
-        found = at_steps(walk, steps + more, moved)
+        found = at_steps(walk, regions, steps + more, moved)
         miss = math.log(size_of(found) / wanted)
         if abs(miss) < nearest:
             best, nearest = found, abs(miss)
@@ -170,7 +117,7 @@ def to_size(walk: Walk, wanted: int, steps: Float64, size_of: Callable[[Walk], i
             tried(below, more)
     if nearest > TOLERANCE and not search.enclosed:
         ends = [np.full(len(groups), float(end)) for end in (coarsest, finest)]
-        least, most = (size_of(at_steps(walk, end)) for end in ends)
+        least, most = (size_of(at_steps(walk, regions, end)) for end in ends)
         if not least <= wanted <= most:
             raise TargetError(wanted, least, most)
     return best

@@ -151,7 +151,7 @@ def test_the_search_ends_where_there_is_no_zero() -> None:
 @given(moved=st.integers(-40, 40))
 def test_channels_take_the_next_step_one_after_another(moved: int) -> None:
     walk = Encoder(tiny_levels()).walk(picture(5), step=4)
-    found = at_steps(walk, np.array([4.0, 5, 3]), moved)
+    found = at_steps(walk, None, np.array([4.0, 5, 3]), moved)
     steps = [found.d + found.importance.offset(k) + found.importance.mixed(k) / 6 for k in range(3)]
     assert sum(steps) * 6 == pytest.approx(12 * 6 + moved)
     assert sum(found.importance.mixed(k) > 0 for k in range(3)) <= 1

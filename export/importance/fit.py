@@ -16,6 +16,10 @@ LEAST_RATE, LEAST_LOSS = 1e-7, 1e-9
 """What measured rates and losses count as at least; the model is one of logarithms."""
 LEAST_FALL = 1e-3
 """Share by which a rate is below that of the step before."""
+STEEPEST, FLATTEST = -10.0, -1e-6
+"""Bounds of beta."""
+NEAR_BOUND = 1e-3
+"""A beta as near as this to a bound lies at it: an optimiser stays within."""
 
 
 def fit_model(
@@ -35,18 +39,45 @@ def fit_model(
     """
     if measured.together is None:
         raise ValueError("curves are fitted to levels together, which were not measured")
-    importances = importances_of(measured)
+    each = losses_at_1(measured)
     levels = {}
     for i, name in enumerate(names):
         losses = increasing(measured.together[:, i].mean(0))
         rates = decreasing(measured.rates[:, i].mean(0))
-        # A level's loss at an importance of 1 against its rate, picture by picture.
-        each = measured.losses[:, i] / np.maximum(importances[:, i, None], LEAST_LOSS)
-        alpha, beta, fit = fit_loss_rate(measured.rates[:, i].ravel(), each.ravel())
+        alpha, beta, fit = fit_loss_rate(measured.rates[:, i].ravel(), each[:, i].ravel())
         levels[name] = LevelModel(
             alpha, beta, fit, tuple(map(float, losses)), tuple(map(float, rates))
         )
     return ImportanceModel(graph, measured.steps, spread, levels)
+
+
+def losses_at_1(measured: Measured) -> Float64:
+    """What levels alone lose in each picture, brought to an importance of 1: as `losses`."""
+    importances = importances_of(measured)[..., None]
+    return np.asarray(measured.losses / np.maximum(importances, LEAST_LOSS))
+
+
+def curve_fits(measured: Measured) -> Float64:
+    """How well curves over the steps fit what levels alone lose: `[levels]`.
+
+    The share of variance that they explain, of the same losses as `LevelModel.fit` is of; a level's
+    curve is the mean of its pictures, made never to decrease.
+    """
+    each = losses_at_1(measured)
+    curves = [increasing(level) for level in each.mean(0)]
+    pairs = zip(each.transpose(1, 0, 2), curves, strict=True)
+    return np.array([explained(losses, curve) for losses, curve in pairs])
+
+
+def explained(values: Float64, found: Float64) -> float:
+    """Share of the values' variance that is explained by what stands for them; at most 1."""
+    spread = np.square(values - values.mean()).sum()
+    return float(1 - np.square(values - found).sum() / max(spread, 1e-300))
+
+
+def is_at_bound(beta: float) -> bool:
+    """Whether a fitted beta is none: the losses want another than there may be."""
+    return beta < STEEPEST + NEAR_BOUND or beta > FLATTEST - NEAR_BOUND
 
 
 def importances_of(measured: Measured) -> Float64:
@@ -98,11 +129,9 @@ def fit_loss_rate(rates: Float64, losses: Float64) -> tuple[float, float, float]
         rates,
         losses,
         p0=start,
-        bounds=([1e-12, -10.0], [np.inf, -1e-6]),
+        bounds=([1e-12, STEEPEST], [np.inf, FLATTEST]),
     )
-    rest = losses - alpha * rates**beta
-    spread = np.square(losses - losses.mean()).sum()
-    return float(alpha), float(beta), float(1 - np.square(rest).sum() / max(spread, 1e-300))
+    return float(alpha), float(beta), explained(losses, alpha * rates**beta)
 
 
 def increasing(values: Float64) -> Float64:

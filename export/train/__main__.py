@@ -11,15 +11,15 @@ from pathlib import Path
 import torch
 
 from fcmrt.export.codecs import PRESETS, Config, config_from
-from fcmrt.export.train.arguments import add_pictures, add_task, assets_of
-from fcmrt.export.train.cache import Cache
+from fcmrt.export.train.arguments import DEFAULT_TASK, add_pictures, add_task, assets_of
+from fcmrt.export.train.cache import open_cache
 from fcmrt.export.train.card import command_of, machine_of, write_card
 from fcmrt.export.train.data import check_split, read_pictures
-from fcmrt.export.train.heads import HEADS
+from fcmrt.export.train.heads import TrainingTask
 from fcmrt.export.train.loop import Trainer
 from fcmrt.export.train.schedule import TrainOptions
 from fcmrt.export.train.source import CachedSource, FeatureSource, Source
-from fcmrt.tasks.task import TASKS, Task
+from fcmrt.tasks.task import Task
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -64,19 +64,20 @@ def make_parser() -> argparse.ArgumentParser:
 
 def make_source(
     args: argparse.Namespace, parser: argparse.ArgumentParser
-) -> tuple[Task, Source, Path, list[str]]:
+) -> tuple[TrainingTask, Source, Path, list[str]]:
     """Task, features, the file of the back half, and what was compared to check the split."""
     if args.cache:
-        cache = Cache(args.cache)
+        cache, chosen = open_cache(args.cache, args.task)
         cached = CachedSource(cache, seed=args.seed, batch=args.batch)
-        return cache.task, cached, cache.back, cache.recipe["split"]
+        return chosen, cached, cache.back, cache.recipe["split"]
     assets = assets_of(args, parser)
-    task = TASKS[args.task]
+    chosen = args.task or DEFAULT_TASK
+    task = chosen.task
     pictures = read_pictures(assets, args.extra)
     compared = check_split(assets, pictures)
     network = task.load(assets / "models", 1)  # beside PyTorch's own threads
     source = FeatureSource(pictures, network, seed=args.seed, batch=args.batch, task=task)
-    return task, source, assets / "models" / f"{task.network}.back.onnx", compared
+    return chosen, source, assets / "models" / f"{task.network}.back.onnx", compared
 
 
 def config_of(args: argparse.Namespace, task: Task) -> Config:
@@ -103,10 +104,10 @@ def main(arguments: list[str] | None = None) -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    task, source, back, compared = make_source(args, parser)
+    chosen, source, back, compared = make_source(args, parser)
     (args.out / "split.txt").write_text("\n".join(compared) + "\n", encoding="utf-8")
     print(*compared, sep="\n", flush=True)
-    config = config_of(args, task)
+    config = config_of(args, chosen.task)
     options = TrainOptions(
         steps=args.steps,
         minutes=args.minutes,
@@ -116,14 +117,14 @@ def main(arguments: list[str] | None = None) -> None:
         distortion_weight=args.distortion_weight,
         validate_every=args.validate_every,
     )
-    trainer = Trainer(config, options, source, HEADS[task.name](back), args.out, args.device)
+    trainer = Trainer(config, options, source, chosen.head(back), args.out, args.device)
     if args.resume:
         trainer.resume()
     elif args.init_from:
         trainer.start_from(args.init_from)
     write_card(
         args.out,
-        task=task.name,
+        task=chosen.task.name,
         options=options,
         config=config,
         split=compared,

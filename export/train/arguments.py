@@ -6,13 +6,30 @@ import argparse
 import os
 from pathlib import Path
 
-from fcmrt.tasks.task import TASKS
+from fcmrt.errors import ExportError
+from fcmrt.export.train.heads import TRAINING_TASKS, TrainingTask, find_training_task
+
+DEFAULT_TASK = TRAINING_TASKS["nanodet"]
+"""Where neither `--task` nor a cache tells another."""
 
 
 def add_task(parser: argparse.ArgumentParser) -> None:
-    """Adds `--task` and `--threads`."""
-    parser.add_argument("--task", choices=sorted(TASKS), default="nanodet")
+    """Adds `--task`, which gives a `TrainingTask` or None, and `--threads`."""
+    parser.add_argument(
+        "--task",
+        type=_task,
+        metavar="NAME",
+        help=f"{', '.join(TRAINING_TASKS)}, or a TrainingTask of your own, MODULE:ATTRIBUTE "
+        f"(default: that of the cache, or {DEFAULT_TASK.task.name})",
+    )
     parser.add_argument("--threads", type=int, default=None, help="threads of a network's run")
+
+
+def _task(name: str) -> TrainingTask:
+    try:
+        return find_training_task(name)
+    except ExportError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,28 +14,38 @@ if TYPE_CHECKING:
 SOURCE_WEIGHTS = {"photos": 0.70, "vtest": 0.17, "tree": 0.08, "carphone": 0.05}
 
 
-def random_canvas(pictures: Pictures, rng: np.random.Generator, task: Task) -> Float32:
-    """Draw one input of the task's network: float32 `[1, 3, S, S]`, S its side.
+class Canvas(NamedTuple):
+    """One input of a task's network."""
+
+    pixels: Float32
+    # float32 [1, 3, S, S], S the side of the input; owned
+    shown: tuple[str, ...]
+    # names of the photos in it, and "clip NAME" for frames: those of one clip look alike
+
+
+def random_canvas(pictures: Pictures, rng: np.random.Generator, task: Task) -> Canvas:
+    """Draw one input of the task's network.
 
     A whole picture or a random crop, letterboxed at the top left; sometimes four of them.
     """
     side = task.input_size
     x = np.zeros((1, 3, side, side), np.float32)
+    parts = [x]
     if rng.random() < 0.15:
         half = side // 2
-        for row, column in ((0, 0), (0, half), (half, 0), (half, half)):
-            _place(x[:, :, row : row + half, column : column + half], pictures, rng, task)
-    else:
-        _place(x, pictures, rng, task)
-    return x
+        corners = ((0, 0), (0, half), (half, 0), (half, half))
+        parts = [x[:, :, top : top + half, left : left + half] for top, left in corners]
+    return Canvas(x, tuple(_place(part, pictures, rng, task) for part in parts))
 
 
-def _place(x: Float32, pictures: Pictures, rng: np.random.Generator, task: Task) -> None:
-    """Fill `x` with a random picture from the top left, changed a little in colour."""
+def _place(x: Float32, pictures: Pictures, rng: np.random.Generator, task: Task) -> str:
+    """Fill `x` with a random picture from the top left, changed a little in colour; its name."""
     sources = [name for name in SOURCE_WEIGHTS if pictures.source(name)]
     weights = np.array([SOURCE_WEIGHTS[name] for name in sources])
-    source = pictures.source(sources[int(rng.choice(len(sources), p=weights / weights.sum()))])
-    image = source[int(rng.integers(len(source)))]
+    chosen = sources[int(rng.choice(len(sources), p=weights / weights.sum()))]
+    source = pictures.source(chosen)
+    number = int(rng.integers(len(source)))
+    image = source[number]
     box = _random_box(image.shape[0], image.shape[1], rng)
     longest = x.shape[-1] if rng.random() < 0.75 else int(rng.uniform(0.5, 1.0) * x.shape[-1])
     patch = _resized(image, box, longest)
@@ -43,6 +53,7 @@ def _place(x: Float32, pictures: Pictures, rng: np.random.Generator, task: Task)
         patch = patch[:, ::-1]
     patch = _jittered(patch, rng)
     x[:, :, : patch.shape[0], : patch.shape[1]] = task.normalise(patch)
+    return sorted(pictures.photos)[number] if chosen == "photos" else f"clip {chosen}"
 
 
 def _random_box(

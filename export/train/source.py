@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fcmrt.export.train.canvas import random_canvas
+from fcmrt.export.train.canvas import Canvas, random_canvas
 from fcmrt.tasks.task import NANODET, Task, TaskNetwork
 
 if TYPE_CHECKING:
@@ -86,14 +86,25 @@ class FeatureSource:
 
     def inputs(self, step: int, count: int | None = None) -> Float32:
         """The inputs of one step: float32 `[batch, 3, S, S]`. Negative steps are allowed."""
-        rng = np.random.default_rng([self._seed, step % 2**32])
-        count = self._batch if count is None else count
-        return np.concatenate([random_canvas(self._pictures, rng, self.task) for _ in range(count)])
+        return np.concatenate([canvas.pixels for canvas in self._canvases(step, count)])
 
     def features(self, step: int, count: int | None = None) -> Features:
         """The features of one step, finest first: float32."""
-        maps = self._network.features(self.inputs(step, count))
-        return [maps[name] for name in self.task.feature_names]
+        return self.shown_features(step, count)[0]
+
+    def shown_features(
+        self, step: int, count: int | None = None
+    ) -> tuple[Features, list[tuple[str, ...]]]:
+        """The features of one step, and the pictures that each of its inputs shows (`Canvas`)."""
+        canvases = self._canvases(step, count)
+        maps = self._network.features(np.concatenate([canvas.pixels for canvas in canvases]))
+        features = [maps[name] for name in self.task.feature_names]
+        return features, [canvas.shown for canvas in canvases]
+
+    def _canvases(self, step: int, count: int | None) -> list[Canvas]:
+        rng = np.random.default_rng([self._seed, step % 2**32])
+        count = self._batch if count is None else count
+        return [random_canvas(self._pictures, rng, self.task) for _ in range(count)]
 
     def mixed(self, step: int) -> Features:
         """The batch of one training step, half new and half used before; as `features`."""

@@ -30,6 +30,26 @@ def test_levels_get_what_they_are_worth(run, levels):
     assert head.importance
 
 
+@pytest.mark.parametrize("size", [(), ("--target-bytes", "3300")])
+def test_regions_and_offsets_are_added(run, levels, size):
+    told = ("--roi", "0.1,0,0.5,0.6", "--level-offset", "p3=2")
+    code, _, err = run("encode", *levels, "--importance", *told, *size)
+    assert (code, err) == (0, "")
+    wanted = fcmrt.Encoder(fcmrt.Engine.load(levels[2])).walk(
+        picture(0),
+        importance=True,
+        target_bytes=int(size[1]) if size else None,
+        level_offsets={"p3": 2},
+        roi=[(0.1, 0, 0.5, 0.6)],
+    )
+    with fcmrt.open(levels[4]) as reader:
+        head = peek_packet(reader[0]).head
+    if not size:  # else what the file's header tells already makes room for other steps
+        assert (head.step, head.importance) == (wanted.d, wanted.importance)
+    assert head.importance.regions == wanted.importance.regions
+    assert head.importance.offsets
+
+
 def test_packets_come_near_to_their_target(run, levels):
     code, _, err = run("encode", *levels, "--target-bytes", "3300")
     assert (code, err) == (0, "")

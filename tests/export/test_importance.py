@@ -20,23 +20,27 @@ from fcmrt.errors import EngineError, ExportError  # noqa: E402
 from fcmrt.executor import executor_for  # noqa: E402
 from fcmrt.export.codec import FeatureCodec, Forward  # noqa: E402
 from fcmrt.export.importance import files  # noqa: E402
-from fcmrt.export.importance.__main__ import HELD_BACK, fit_predictor  # noqa: E402
 from fcmrt.export.importance.engine import write_with_importance  # noqa: E402
 from fcmrt.export.importance.fit import (  # noqa: E402
+    curve_fits,
     decreasing,
+    explained,
     fit_loss_rate,
     fit_model,
     importance_maps,
     importances_of,
     increasing,
+    is_at_bound,
     weights_of,
 )
+from fcmrt.export.importance.make import describe, fit_predictor  # noqa: E402
 from fcmrt.export.importance.measure import Measured, measure, precoded, shared  # noqa: E402
 from fcmrt.export.importance.predictor import (  # noqa: E402
     ImportancePredictor,
     deviance,
     train,
 )
+from fcmrt.export.importance.split import HELD_BACK, split_of  # noqa: E402
 
 from ..allocating import allocating_parts, picture  # noqa: E402
 from ..level_engine import LEVELS, tiny_levels  # noqa: E402
@@ -190,6 +194,66 @@ def test_the_fit_keeps_its_signs_where_losses_grow_with_the_rate() -> None:
     assert fit < 0.5
 
 
+def flat_then_falling() -> Measured:
+    """Two levels alike in rates: one loses by a power of the rate, one by a step in the middle."""
+    rates = np.array([4.0, 2, 1, 0.5])
+    shapes = np.array([0.1 * rates**-0.5, [0.1, 0.1, 0.2, 0.2]])
+    pictures = np.array([0.5, 1, 1.5])
+    maps = pictures[:, None, None] * shapes
+    every = np.broadcast_to(rates, (3, 2, 4))
+    return Measured((-8, 0, 8, 16), every, maps[..., None, None], maps)
+
+
+def test_curves_explain_what_no_power_of_the_rate_does() -> None:
+    measured = flat_then_falling()
+    model = fit_model(measured, ["p3", "p4"], graph="importance", spread=10)
+    power = [level.fit for level in model.levels.values()]
+    assert curve_fits(measured) == pytest.approx([1, 1])
+    assert power[0] == pytest.approx(1)
+    assert power[1] < 0.95
+    assert "R2 1.00; the curve's R2 1.00" in describe(model, measured)
+    assert "warning" not in describe(model, measured)
+
+
+def test_losses_that_do_not_follow_the_rate_are_warned_of() -> None:
+    measured = flat_then_falling()
+    upside_down = dataclasses.replace(measured, maps=measured.maps[:, :, ::-1])
+    model = fit_model(upside_down, ["p3", "p4"], graph="importance", spread=10)
+    assert describe(model, upside_down).count("lies at its bound") == 2
+    assert is_at_bound(model.levels["p3"].beta)
+    assert not is_at_bound(-0.01)
+
+
+def test_the_share_explained_is_that_of_the_variance() -> None:
+    values = np.array([[1.0, 3], [3, 5]])
+    assert explained(values, np.array([2.0, 4])) == pytest.approx(1 - 4 / 8)
+    assert explained(values, np.array([3.0])) == 0
+
+
+def test_pictures_are_kept_back_whole() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"photo{i}" for i in range(20)]
+    shown = [tuple(rng.choice(names, 4 if rng.random() < 0.15 else 1)) for _ in range(300)]
+    shown += [("clip c",)] * 100
+    split = split_of(shown, len(shown), 1)
+    trained = {name for n in split.trained for name in shown[n]}
+    held = {name for n in split.held for name in shown[n]}
+    assert held
+    assert not trained & held
+    assert "clip c" in trained  # a quarter of all: more than may be kept back
+    assert split.pictures == len(held)
+    assert 0.1 * len(shown) <= len(split.held) <= 0.2 * len(shown)
+    left = len(shown) - len(split.trained) - len(split.held)
+    assert left <= sum(len(one) > 1 for one in shown)
+    assert "pictures that were not trained on" in split.words
+    assert (split_of(shown, len(shown), 1).held == split.held).all()
+
+
+def test_too_few_pictures_are_told() -> None:
+    with pytest.raises(ValueError, match="too few"):
+        split_of([("a",), ("a",), ("b",)], 3, 0)
+
+
 def test_curves_are_monotone_and_above_0() -> None:
     assert increasing(np.array([0, 2, 1, 3.0])) == pytest.approx([1e-9, 1.5, 1.5, 3])
     falling = decreasing(np.array([4, 2, 3, 0.0]))
@@ -256,7 +320,9 @@ def test_a_predictor_is_judged_by_pictures_that_it_was_not_trained_on() -> None:
         asked.append(places)
         return [level[places] for level in features]
 
-    found = fit_predictor(ImportancePredictor(**SIZES), crops, labels, 60)
+    split = split_of(None, 40, 0)
+    assert "of the same photos" in split.words
+    found = fit_predictor(ImportancePredictor(**SIZES), crops, labels, split, 60)
     assert (asked[-1] == np.arange(0, 40, HELD_BACK)).all()
     assert not set(np.concatenate(asked[:-1])) & set(asked[-1])
     assert found["deviance"] < 0.5 * found["deviance_of_mean"]

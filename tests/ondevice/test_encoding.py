@@ -9,7 +9,7 @@ import pytest
 
 from fcmrt import CodingParams, Encoder, Engine
 from fcmrt.errors import ConfigError, DTypeError, ShapeError
-from tests import engines, level_engine
+from tests import allocating, engines, level_engine
 from tests.features import random_features
 
 from .conftest import HOST, OnDevice, Resident
@@ -49,6 +49,26 @@ def test_steps_of_their_own(there: OnDevice) -> None:
         features = random_features(engine, (15, 13), call, 2)
         there.device.begin(strict=call > 0)
         assert bytes_of(ours.encode(features, **wish)) == bytes_of(host.encode(features, **wish))
+
+
+@pytest.mark.parametrize("size", [None, 2500])
+def test_predicted_importance_with_regions(there: OnDevice, size: int | None) -> None:
+    """The host looks for the steps, of arrays on the device too."""
+    engine = Engine.load(allocating.allocating_parts().pack())
+    ours, host = there.encoder(engine), Encoder(engine, options=HOST)
+    told: dict[str, Any] = {
+        "importance": True,
+        "target_bytes": size,
+        "level_offsets": {"p4": 2},
+        "roi": [(0.1, 0.2, 0.4, 0.9)],
+    }
+    names = [feature.name for feature in engine.manifest.features]
+    features = dict(zip(names, allocating.picture(0), strict=True))
+    resident = {name: Resident(there.device, array) for name, array in features.items()}
+    wanted = bytes(host.encode(features, **told))
+    assert bytes(ours.encode(features, **told)) == wanted
+    assert bytes(ours.encode(resident, **told)) == wanted
+    assert ours.predict_weights(resident) == host.predict_weights(features)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])

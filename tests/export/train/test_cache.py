@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ torch = pytest.importorskip("torch")
 from fcmrt.export.train import __main__ as command  # noqa: E402
 from fcmrt.export.train import cache as caches  # noqa: E402
 from fcmrt.export.train.cache import HELD_OUT, Cache, write_cache  # noqa: E402
+from fcmrt.export.train.canvas import random_canvas  # noqa: E402
 from fcmrt.export.train.data import Pictures  # noqa: E402
 from fcmrt.export.train.source import STATISTICS_STEP, VALIDATION_STEP  # noqa: E402
-from fcmrt.tasks.task import NANODET  # noqa: E402
+from fcmrt.tasks.task import NANODET, SELFIE  # noqa: E402
 
 
 @pytest.fixture
@@ -48,6 +50,62 @@ def test_cache_holds_what_the_source_draws(cache: Path, make_source: Any) -> Non
         read.held_out(VALIDATION_STEP, 3)
 
 
+def test_cache_tells_what_crops_show(cache: Path, make_source: Any) -> None:
+    source = make_source()
+    drawn = [source.shown_features(step)[1] for step in range(3)]
+    wanted = [names for batch in drawn for names in batch][:5]
+    assert Cache(cache).shown() == wanted
+    assert {name for names in wanted for name in names} <= {"0", "1", "2"}
+    (cache / "shown.json").unlink()  # as in caches of before
+    assert Cache(cache).shown() is None
+
+
+def test_crops_are_of_the_pictures_that_they_tell(make_picture: Any) -> None:
+    photos = {name: np.full((120, 160, 3), value, np.uint8) for name, value in PLAIN.items()}
+    pictures = Pictures(photos, {"tree": {"tree:1": np.full((120, 160, 3), 240, np.uint8)}})
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(40):
+        pixels, shown = random_canvas(pictures, rng, SELFIE)
+        assert len(shown) in {1, 4}
+        seen.update(shown)
+        if len(shown) == 1:  # whose colours are changed by a quarter and 20 at most
+            bright = {**PLAIN, "clip tree": 240}[shown[0]]
+            assert pixels.max() * 255 == pytest.approx(bright, abs=60)
+    assert seen == {"dark", "light", "clip tree"}
+
+
+PLAIN = {"light": 150, "dark": 20}
+
+
+def test_tasks_of_others_are_told(cache: Path) -> None:
+    recipe = json.loads((cache / "cache.json").read_text())
+    (cache / "cache.json").write_text(json.dumps(recipe | {"task": "mine"}))
+    with pytest.raises(ValueError, match="'mine', which is not one of fcmrt's"):
+        Cache(cache)
+    mine = dataclasses.replace(NANODET, name="mine")
+    assert Cache(cache, mine).task is mine
+    with pytest.raises(ValueError, match="'mine', not of 'nanodet'"):
+        Cache(cache, NANODET)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("selfie", "no codec is trained for the task 'selfie'; there are movenet, nanodet"),
+        ("no_such_module:MINE", "No module named 'no_such_module'"),
+        ("fcmrt.tasks.task:MINE", "has no 'MINE'"),
+        ("fcmrt.tasks.task:NANODET", "is a Task, and no TrainingTask"),
+    ],
+)
+def test_tasks_without_a_head_are_refused(
+    name: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--out", str(tmp_path), "--task", name])
+    assert message in capsys.readouterr().err
+
+
 def test_cache_that_is_not_whole_is_refused(cache: Path) -> None:
     recipe = json.loads((cache / "cache.json").read_text())
     (cache / "cache.json").write_text(json.dumps(recipe | {"format": 9}))
@@ -62,8 +120,13 @@ def test_features_beyond_float16_are_refused(
     tmp_path: Path, make_source: Any, back_half: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make_source()
-    drawn = source.features
-    monkeypatch.setattr(source, "features", lambda *a: [level * 1e6 for level in drawn(*a)])
+    drawn = source.shown_features
+
+    def large(*given: int) -> Any:
+        features, shown = drawn(*given)
+        return [level * 1e6 for level in features], shown
+
+    monkeypatch.setattr(source, "shown_features", large)
     monkeypatch.setitem(HELD_OUT, STATISTICS_STEP, 1)
     monkeypatch.setitem(HELD_OUT, VALIDATION_STEP, 1)
     with pytest.raises(ValueError, match="float16"), np.errstate(over="ignore"):

@@ -1,0 +1,152 @@
+"""What is wanted of a picture beside its features, as users say it and as it is brought about."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .allocation import Allocator
+from .bitstream import EVEN, Importance
+from .errors import ConfigError
+from .executor import Executor
+from .importance import ROI_GAIN, importance_of
+from .spec import Size
+from .target import Float64, at_steps, offsets_of, to_size
+from .walk import Walk
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of a picture beside its step number.
+
+    Raises:
+        ConfigError: A size below 1, or weights that do not go with the allocator.
+    """
+
+    target_bytes: int | None = None
+    """Length of the packet; None: what comes of it."""
+
+    importance: Importance = EVEN
+    """Where the step is another; with an allocator, another than that which it has chosen."""
+
+    allocator: Allocator | None = None
+    """What shares bits out over the levels; None: nothing does."""
+
+    weights: Mapping[str, float] | None = None
+    """Importances of the levels, for the allocator; None: it predicts them."""
+
+    def __post_init__(self) -> None:
+        if self.target_bytes is not None and self.target_bytes < 1:
+            raise ConfigError(f"target_bytes is {self.target_bytes}; it must be at least 1")
+        if self.allocator is not None and self.weights is not None:
+            self.allocator.weighted(self.weights)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the steps are known before the picture is."""
+        return self.target_bytes is None and self.allocator is None
+
+    def first_steps(self, d: int) -> tuple[int, Importance]:
+        """The step, and where it is another, at first, if the picture's own step is `d`."""
+        if self.allocator is None:
+            return d, self.importance
+        return self.allocator.first_step, EVEN
+
+    def granted(self, walk: Walk, d: int, size_of: Callable[[Walk], int]) -> Walk:
+        """Returns the picture as it is wanted.
+
+        Args:
+            walk: The picture at `first_steps(d)`, with all its integers; borrowed.
+            d: Its own step number.
+            size_of: Bytes of a picture's packet.
+
+        Raises:
+            ConfigError, TargetError, EngineError: As `to_size` and `Allocator.predicted`.
+        """
+        if self.is_plain:
+            return walk
+        regions = self.importance.regions
+        steps = self._steps(walk, d, size_of) + offsets_of(walk.manifest, self.importance)
+        if self.target_bytes is None:
+            return at_steps(walk, regions, steps)
+        return to_size(walk, regions, self.target_bytes, steps, size_of)
+
+    def _steps(self, walk: Walk, d: int, size_of: Callable[[Walk], int]) -> Float64 | int:
+        """The step of each quality group, or of all, before anything is added to it."""
+        allocator, weights = self.allocator, self.weights
+        if allocator is None:
+            return d
+        found = allocator.predicted(walk) if weights is None else allocator.weighted(weights)
+        if self.target_bytes is None:
+            # Whole steps, so that no offset that is added moves them otherwise.
+            return np.round(allocator.steps_at(walk, found, d))
+        other = 8 * size_of(walk) - allocator.bits(walk)
+        return allocator.steps_within(walk, found, max(8 * self.target_bytes - other, 1.0))
+
+
+class Wishes:
+    """Makes wishes of what an encoder's users say; any thread may use it.
+
+    Args:
+        executor: Of the engine.
+        quality: Quality level where a call says none; None: the engine's default.
+
+    Raises:
+        ConfigError: A quality out of range.
+    """
+
+    def __init__(self, executor: Executor, quality: float | None) -> None:
+        self._executor = executor
+        self._manifest = executor.manifest
+        levels = self._manifest.quality
+        self._step = levels.shift(levels.default if quality is None else quality)
+
+    def step(self, quality: float | None, step: int | None) -> int:
+        """The step number that a call asks for; ConfigError where the engine has none such."""
+        if step is None:
+            return self._step if quality is None else self._manifest.quality.shift(quality)
+        if quality is not None:
+            raise ConfigError("give a quality or a step, not both")
+        self._manifest.step_width(step)
+        return step
+
+    @functools.cached_property
+    def allocator(self) -> Allocator:
+        """Shares bits out over levels; ConfigError where the engine has no importance model."""
+        return Allocator(self._executor)
+
+    def wish(
+        self,
+        sizes: Sequence[Size],
+        importance: Importance | Mapping[str, float] | bool | None,
+        target_bytes: int | None,
+        level_offsets: Mapping[str, int] | None = None,
+        roi: Any = None,
+        roi_gain: int = ROI_GAIN,
+    ) -> Wish:
+        """Makes a wish; arguments and errors as `Encoder.encode`.
+
+        Args:
+            sizes: Height and width of every level, in the engine's order.
+            importance: Where the step is another, or how to find it.
+            target_bytes: Length of the packet.
+            level_offsets: By level.
+            roi: Boxes or a mask.
+            roi_gain: Of these.
+        """
+        told = EVEN
+        if level_offsets or roi is not None:
+            if isinstance(importance, Importance):
+                raise ConfigError(
+                    "give an Importance, which has offsets and regions already, or level offsets "
+                    "and regions; not both"
+                )
+            told = importance_of(self._manifest, sizes, level_offsets or {}, roi, roi_gain)
+        if importance is True or isinstance(importance, Mapping):
+            weights = importance if isinstance(importance, Mapping) else None
+            return Wish(target_bytes, told, self.allocator, weights)
+        return Wish(target_bytes, importance or told)
