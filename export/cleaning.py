@@ -62,6 +62,7 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
         model = version_converter.convert_version(model, OPSET)
     typed = with_types(model)
     _skip_casts(typed.graph)
+    optimizer.fold_constants(typed, should_fold=_fills)
     # Without limits of size: a bound on the weights of a GDN is to be folded at any width.
     result = optimizer.optimize(
         typed, _ROUNDS, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE
@@ -72,6 +73,11 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
         node.ClearField("metadata_props")
         node.doc_string = ""
     return with_types(result)
+
+
+def _fills(node: onnx_ir.Node) -> bool | None:
+    """Tells to fold what fills a shape, which onnxscript keeps; it writes the zeros of paddings."""
+    return True if node.op_type == "ConstantOfShape" else None
 
 
 def _skip_casts(graph: onnx.GraphProto) -> None:

@@ -64,6 +64,22 @@ def test_what_only_training_needs_is_gone() -> None:
         np.testing.assert_allclose(run(graph, x.numpy()), module(x).numpy(), rtol=1e-4, atol=1e-5)
 
 
+class Padding(nn.Module):
+    """Two more channels, of zeros."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(x, (0, 0, 0, 0, 0, 2))
+
+
+def test_the_widths_of_a_padding_are_stored() -> None:
+    x = torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(0))
+    graph = export_graph(Padding(), [x], ["x"], ["y"])
+    model = onnx.load_from_string(graph)
+    assert_clean(model)
+    assert [node.op_type for node in model.graph.node] == ["Pad"]
+    np.testing.assert_array_equal(run(graph, x.numpy()), Padding()(x).numpy())
+
+
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 @pytest.mark.parametrize("half_weights", [True, False])
 def test_networks_of_the_families_are_clean(network: FloatNetwork, half_weights: bool) -> None:
