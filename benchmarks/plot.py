@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .statistics import frontier
 from .systems import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from .report import Row
 
@@ -56,15 +58,33 @@ def plot_rate_accuracy(
         axes.spines[["top", "right"]].set_visible(False)
         if metric == "agreement":
             axes.set_ylabel("agreement with uncompressed features")
-            axes.set_ylim(0, 1.02)
+            axes.set_ylim(_tenth_below(row["agreement"] for row in rows), 1.02)
         else:
             axes.set_ylabel("distance of the network's outputs")
             axes.set_yscale("log")
+            _plain_ticks(axes.yaxis)
+        _plain_ticks(axes.xaxis)
     handles, labels = both[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
     caption = f"{rows[0]['task']}; {pictures}\nshaded: 95 % intervals"
     figure.suptitle(caption, fontsize=8.5, color="0.35")
     figure.savefig(path, dpi=150)
+
+
+def _tenth_below(values: Iterable[float]) -> float:
+    """A tenth of 1 below all values, rounded down; not below 0."""
+    return max(0.0, np.floor(10 * min(values)) / 10 - 0.1)
+
+
+def _short(value: float, _: int | None) -> str:
+    return f"{value:g}" if value < 1000 else f"{value / 1000:g}k"
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Label 1, 2 and 5 of every power of ten of a logarithmic axis, without powers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(_short))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _curve(
