@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SIDE = 64  # of the crops trained on
 LEARNING_RATE = 1e-3
+WIDE_VARIABLE_LEARNING_RATE = 1e-4
+"""At which the variable-rate models at their published width stay finite."""
 RATE_WEIGHT = 0.0067  # lambda: bits per pixel for a squared error of 1, in 8-bit samples
 
 
@@ -45,7 +47,12 @@ def planes(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def train(
-    model: Any, images: Sequence[NDArray[np.uint8]], steps: int, batch: int = 8, seed: int = 1
+    model: Any,
+    images: Sequence[NDArray[np.uint8]],
+    steps: int,
+    batch: int = 8,
+    seed: int = 1,
+    learning_rate: float = LEARNING_RATE,
 ) -> None:
     """Train a model, and make its tables.
 
@@ -58,10 +65,11 @@ def train(
         steps: Of Adam.
         batch: Crops of each.
         seed: Of the crops.
+        learning_rate: Of Adam.
     """
     pictures = [planes(image) for image in images]
     rng = np.random.default_rng(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     rates = getattr(model, "lmbda", None)
     model.train()
     for step in range(steps):

@@ -22,7 +22,13 @@ from fcmrt.verify import Configuration
 
 from . import report
 from .blocks import in_blocks
-from .compressai_models import make, planes, train
+from .compressai_models import (
+    LEARNING_RATE,
+    WIDE_VARIABLE_LEARNING_RATE,
+    make,
+    planes,
+    train,
+)
 from .evaluation_set import photos, whole_first
 from .teacher_forced import against_networks
 
@@ -171,7 +177,8 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
             model.load_state_dict(torch.load(kept, weights_only=True))
             model.eval()
         else:
-            train(model, images, steps)
+            rate = WIDE_VARIABLE_LEARNING_RATE if name.endswith("-vbr") else LEARNING_RATE
+            train(model, images, steps, learning_rate=rate)
             if kept:
                 torch.save(model.state_dict(), kept)
         report.progress(f"{name}: {repeats} times {len(pictures)} pictures")
