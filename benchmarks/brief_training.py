@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fcmrt.export.layers import lower_bound
-from fcmrt.export.scale_index import LOG_RATIO, SIGMA_0, ScaleIndex
+from fcmrt.export.scale_index import LOG_RATIO, SIGMA_0, WIDER, ScaleIndex
 from fcmrt.schedule import Dequantize, Run
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class _Walk:
         rounded = source + (torch.round(offset) - offset).detach()
         noisy = offset + torch.rand_like(offset) - 0.5
         if latent.indexes:
-            sigma = SIGMA_0 * torch.exp(LOG_RATIO * self.tensors[latent.indexes])
+            sigma = SIGMA_0 * torch.exp(LOG_RATIO * (self.tensors[latent.indexes] - WIDER))
             upper, lower = (torch.special.ndtr((d - noisy.abs()) / sigma) for d in (0.5, -0.5))
         else:
             values = noisy.movedim(1, 0).flatten(1)[:, None]

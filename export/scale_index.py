@@ -26,8 +26,14 @@ CERTAIN = 2
 often the least that it can tell, and not what it means."""
 
 
+WIDER = 0.45
+"""What is added to an index before it is rounded, so that an element takes the table next above its
+deviation, as in CompressAI (`build_indexes`): a network trained with noise tells too little of what
+is rounded. Below one half, so that the least deviation keeps its own table."""
+
+
 class ScaleIndex(nn.Module):
-    """`log(sigma / sigma_0) / log(ratio)`: the index whose table has the deviation sigma.
+    """`log(sigma / sigma_0) / log(ratio)`, and a little more: rounded, it tells the table of sigma.
 
     Args:
         sigma_0: Deviation of table 0.
@@ -57,7 +63,8 @@ class ScaleIndex(nn.Module):
 
     def forward(self, sigma: Tensor) -> Tensor:
         """Turn deviations, of any sign, into continuous indexes of the same shape."""
-        return torch.log(sigma.clamp(min=self.least) / self.sigma_0) / math.log(self.ratio)
+        origin = self.sigma_0 * self.ratio**-WIDER
+        return torch.log(sigma.clamp(min=self.least) / origin) / math.log(self.ratio)
 
 
 def scale_table() -> Tensor:

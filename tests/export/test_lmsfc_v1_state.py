@@ -22,7 +22,7 @@ from fcmrt.export.lmsfc_published import PublishedLmsfc
 from fcmrt.export.lmsfc_published_engine import deploy
 from fcmrt.export.lmsfc_v1_state import AUTHORS, load_lmsfc_v1
 from fcmrt.export.reference import TorchReference
-from fcmrt.export.scale_index import LOG_RATIO, SIGMA_0
+from fcmrt.export.scale_index import LOG_RATIO, SIGMA_0, WIDER
 
 from .foreign import expected_layout, layout
 
@@ -107,7 +107,7 @@ def test_networks_compute_what_the_authors_do(golden: GoldenCheckpoint) -> None:
     torch.testing.assert_close(y, golden["y"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(z, golden["z"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(mean, golden["mean"], rtol=1e-4, atol=1e-5)
-    sigma = SIGMA_0 * torch.exp(LOG_RATIO * index)
+    sigma = SIGMA_0 * torch.exp(LOG_RATIO * (index - WIDER))
     torch.testing.assert_close(sigma, golden["sigma"].clamp(min=SIGMA_0), rtol=1e-4, atol=1e-5)
     for found, wanted in zip(decoded, golden.levels("decoded"), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
@@ -129,7 +129,7 @@ def test_the_deployment_computes_what_the_authors_do(golden: GoldenCheckpoint) -
     np.testing.assert_array_equal(walk.tensors["z_hat"], np.round(z - medians))
     grid = 2.0**-deployment.mean_bits
     np.testing.assert_allclose(walk.tensors["y_mean"] * grid, mean, rtol=1e-4, atol=grid)
-    index = np.log(golden["sigma"].numpy().clip(min=SIGMA_0) / SIGMA_0) / LOG_RATIO
+    index = np.log(golden["sigma"].numpy().clip(min=SIGMA_0) / SIGMA_0) / LOG_RATIO + WIDER
     assert np.abs(walk.tensors["y_index"] - index).max() <= 0.501
     np.testing.assert_allclose(
         decoding.tensors["y_hat"], np.round(y - mean) + mean, rtol=1e-4, atol=grid
