@@ -136,7 +136,6 @@ def _lmsfc_v1(pictures: Sequence[Features], steps: int) -> Trained:
             hyper_channels=WIDTH,
         )
     )
-    codec.apply(initialise)
     start_prior(codec.prior)
     folded = deploy_published_lmsfc(codec, names)
     hyper_analysis = LessMedians(codec.hyper_analysis, codec.prior.medians)
@@ -178,7 +177,6 @@ def _lmsfc_v2(pictures: Sequence[Features], steps: int) -> Trained:
 def _lic_tcm(config: LicTcmConfig, pictures: Sequence[Features], steps: int) -> LicTcm:
     torch.manual_seed(0)
     codec = LicTcm(config)
-    codec.apply(initialise)
     start_prior(codec.prior)
     (name,) = pictures[0]
     deployment = deploy_lictcm(codec, name)
