@@ -6,7 +6,9 @@
 - `within`: by the same curves, with the importances that the model predicts, scaled so that those
   of one picture's levels have the same sum in every picture (as MFIBA's weights have). What is
   predicted moves bits between levels, not between pictures.
-- `importance`: with the importances as they are predicted; between levels and between pictures.
+- `levels`: with the importances of levels as they are predicted; between levels and between
+  pictures.
+- `importance`: with all that is predicted; inside pictures, too.
 - `mse`: the least squared error of the features, between levels and between pictures
   (`benchmarks.least_error`).
 """
@@ -30,12 +32,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Features = Mapping[str, NDArray[np.float32]]
+    Box = tuple[float, float, float, float]
     Wanted = bool | Mapping[str, float] | fcmrt.Importance | None
     Allocation = Callable[[Features, int], "Shares"]
     # from features and quality level
 
-EQUAL, WITHIN, IMPORTANCE, MSE = "equal", "within", "importance", "mse"
-ALLOCATIONS = (PLAIN, EQUAL, WITHIN, IMPORTANCE, MSE)
+EQUAL, WITHIN, LEVELS, IMPORTANCE, MSE = "equal", "within", "levels", "importance", "mse"
+ALLOCATIONS = (PLAIN, EQUAL, WITHIN, LEVELS, IMPORTANCE, MSE)
 UNTIMED = (WITHIN, MSE)  # they look at more than an encoder does, or twice
 
 
@@ -44,6 +47,7 @@ class Shares(NamedTuple):
 
     step: int
     importance: Wanted = None
+    roi: Sequence[Box] | None = None
 
 
 def allocations(encoder: fcmrt.Encoder, pictures: Sequence[Features] = ()) -> dict[str, Allocation]:
@@ -63,6 +67,7 @@ def allocations(encoder: fcmrt.Encoder, pictures: Sequence[Features] = ()) -> di
         predicted = _predicted(encoder)
         found[EQUAL] = lambda features, quality: Shares(step(quality), weights)
         found[WITHIN] = lambda features, quality: Shares(step(quality), predicted(features))
+        found[LEVELS] = lambda features, quality: Shares(step(quality), True, ())
         found[IMPORTANCE] = lambda features, quality: Shares(step(quality), True)
     if len(groups) > 1 and pictures:
         least = LeastError(encoder, pictures)

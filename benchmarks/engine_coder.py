@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fcmrt
+from fcmrt.bitstream.importance_syntax import write_importance
 from fcmrt.errors import ConfigError
 
 from .allocations import ALLOCATIONS, allocations
@@ -59,19 +60,21 @@ class EngineCoder:
 
     def encode(self, features: Mapping[str, Float32]) -> fcmrt.Packet:
         """Code the features of one picture (float32 `[C, H, W]` by level)."""
-        step, importance = self._allocation(features, self._quality)
-        return self._encoder.encode(features, step=step, importance=importance)
+        shares = self._allocation(features, self._quality)
+        return self._encoder.encode(features, **shares._asdict())
 
     def round_trip(self, features: Mapping[str, Float32]) -> tuple[int, Mapping[str, Any]]:
         """Give the bytes that the features of one picture take, and what is decoded from them.
 
-        Also notes the entropy of the packet; not for several threads at once.
+        Also notes the entropy of the packet's integers, with the bytes that tell its importance;
+        not for several threads at once.
         """
-        step, importance = self._allocation(features, self._quality)
-        walk = self._encoder.walk(features, step=step, importance=importance)
+        shares = self._allocation(features, self._quality)
+        walk = self._encoder.walk(features, **shares._asdict())
         packet = self._encoder.code(walk)
+        told = len(write_importance(walk.importance)) if walk.importance else 0
         self._packets.append(len(packet))
-        self._ideal.append(ideal_bits(self._engine, walk.integers.values()) / 8)
+        self._ideal.append(ideal_bits(self._engine, walk.integers.values()) / 8 + told)
         return len(packet), self._decoder.decode(packet)
 
     @property

@@ -21,9 +21,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from .bitstream import Regions
 from .errors import ConfigError, EngineError
 from .executor import Executor
 from .groups import Group, quality_groups
+from .importance_map import FURTHEST, Nearby, find_regions
 from .importance_model import OUTPUT, ImportanceModel
 from .spec import tensor_size
 from .walk import Walk
@@ -79,16 +81,26 @@ class Allocator:
         """Predicts the importances of a picture's levels: float64 `[levels]`, 1 on average.
 
         Raises:
+            EngineError: As `predicted_map`.
+        """
+        return np.asarray(self.predicted_map(walk).mean((1, 2)))
+
+    def predicted_map(self, walk: Walk) -> Float64:
+        """Predicts the importances of a picture's parts: float64 `[levels, h, w]`, above 0.
+
+        The mean of a level is its importance.
+
+        Raises:
             EngineError: The graph gave something else than the manifest says.
         """
         features = {f.name: walk.tensors[f.name] for f in walk.manifest.features}
         (found,) = self._executor.run(self._model.graph, features, [OUTPUT])
         if found.dtype != np.float32 or found.ndim != 4 or found.shape[1] != len(self._groups):
             raise EngineError(f"the predicted importance is {found.dtype} {list(found.shape)}")
-        cells = found[0].reshape(len(self._groups), -1).astype(np.float64)
+        cells = found[0].astype(np.float64)
         if not np.isfinite(cells).all():
             raise EngineError("the predicted importance is not finite")
-        return np.asarray(np.exp(np.clip(cells, -_MOST_LOG, _MOST_LOG)).mean(1))
+        return np.asarray(np.exp(np.clip(cells, -_MOST_LOG, _MOST_LOG)))
 
     def by_level(self, importances: Float64) -> dict[str, float]:
         """Importances by name of their level."""
@@ -132,8 +144,32 @@ class Allocator:
             As `steps_at`; the nearest where the bits cannot be met.
         """
         losses, own = self._scaled(importances), self._own_rates(walk)
-        rate = bits / sum(_elements(walk, group) for group in self._groups)
+        rate = bits / self._all_elements(walk)
         return self._cheapest(losses, own, self._trade(losses, own, rate))
+
+    def regions(self, walk: Walk, parts: Float64, steps: Float64) -> tuple[int, Regions | None]:
+        """Finds regions inside the picture, whose levels have their steps.
+
+        Args:
+            walk: The picture.
+            parts: As `predicted_map` gives them.
+            steps: Of the levels, whole.
+
+        Returns:
+            As `find_regions`.
+        """
+        at = steps[:, None] + np.arange(-FURTHEST, FURTHEST + 1)
+        rates = self._shares @ np.exp(self._at(at, self._own_rates(walk)))
+        nearby = Nearby(self._at(at, self._losses), rates)
+        return find_regions(parts, nearby, self._all_elements(walk), walk.padded)
+
+    def _all_elements(self, walk: Walk) -> int:
+        return sum(_elements(walk, group) for group in self._groups)
+
+    def _at(self, steps: Float64, curves: Float64) -> Float64:
+        """Each level's curve at each of its steps."""
+        pairs = zip(steps, curves, strict=True)
+        return np.stack([np.interp(at, self._steps, curve) for at, curve in pairs])
 
     def _scaled(self, importances: Float64) -> Float64:
         return importances[:, None] * self._losses

@@ -126,8 +126,8 @@ def regions_of(cells: I16, block_bits: int = 0) -> Regions | None:
     if not cells.any():
         return None
     while block_bits <= MAX_BLOCK_BITS:
-        rectangles = _rectangles(_blocks(cells, 1 << block_bits))
-        if len(rectangles) <= _RECTANGLES:
+        rectangles = rectangles_of(_blocks(cells, 1 << block_bits))
+        if rectangles is not None:
             return Regions(block_bits, tuple(rectangles)) if rectangles else None
         block_bits += 1
     raise ConfigError("the regions have too many shapes to be told")
@@ -140,8 +140,8 @@ def _blocks(cells: I16, side: int) -> I16:
     return cells
 
 
-def _rectangles(blocks: I16) -> list[Rectangle]:
-    """The rectangles of a grid, as `Regions` orders them; stops when there are too many."""
+def rectangles_of(blocks: I16) -> list[Rectangle] | None:
+    """The rectangles of a grid of offsets, as `Regions` orders them; None: there are too many."""
     left = blocks.copy()
     found: list[Rectangle] = []
     while left.any() and len(found) <= _RECTANGLES:
@@ -151,7 +151,7 @@ def _rectangles(blocks: I16) -> list[Rectangle]:
         rows = _run((left[row:, column : column + columns] == offset).all(1))
         left[row : row + rows, column : column + columns] = 0
         found.append(Rectangle(row, column, rows, columns, int(offset)))
-    return found
+    return found if len(found) <= _RECTANGLES else None
 
 
 def _run(same: npt.NDArray[np.bool_]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .allocation import Allocator
-from .bitstream import EVEN, Importance
+from .bitstream import EVEN, Importance, Regions
 from .errors import ConfigError
 from .executor import Executor
 from .importance import ROI_GAIN, importance_of
@@ -32,6 +32,10 @@ class Wish:
 
     importance: Importance = EVEN
     """Where the step is another; with an allocator, another than that which it has chosen."""
+
+    has_regions: bool = False
+    """Whether the regions are those of `importance`, or none if it has none; otherwise they are
+    those that the allocator finds."""
 
     allocator: Allocator | None = None
     """What shares bits out over the levels; None: nothing does."""
@@ -69,23 +73,43 @@ class Wish:
         """
         if self.is_plain:
             return walk
-        regions = self.importance.regions
-        steps = self._steps(walk, d, size_of) + offsets_of(walk.manifest, self.importance)
+        steps, regions = self._shared_out(walk, d, size_of)
+        steps = steps + offsets_of(walk.manifest, self.importance)
         if self.target_bytes is None:
             return at_steps(walk, regions, steps)
         return to_size(walk, regions, self.target_bytes, steps, size_of)
 
-    def _steps(self, walk: Walk, d: int, size_of: Callable[[Walk], int]) -> Float64 | int:
-        """The step of each quality group, or of all, before anything is added to it."""
-        allocator, weights = self.allocator, self.weights
+    def _shared_out(
+        self, walk: Walk, d: int, size_of: Callable[[Walk], int]
+    ) -> tuple[Float64 | int, Regions | None]:
+        """The step of each quality group, or of all, before offsets are added; and the regions."""
+        allocator, regions = self.allocator, self.importance.regions
         if allocator is None:
-            return d
-        found = allocator.predicted(walk) if weights is None else allocator.weighted(weights)
+            return d, regions
+        if self.weights is not None:
+            return self._steps(
+                allocator, walk, allocator.weighted(self.weights), d, size_of
+            ), regions
+        parts = allocator.predicted_map(walk)
+        steps = self._steps(allocator, walk, parts.mean((1, 2)), d, size_of)
+        if self.has_regions:
+            return steps, regions
+        moved, regions = allocator.regions(walk, parts, steps)
+        return steps + moved, regions
+
+    def _steps(
+        self,
+        allocator: Allocator,
+        walk: Walk,
+        importances: Float64,
+        d: int,
+        size_of: Callable[[Walk], int],
+    ) -> Float64:
         if self.target_bytes is None:
             # Whole steps, so that no offset that is added moves them otherwise.
-            return np.round(allocator.steps_at(walk, found, d))
+            return np.round(allocator.steps_at(walk, importances, d))
         other = 8 * size_of(walk) - allocator.bits(walk)
-        return allocator.steps_within(walk, found, max(8 * self.target_bytes - other, 1.0))
+        return allocator.steps_within(walk, importances, max(8 * self.target_bytes - other, 1.0))
 
 
 class Wishes:
@@ -148,5 +172,5 @@ class Wishes:
             told = importance_of(self._manifest, sizes, level_offsets or {}, roi, roi_gain)
         if importance is True or isinstance(importance, Mapping):
             weights = importance if isinstance(importance, Mapping) else None
-            return Wish(target_bytes, told, self.allocator, weights)
+            return Wish(target_bytes, told, roi is not None, self.allocator, weights)
         return Wish(target_bytes, importance or told)

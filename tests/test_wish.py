@@ -39,7 +39,7 @@ def test_offsets_and_regions_are_added_to_what_importance_leads_to(
 ) -> None:
     encoder = Encoder(tiny_allocating())
     features = picture(seed)
-    alone = encoder.walk(features, quality=2, importance=importance)
+    alone = encoder.walk(features, quality=2, importance=importance, roi=[])
     both = encoder.walk(
         features, quality=2, importance=importance, level_offsets=OFFSETS, roi=ROI, roi_gain=5
     )
@@ -62,7 +62,7 @@ def test_elements_have_the_sum_of_all_steps() -> None:
     features = picture(3)
     mask = np.zeros(features[0].shape[1:], np.int16)
     mask[:16, :16], mask[32:, 32:] = -6, 3
-    one = encoder.walk(features, quality=2, importance=True)
+    one = encoder.walk(features, quality=2, importance=True, roi=[])
     both = encoder.walk(features, quality=2, importance=True, roi=mask)
     for level in WEIGHTS:
         latent = f"{level}_y_even"
@@ -76,7 +76,7 @@ def test_the_bits_are_shared_out_as_without_regions() -> None:
     features = picture(4)
     for gain in (1, 12):
         walk = encoder.walk(features, importance=True, roi=ROI, roi_gain=gain)
-        assert steps(walk) == steps(encoder.walk(features, importance=True))
+        assert steps(walk) == steps(encoder.walk(features, importance=True, roi=[]))
 
 
 @pytest.mark.parametrize("importance", [True, WEIGHTS])
@@ -91,6 +91,16 @@ def test_sizes_are_met_with_both(importance: Any) -> None:
         found = peek_packet(packet).head.importance
         assert found.regions == encoder.importance(features, roi=ROI).regions
         Decoder(tiny_allocating()).decode(packet)
+
+
+def test_regions_are_those_that_are_told_or_those_that_are_found() -> None:
+    encoder = Encoder(tiny_allocating())
+    found = [encoder.walk(picture(k), quality=3, importance=True).importance for k in range(6)]
+    assert any(one.regions for one in found)
+    for told in (WEIGHTS, True):
+        walk = encoder.walk(picture(0), quality=3, importance=told, roi=[])
+        assert walk.importance.regions is None
+    assert encoder.walk(picture(0), quality=3, importance=WEIGHTS).importance.regions is None
 
 
 def test_batches_and_buffers_have_both() -> None:
@@ -122,7 +132,7 @@ def test_predicted_weights_stand_in_for_the_prediction() -> None:
         assert min(weights.values()) > 0
         wanted = round(1.1 * len(encoder.encode(features, quality=2)))
         told = encoder.encode(features, target_bytes=wanted, importance=weights)
-        assert told == encoder.encode(features, target_bytes=wanted, importance=True)
+        assert told == encoder.encode(features, target_bytes=wanted, importance=True, roi=[])
 
 
 def test_weights_are_predicted_of_one_picture_by_engines_with_a_model() -> None:
