@@ -122,10 +122,11 @@ class Encoder:
             step: Number of the quality step, instead of a quality level.
             importance: Where the step is another; instead of the three last, which make one as
                 `importance` does; the same for all pictures of a batch. Or True: each picture's
-                levels get what the engine's importance model says that the task needs, at the
-                price of bits that goes with the quality. Or weights by level, above 0, in place of
-                what it predicts; equal ones are those of an average picture. To the steps that
-                either leads to, the three last add theirs.
+                levels and regions get what the engine's importance model says that the task needs,
+                at the price of bits that goes with the quality. Or weights by level, above 0, in
+                place of what it predicts of levels; equal ones are those of an average picture. To
+                the steps that either leads to, the three last add theirs; with True, `roi` takes
+                the place of the predicted regions (`[]`: there are none).
             target_bytes: Length of each packet, which it comes near to (mostly within 1 %): the
                 steps of all levels are moved until it does; with an importance of any kind, from
                 where that puts them. (At so many bits per pixel: `bpp * pixels / 8`.)
@@ -277,7 +278,7 @@ class Encoder:
         Returns:
             By name of the level, above 0; on training pictures 1 on average. As `importance=` only
             their ratios count, and so `encode` shares bits out over the levels as with True, but
-            not over pictures.
+            neither over pictures nor inside them.
 
         Raises:
             ShapeError: As `encode`, or a batch.

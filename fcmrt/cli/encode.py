@@ -63,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--importance",
         action="store_true",
-        help="give each level the bits that the engine's importance model says it is worth",
+        help="give levels and regions the bits that the engine's importance model says they are "
+        "worth",
     )
     parser.add_argument(
         "--target-bytes", metavar="N", type=int, help="length that each packet comes near to"
