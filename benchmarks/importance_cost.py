@@ -52,7 +52,8 @@ RESAMPLES = 1000
 OPTIONS = fcmrt.RuntimeOptions(threads=1)
 
 OFF, WITHOUT_MODEL = "off", "off, engine without a model"
-PREDICTED, WEIGHTED = "importance=True", "weights by hand, other steps"
+PREDICTED, LEVELS_ALONE = "importance=True", "importance=True, roi=[]"
+WEIGHTED = "weights by hand, other steps"
 GIVEN, PREDICTOR = "the same steps by hand", "predictor alone"
 SYNTHESIS = "synthesis alone"
 HERE, BEFORE = "this build", "a build before importance"
@@ -120,6 +121,7 @@ def measure(
         WITHOUT_MODEL: lambda k: other.encode(pictures[k]),
         OFF: lambda k: encoder.encode(pictures[k]),
         PREDICTED: lambda k: encoder.encode(pictures[k], importance=True),
+        LEVELS_ALONE: lambda k: encoder.encode(pictures[k], importance=True, roi=[]),
         WEIGHTED: lambda k: encoder.encode(pictures[k], importance=weights[k]),
         GIVEN: lambda k: encoder.encode(
             pictures[k], step=given[k].d, importance=given[k].importance
@@ -269,8 +271,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"'{SYNTHESIS}' is what a predictor of coded features would wait for; wall time",
         f"'{GIVEN}' is given what was decided, so it makes the same packets and pays for nothing "
         "but their steps",
+        f"'{LEVELS_ALONE}' shares bits out over levels and looks for no regions",
         f"of '{WEIGHTED}', which are those predicted, only the ratios count: steps are others than "
-        f"of '{PREDICTED}', and with them what is quantised anew",
+        f"of '{LEVELS_ALONE}', and with them what is quantised anew",
         f"packets with the same bytes, as shares: {same}; with and without a model but for the "
         "checksum, which the engine's digest is in",
     ]

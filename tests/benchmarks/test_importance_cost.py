@@ -14,6 +14,7 @@ from benchmarks.importance_cost import (
     BEFORE,
     GIVEN,
     HERE,
+    LEVELS_ALONE,
     OFF,
     PREDICTED,
     PREDICTOR,
@@ -54,7 +55,8 @@ def test_ways_are_measured_and_packets_compared(
     plain = without_model(tiny_allocating(), tmp_path / "plain.fcmrt")
     rows, same = measure(tiny_allocating(), plain, pictures, 2, 2)
     *timed, last = rows
-    assert [r["what"] for r in timed] == [WITHOUT_MODEL, OFF, PREDICTED, WEIGHTED, GIVEN, PREDICTOR]
+    ways = [WITHOUT_MODEL, OFF, PREDICTED, LEVELS_ALONE, WEIGHTED, GIVEN, PREDICTOR]
+    assert [r["what"] for r in timed] == ways
     assert all(row["ms"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in timed)
     assert last["what"] == SYNTHESIS
     assert last["ratio"] == pytest.approx(last["ms"] / timed[0]["ms"])
