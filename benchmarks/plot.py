@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .report import Row
 
-CODEC_COLOURS = ("#0b5fa5", "#6a3d9a", "#00766c", "#b0156e")
+CODEC_COLOURS = ("#0b5fa5", "#6a3d9a", "#00766c", "#b0156e", "#3a3a3a")
 ANCHOR_COLOURS = ("#a04a00", "#555555", "#999999", "#222222", "#c79a00", "#6b8e23")
 
 
