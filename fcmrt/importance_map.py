@@ -1,7 +1,7 @@
 """Where inside a picture bits are worth more: from a map of importances to regions.
 
 The levels' steps are given; all levels move from them together, block by block. A block that is
-twice as important as the picture gets steps that are finer by two. (Where losses and rates followed
+twice as important as the picture gets steps that are finer by one. (Where losses and rates followed
 the mean curves everywhere, it would be by more; but what matters more takes more bits as well.)
 How fine blocks and their offsets are told is a matter of what it costs: with the curves, and with
 the price of bits at which the levels have their steps, the loss of the whole picture and the bits
@@ -26,8 +26,8 @@ from .step_maps import block_count
 Float64 = npt.NDArray[np.float64]
 I16 = npt.NDArray[np.int16]
 
-_FINER_PER_DOUBLING = 2.0
-_GRAINS = (4, 8)  # of offsets
+_FINER_PER_DOUBLING = 1.0
+_GRAINS = (1, 2, 3, 4)  # of offsets
 _DOUBLINGS = 3  # of a block's side that are tried
 _NEAR = 4  # steps to either side between which slopes are taken
 
