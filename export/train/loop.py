@@ -25,6 +25,7 @@ from fcmrt.export.train.loss import (
     rate_loss,
     total_loss,
 )
+from fcmrt.export.train.priors import fit_priors
 from fcmrt.export.train.schedule import (
     TrainOptions,
     draw_qualities,
@@ -68,7 +69,7 @@ class Trainer:
         self.model = make_codec(config).to(**place)
         self.average = make_codec(config).to(**place).requires_grad_(False)
         self.head = head.to(**place)
-        statistics = self._tensors(source.features(STATISTICS_STEP, options.statistics_crops))
+        statistics = self._statistics()
         self.model.set_feature_statistics(*feature_statistics(statistics, head.robust))
         self.energies = energies_of(self.head, statistics)
         self.average.load_state_dict(self.model.state_dict())
@@ -103,6 +104,10 @@ class Trainer:
             .contiguous(memory_format=torch.channels_last)
             for level in tensors
         ]
+
+    def _statistics(self) -> list[Tensor]:
+        """Features of the crops that statistics are taken of."""
+        return self._tensors(self.source.features(STATISTICS_STEP, self.options.statistics_crops))
 
     def train_step(self, features: list[Tensor]) -> dict[str, Tensor]:
         """One step of the optimiser on one batch of features; returns what is logged, scalars."""
@@ -192,6 +197,8 @@ class Trainer:
                 row = {name: value.item() for name, value in told.items()}
                 log.append({"step": self.step, "lr": lr, "seconds": self.seconds, **row})
                 progress.set_postfix(loss=f"{row['loss']:.3f}", bytes=f"{row['bytes']:.0f}")
+            if ended and self.polishing:
+                fit_priors(self.average, self._statistics())
             if self.step % options.validate_every == 0 or ended:
                 validated = {"validation": self.validate(), "seconds": self.seconds}
                 log.append({"step": self.step, **validated})
