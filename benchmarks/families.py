@@ -17,7 +17,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -75,6 +75,7 @@ STEPS, QUICK_STEPS = 60, 1
 WIDTH = 48
 CONTEXT = ContextConfig(groups=(8, 8, 16, 32), channel_widths=(48, 32), aggregation_widths=(96, 80))
 GAINS = {3: 6, 4: 8}
+LATENT_DEVIATION = 3.0  # of LIC-TCM's y before training
 TCM_WIDTH = 32  # all other widths are those that the published models share
 MOSAIC_ELIC = {"N": 48, "M": 64, "groups": [8, 8, 16, 16, 16]}
 MOSAIC_TCM = LicTcmConfig(
@@ -179,8 +180,13 @@ def _lic_tcm(config: LicTcmConfig, pictures: Sequence[Features], steps: int) -> 
     codec = LicTcm(config)
     start_prior(codec.prior)
     (name,) = pictures[0]
+    side = config.multiple
+    with torch.no_grad():  # wide enough from the first step on that most of y is not 0
+        y = codec.analysis(torch.from_numpy(pictures[0][name][None, :, :side, :side]))
+        last = cast("nn.Conv2d", codec.analysis[-1])
+        last.weight *= LATENT_DEVIATION / y.std()
     deployment = deploy_lictcm(codec, name)
-    train(deployment, codec.prior, pictures, steps, config.multiple, batch=2)
+    train(deployment, codec.prior, pictures, steps, side, batch=2)
     return codec
 
 
