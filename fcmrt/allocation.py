@@ -95,10 +95,11 @@ class Allocator:
         """
         features = {f.name: walk.tensors[f.name] for f in walk.manifest.features}
         (found,) = self._executor.run(self._model.graph, features, [OUTPUT])
-        if found.dtype != np.float32 or found.ndim != 4 or found.shape[1] != len(self._groups):
-            raise EngineError(f"the predicted importance is {found.dtype} {list(found.shape)}")
+        shape = found.shape
+        if found.dtype != np.float32 or len(shape) != 4 or shape[1] != len(self._groups):
+            raise EngineError(f"the predicted importance is {found.dtype} {list(shape)}")
         cells = found[0].astype(np.float64)
-        if not np.isfinite(cells).all():
+        if not (cells.size and np.isfinite(cells).all()):
             raise EngineError("the predicted importance is not finite")
         return np.asarray(np.exp(np.clip(cells, -_MOST_LOG, _MOST_LOG)))
 
@@ -153,7 +154,7 @@ class Allocator:
         Args:
             walk: The picture.
             parts: As `predicted_map` gives them.
-            steps: Of the levels, whole.
+            steps: Of the levels.
 
         Returns:
             As `find_regions`.
