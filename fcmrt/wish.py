@@ -11,7 +11,7 @@ import numpy as np
 
 from .allocation import Allocator
 from .bitstream import EVEN, Importance, Regions
-from .errors import ConfigError
+from .errors import ConfigError, TargetError
 from .executor import Executor
 from .importance import ROI_GAIN, importance_of
 from .spec import Size
@@ -77,7 +77,13 @@ class Wish:
         steps = steps + offsets_of(walk.manifest, self.importance)
         if self.target_bytes is None:
             return at_steps(walk, regions, steps)
-        return to_size(walk, regions, self.target_bytes, steps, size_of)
+        try:
+            return to_size(walk, regions, self.target_bytes, steps, size_of)
+        except TargetError:
+            if self.has_regions or regions is None:
+                raise
+            # Found regions keep a picture from either end of its range; nobody asked for them.
+            return to_size(walk, None, self.target_bytes, steps, size_of)
 
     def _shared_out(
         self, walk: Walk, d: int, size_of: Callable[[Walk], int]

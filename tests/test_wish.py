@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fcmrt import Decoder, Encoder
-from fcmrt.bitstream import peek_packet
-from fcmrt.errors import ConfigError, ShapeError
+from fcmrt.allocation import Allocator
+from fcmrt.bitstream import Rectangle, Regions, peek_packet
+from fcmrt.errors import ConfigError, ShapeError, TargetError
 from fcmrt.kernels.api import StepMap
 from fcmrt.target import offsets_of
 from fcmrt.walk import Walk
@@ -141,3 +142,19 @@ def test_weights_are_predicted_of_one_picture_by_engines_with_a_model() -> None:
         Encoder(tiny_allocating()).predict_weights(batch)
     with pytest.raises(ConfigError, match="no importance model"):
         Encoder(tiny_levels()).predict_weights(picture(6))
+
+
+def test_found_regions_do_not_keep_a_picture_from_the_ends_of_its_range(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = Encoder(tiny_allocating())
+    manifest = tiny_allocating().manifest
+    for offset, step in (-8, manifest.quality.levels[0]), (8, manifest.step_numbers[0]):
+        everywhere = Regions(2, (Rectangle(0, 0, 12, 12, offset),))
+        monkeypatch.setattr(Allocator, "regions", lambda *_, found=everywhere: (0, found))
+        wanted = len(encoder.encode(picture(1), step=step))
+        packet = encoder.encode(picture(1), target_bytes=wanted, importance=True)
+        assert abs(len(packet) / wanted - 1) <= 0.03
+        assert peek_packet(packet).head.importance.regions is None
+        with pytest.raises(TargetError):
+            encoder.encode(picture(1), target_bytes=10**6, importance=True)
