@@ -246,7 +246,8 @@ def describe(rows: Sequence[Row], more: dict[str, Any]) -> str:
     if packets["measured"]:
         texts.append(
             f"{packets['over_the_allowance']} of {packets['measured']} packets are more than 1 % "
-            f"and {OVERHEAD_BYTES} bytes over the entropy under the engine's tables"
+            f"and {OVERHEAD_BYTES} bytes over the entropy under the engine's tables "
+            "and what tells their importance"
         )
     return "\n\n".join(texts)
 

@@ -49,7 +49,8 @@ class ImportanceModel:
     float32 `[1, levels, h, w]` of any height and width. The mean of a plane's exponentials is the
     importance of a level: 1 is that of training pictures, on average."""
     steps: tuple[int, ...]
-    """Step numbers that were measured, increasing; no level is coded outside of their range."""
+    """Step numbers that were measured, increasing; no level is given one outside of their range, to
+    which regions and offsets then add."""
     spread: int
     """By how many steps a level may be from the mean of the picture's."""
     levels: Mapping[str, LevelModel]
