@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ from .executor import Executor
 from .groups import Group, quality_groups
 from .importance_map import FURTHEST, Nearby, find_regions
 from .importance_model import OUTPUT, ImportanceModel
-from .spec import tensor_size
+from .spec import Size, tensor_size
 from .walk import Walk
 
 Float64 = npt.NDArray[np.float64]
@@ -36,6 +37,20 @@ _PER_STEP = 4  # fractions of a step that are tried
 _HALVINGS = 60
 _LEAST_TRADE, _MOST_TRADE = -60.0, 20.0  # logarithms
 _MOST_LOG = 20.0  # of a cell's importance; more would be no prediction, but a fault
+
+
+class Taken(NamedTuple):
+    """What a picture takes, at one step everywhere."""
+
+    bits: float
+    """Of all levels: ideal ones under the engine's tables."""
+    elements: int
+    """Of all levels, padded."""
+    log_rates: Float64
+    """Logarithms of bits per element at all steps that are tried, `[levels, steps]`: the engine's
+    curves, moved to meet what was taken."""
+    padded: Size
+    """Of the finest level, in cells."""
 
 
 class Allocator:
@@ -122,11 +137,27 @@ class Allocator:
             raise ConfigError("weights of levels must be above 0")
         return np.asarray(found * len(found) / found.sum())
 
-    def steps_at(self, walk: Walk, importances: Float64, d: int) -> Float64:
+    def measured(self, walk: Walk) -> Taken:
+        """Measures a picture's bits, and moves the curves of rates to meet them."""
+        bits, elements, rates = 0.0, 0, []
+        for group, curve in zip(self._groups, self._log_rates, strict=True):
+            own_bits, own_elements = self._bits(walk, group), _elements(walk, group)
+            log_rate = math.log(max(own_bits, 1.0) / own_elements)
+            place = _along(np.array([log_rate]), curve[::-1], self._steps[::-1])
+            rates.append(_along(self._steps - walk.d + place, self._steps, curve))
+            bits, elements = bits + own_bits, elements + own_elements
+        return Taken(bits, elements, np.stack(rates), walk.padded)
+
+    def steps_at(self, taken: Taken, importances: Float64, d: int) -> Float64:
         """Finds the steps at the price of bits that goes with a step number.
 
         The price is the one at which a picture of mean importances, with the mean curves, takes as
         many bits as with step `d` on all levels.
+
+        Args:
+            taken: Of the picture.
+            importances: Of its levels, `[levels]`.
+            d: The step number.
 
         Returns:
             float64 `[levels]`, not rounded.
@@ -135,24 +166,27 @@ class Allocator:
             near = int(np.argmin(np.abs(self._steps - d)))
             rate = float(self._shares @ np.exp(self._log_rates[:, near]))
             self._trades[d] = self._trade(self._losses, self._log_rates, rate)
-        own = self._own_rates(walk)
-        return self._cheapest(self._scaled(importances), own, self._trades[d])
+        return self._cheapest(self._scaled(importances), taken.log_rates, self._trades[d])
 
-    def steps_within(self, walk: Walk, importances: Float64, bits: float) -> Float64:
+    def steps_within(self, taken: Taken, importances: Float64, bits: float) -> Float64:
         """Finds the steps with which all levels take so many bits, and the task loses least.
+
+        Args:
+            taken: Of the picture.
+            importances: Of its levels, `[levels]`.
+            bits: Of all levels.
 
         Returns:
             As `steps_at`; the nearest where the bits cannot be met.
         """
-        losses, own = self._scaled(importances), self._own_rates(walk)
-        rate = bits / self._all_elements(walk)
-        return self._cheapest(losses, own, self._trade(losses, own, rate))
+        losses, own = self._scaled(importances), taken.log_rates
+        return self._cheapest(losses, own, self._trade(losses, own, bits / taken.elements))
 
-    def regions(self, walk: Walk, parts: Float64, steps: Float64) -> tuple[int, Regions | None]:
+    def regions(self, taken: Taken, parts: Float64, steps: Float64) -> tuple[int, Regions | None]:
         """Finds regions inside the picture, whose levels have their steps.
 
         Args:
-            walk: The picture.
+            taken: Of the picture.
             parts: As `predicted_map` gives them.
             steps: Of the levels.
 
@@ -160,12 +194,9 @@ class Allocator:
             As `find_regions`.
         """
         at = steps[:, None] + np.arange(-FURTHEST, FURTHEST + 1)
-        rates = self._shares @ np.exp(self._at(at, self._own_rates(walk)))
+        rates = self._shares @ np.exp(self._at(at, taken.log_rates))
         nearby = Nearby(self._at(at, self._losses), rates)
-        return find_regions(parts, nearby, self._all_elements(walk), walk.padded)
-
-    def _all_elements(self, walk: Walk) -> int:
-        return sum(_elements(walk, group) for group in self._groups)
+        return find_regions(parts, nearby, taken.elements, taken.padded)
 
     def _at(self, steps: Float64, curves: Float64) -> Float64:
         """Each level's curve at each of its steps."""
@@ -174,20 +205,6 @@ class Allocator:
 
     def _scaled(self, importances: Float64) -> Float64:
         return importances[:, None] * self._losses
-
-    def _own_rates(self, walk: Walk) -> Float64:
-        """Logarithms of the picture's rates: the curves, moved to meet what the walk takes."""
-        moved = []
-        for group, curve in zip(self._groups, self._log_rates, strict=True):
-            bits = max(self._bits(walk, group), 1.0)
-            measured = math.log(bits / _elements(walk, group))
-            place = _along(np.array([measured]), curve[::-1], self._steps[::-1])
-            moved.append(_along(self._steps - walk.d + place, self._steps, curve))
-        return np.stack(moved)
-
-    def bits(self, walk: Walk) -> float:
-        """What all levels take: ideal bits under the engine's tables."""
-        return sum(self._bits(walk, group) for group in self._groups)
 
     def _bits(self, walk: Walk, group: Group) -> float:
         """Ideal bits of a group's integers, under the engine's tables."""

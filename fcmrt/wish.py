@@ -73,7 +73,10 @@ class Wish:
         """
         if self.is_plain:
             return walk
-        steps, regions = self._shared_out(walk, d, size_of)
+        steps: Float64 | int = d
+        regions = self.importance.regions
+        if self.allocator is not None:
+            steps, regions = self._shared_out(self.allocator, walk, d, size_of)
         steps = steps + offsets_of(walk.manifest, self.importance)
         if self.target_bytes is None:
             return at_steps(walk, regions, steps)
@@ -86,36 +89,26 @@ class Wish:
             return to_size(walk, None, self.target_bytes, steps, size_of)
 
     def _shared_out(
-        self, walk: Walk, d: int, size_of: Callable[[Walk], int]
-    ) -> tuple[Float64 | int, Regions | None]:
-        """The step of each quality group, or of all, before offsets are added; and the regions."""
-        allocator, regions = self.allocator, self.importance.regions
-        if allocator is None:
-            return d, regions
-        if self.weights is not None:
-            return self._steps(
-                allocator, walk, allocator.weighted(self.weights), d, size_of
-            ), regions
-        parts = allocator.predicted_map(walk)
-        steps = self._steps(allocator, walk, parts.mean((1, 2)), d, size_of)
-        if self.has_regions:
-            return steps, regions
-        moved, regions = allocator.regions(walk, parts, steps)
-        return steps + moved, regions
-
-    def _steps(
-        self,
-        allocator: Allocator,
-        walk: Walk,
-        importances: Float64,
-        d: int,
-        size_of: Callable[[Walk], int],
-    ) -> Float64:
+        self, allocator: Allocator, walk: Walk, d: int, size_of: Callable[[Walk], int]
+    ) -> tuple[Float64, Regions | None]:
+        """The step of each quality group, before offsets are added, and the regions."""
+        weights, taken = self.weights, allocator.measured(walk)
+        if weights is None:
+            parts = allocator.predicted_map(walk)
+        else:
+            parts = allocator.weighted(weights)[:, None, None]
+        importances = parts.mean((1, 2))
         if self.target_bytes is None:
             # Whole steps, so that no offset that is added moves them otherwise.
-            return np.round(allocator.steps_at(walk, importances, d))
-        other = 8 * size_of(walk) - allocator.bits(walk)
-        return allocator.steps_within(walk, importances, max(8 * self.target_bytes - other, 1.0))
+            steps = np.round(allocator.steps_at(taken, importances, d))
+        else:
+            other = 8 * size_of(walk) - taken.bits
+            bits = max(8 * self.target_bytes - other, 1.0)
+            steps = allocator.steps_within(taken, importances, bits)
+        if self.has_regions:
+            return steps, self.importance.regions
+        moved, regions = allocator.regions(taken, parts, steps)
+        return steps + moved, regions
 
 
 class Wishes:

@@ -31,18 +31,18 @@ def steps(walk: Walk) -> list[int]:
 def test_a_picture_of_mean_importance_and_rates_keeps_its_step(d: int) -> None:
     found = allocator(tiny_allocating())
     walk = Encoder(tiny_allocating()).walk(picture(0), step=3)
-    found._own_rates = lambda walk: found._log_rates  # type: ignore[method-assign]
-    assert found.steps_at(walk, np.ones(3), d) == pytest.approx([d] * 3, abs=0.5)
+    taken = found.measured(walk)._replace(log_rates=found._log_rates)
+    assert found.steps_at(taken, np.ones(3), d) == pytest.approx([d] * 3, abs=0.5)
 
 
 def test_what_is_worth_more_gets_finer_steps() -> None:
     found = allocator(tiny_allocating())
     walk = Encoder(tiny_allocating()).walk(picture(1), step=12)
-    even = found.steps_at(walk, np.ones(3), 12)
+    even = found.steps_at(found.measured(walk), np.ones(3), 12)
     for level in range(3):
         importances = np.ones(3)
         importances[level] = 8
-        more = found.steps_at(walk, importances, 12)
+        more = found.steps_at(found.measured(walk), importances, 12)
         assert more[level] < even[level]
 
 
@@ -50,8 +50,9 @@ def test_steps_within_a_size_do_not_depend_on_how_important_the_picture_is() -> 
     found = allocator(tiny_allocating())
     walk = Encoder(tiny_allocating()).walk(picture(2), step=4)
     importances = np.array([0.5, 1, 2])
-    once = found.steps_within(walk, importances, 0.8 * found.bits(walk))
-    again = found.steps_within(walk, 100 * importances, 0.8 * found.bits(walk))
+    taken = found.measured(walk)
+    once = found.steps_within(taken, importances, 0.8 * taken.bits)
+    again = found.steps_within(taken, 100 * importances, 0.8 * taken.bits)
     assert once == pytest.approx(again, abs=0.26)
     assert once[2] < once[0]
 
@@ -60,7 +61,7 @@ def test_no_step_is_outside_of_what_was_measured_or_far_from_the_others() -> Non
     found = allocator(tiny_allocating())
     walk = Encoder(tiny_allocating()).walk(picture(3), step=4)
     for importances in ([1e-9, 1, 1e9], [1e9, 1e-9, 1e9], [1e-9] * 3):
-        chosen = found.steps_at(walk, np.array(importances), 4)
+        chosen = found.steps_at(found.measured(walk), np.array(importances), 4)
         assert chosen.min() >= STEPS[0]
         assert chosen.max() <= STEPS[-1]
         assert np.abs(chosen - chosen.mean()).max() <= 20

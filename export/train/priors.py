@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ def fit_priors(codec: FeatureCodec, features: Sequence[Tensor]) -> None:
     """
     seen: dict[ChannelPrior, list[Tensor]] = {}
 
-    def keep(prior: ChannelPrior) -> object:
+    def keep(prior: ChannelPrior) -> Callable[[nn.Module, object, Tensor], None]:
         def noted(module: nn.Module, inputs: object, z: Tensor) -> None:
             seen.setdefault(prior, []).append(torch.round(z).movedim(1, 0).flatten(1))
 
