@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -28,6 +28,29 @@ class LevelCodecs(FeatureCodec):
     def __init__(self, codecs: Iterable[FeatureCodec]) -> None:
         super().__init__()
         self.codecs = nn.ModuleList(codecs)
+        self._frozen: frozenset[int] = frozenset()
+
+    def train_only(self, levels: Collection[int]) -> None:
+        """Freezes the codecs of all other levels, whose features `forward` then leaves uncoded.
+
+        Args:
+            levels: By number, the finest is 0.
+
+        Raises:
+            ValueError: There is no such level, or codecs share their parameters.
+        """
+        self._frozen = frozenset(range(len(self.codecs))) - set(levels)
+        if len(self._frozen) + len(set(levels)) != len(self.codecs):
+            raise ValueError(f"levels are 0 to {len(self.codecs) - 1}, not {sorted(levels)}")
+        parameters = [id(p) for codec in self.codecs for p in codec.parameters()]
+        if len(parameters) != len(set(parameters)):
+            raise ValueError("one codec for all levels is trained for all of them")
+        for level in self._frozen:
+            self.codecs[level].requires_grad_(False)
+
+    def trained(self) -> list[tuple[int, FeatureCodec]]:
+        """Numbers and codecs of the levels that are trained."""
+        return [(i, codec) for i, codec in enumerate(self._codecs()) if i not in self._frozen]
 
     def set_feature_statistics(self, means: Sequence[Tensor], stds: Sequence[Tensor]) -> None:
         """See `FeatureCodec`."""
@@ -39,8 +62,8 @@ class LevelCodecs(FeatureCodec):
     ) -> Forward:
         """See `FeatureCodec`."""
         return _joined(
-            codec([feature], quality, generator)
-            for codec, feature, quality in self._each(features, d)
+            _uncoded(feature) if level in self._frozen else codec([feature], quality, generator)
+            for level, (codec, feature, quality) in enumerate(self._each(features, d))
         )
 
     def latents(self, features: Sequence[Tensor]) -> list[Tensor]:
@@ -49,11 +72,13 @@ class LevelCodecs(FeatureCodec):
         return [latent for codec, feature in each for latent in codec.latents([feature])]
 
     def entropy_forward(self, latents: Sequence[Tensor], d: Tensor) -> Tensor:
-        """See `FeatureCodec`."""
-        each = self._each(latents, d)
-        return torch.stack(
-            [codec.entropy_forward([latent], quality) for codec, latent, quality in each]
-        ).sum(0)
+        """See `FeatureCodec`; without levels that are not trained."""
+        bits = [
+            codec.entropy_forward([latent], quality)
+            for level, (codec, latent, quality) in enumerate(self._each(latents, d))
+            if level not in self._frozen
+        ]
+        return torch.stack(bits).sum(0)
 
     def round_trip(self, features: Sequence[Tensor], d: Tensor) -> Forward:
         """See `FeatureCodec`."""
@@ -89,6 +114,11 @@ def tied(codec: FeatureCodec, levels: int) -> list[FeatureCodec]:
     """
     parameters = {id(parameter): parameter for parameter in codec.parameters()}
     return [codec, *(copy.deepcopy(codec, dict(parameters)) for _ in range(levels - 1))]
+
+
+def _uncoded(feature: Tensor) -> Forward:
+    nothing = feature.new_zeros(len(feature))
+    return Forward((feature,), nothing, nothing)
 
 
 def _joined(parts: Iterable[Forward]) -> Forward:

@@ -57,7 +57,18 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
     parser.add_argument(
-        "--init-from", type=Path, metavar="FILE", help="start with a checkpoint's averaged weights"
+        "--init-from",
+        type=Path,
+        metavar="FILE",
+        help="start with a checkpoint's averaged weights; levels of other sizes start anew",
+    )
+    parser.add_argument(
+        "--only",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="LEVEL",
+        help="train these levels' codecs (the finest is 0), with the other levels left uncoded",
     )
     return parser
 
@@ -114,6 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
         batch=args.batch,
         lr=args.lr,
         seed=args.seed,
+        only=tuple(args.only),
         distortion_weight=args.distortion_weight,
         validate_every=args.validate_every,
     )

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from fcmrt.export.checkpoint import read_checkpoint
 from fcmrt.export.codec import FeatureCodec
 from fcmrt.export.codecs import Config, family_of, make_codec
+from fcmrt.export.levels import LevelCodecs
 from fcmrt.export.train.log import Log
 from fcmrt.export.train.loss import (
     TaskHead,
@@ -70,6 +71,8 @@ class Trainer:
         self.average = make_codec(config).to(**place).requires_grad_(False)
         self.head = head.to(**place)
         statistics = self._statistics()
+        if options.only:
+            self._train_only(options.only)
         self.model.set_feature_statistics(*feature_statistics(statistics, head.robust))
         self.energies = energies_of(self.head, statistics)
         self.average.load_state_dict(self.model.state_dict())
@@ -87,6 +90,12 @@ class Trainer:
         self.polishing = False
         # whether analysis and synthesis are frozen
         self.stopping = False
+
+    def _train_only(self, levels: tuple[int, ...]) -> None:
+        for codec in (self.model, self.average):
+            if not isinstance(codec, LevelCodecs):
+                raise ValueError("this codec has no levels that could be trained alone")
+            codec.train_only(levels)
 
     @property
     def share(self) -> float:
@@ -159,6 +168,14 @@ class Trainer:
         for transform in self.model.transforms():
             transform.requires_grad_(False)
 
+    def _fit_priors(self) -> None:
+        statistics = self._statistics()
+        if isinstance(self.average, LevelCodecs) and self.options.only:
+            for level, codec in self.average.trained():
+                fit_priors(codec, [statistics[level]])
+        else:
+            fit_priors(self.average, statistics)
+
     @torch.no_grad()
     def validate(self) -> list[dict[str, float]]:
         """Real rounding and ideal bytes of the averaged weights, on fixed training crops."""
@@ -198,7 +215,7 @@ class Trainer:
                 log.append({"step": self.step, "lr": lr, "seconds": self.seconds, **row})
                 progress.set_postfix(loss=f"{row['loss']:.3f}", bytes=f"{row['bytes']:.0f}")
             if ended and self.polishing:
-                fit_priors(self.average, self._statistics())
+                self._fit_priors()
             if self.step % options.validate_every == 0 or ended:
                 validated = {"validation": self.validate(), "seconds": self.seconds}
                 log.append({"step": self.step, **validated})
@@ -253,12 +270,19 @@ class Trainer:
     def start_from(self, path: Path) -> None:
         """Begin with the averaged weights and the normalisation of another run.
 
+        Levels with a codec each, whose sizes are others in that run, begin anew.
+
         Args:
             path: As for `load_codec`.
+
+        Raises:
+            ValueError: No level's sizes are the same.
         """
         weights = load_codec(path).state_dict()
+        if isinstance(self.model, LevelCodecs):
+            weights = _fitting(weights, self.model.state_dict())
         for codec in (self.model, self.average):
-            codec.load_state_dict(weights)
+            codec.load_state_dict(codec.state_dict() | weights)
 
 
 def load_codec(path: Path) -> FeatureCodec:
@@ -275,6 +299,26 @@ def _groups(names: Iterable[str]) -> tuple[list[str], list[str]]:
     names = list(names)
     priors = [name for name in names if "prior." in name]
     return [name for name in names if "prior." not in name], priors
+
+
+def _fitting(weights: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of those levels that have the same sizes in both, by the level's number."""
+
+    def by_level(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        levels: dict[str, dict[str, Tensor]] = {}
+        for name, weight in state.items():
+            levels.setdefault(name.split(".")[1], {})[name] = weight
+        return levels
+
+    theirs = by_level(weights)
+    fitting: dict[str, Tensor] = {}
+    for level, ours in by_level(own).items():
+        given = theirs.get(level, {})
+        if {k: v.shape for k, v in given.items()} == {k: v.shape for k, v in ours.items()}:
+            fitting |= given
+    if not fitting:
+        raise ValueError("no level of the checkpoint has the sizes of this codec's")
+    return fitting
 
 
 def _chunks(features: list[Tensor], size: int = 4) -> Iterator[list[Tensor]]:

@@ -30,6 +30,8 @@ class TrainOptions:
     prior_lr_factor: float = 10.0
     # the tables of z learn so many times faster than the networks
     seed: int = 0
+    only: tuple[int, ...] = ()
+    # levels that are trained, by number, the finest is 0; none named: all
     distortion_weight: float = 3.0
     # weight of the distortion at step 1 ("lambda")
     warmup: int = 200

@@ -2,8 +2,8 @@
 
     python -m fcmrt.export.train.slim RUN --out models/NAME.pt
 
-Large tensors are stored as float16, the others (biases, normalisation, priors) as they are;
-`load_codec` reads it like a checkpoint.
+Matrices and kernels are stored as float16, all else (biases, normalisation, priors, the smallest
+matrices) as it is; `load_codec` reads it like a checkpoint.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch import Tensor
 from fcmrt.export.train.card import read_card
 from fcmrt.export.train.loop import CHECKPOINT
 
-LARGE = 2048  # elements
+LARGE = 256  # elements
 
 
 def slimmed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights, the large ones as float16.
+    """Weights, those of the networks' matrices and kernels as float16.
 
     Tensors that share memory, as those of a codec for all levels do, go on sharing it.
 
@@ -36,7 +36,8 @@ def slimmed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         key = weight.data_ptr(), weight.shape
         if key not in made:
             small = weight.contiguous()
-            if weight.is_floating_point() and weight.numel() >= LARGE:
+            large = weight.dim() > 1 and weight.numel() >= LARGE and "prior." not in name
+            if weight.is_floating_point() and large:
                 small = small.half()
             if not torch.isfinite(small).all():
                 raise ValueError(f"{name} has weights beyond the range of float16")

@@ -120,3 +120,30 @@ def test_configurations_survive_json_and_refuse() -> None:
         replace(OWN, levels=4)
     with pytest.raises(ValueError, match="one feature map"):
         LevelsConfig(levels=1, codecs=(LMSFC_NANODET_LIGHT,))
+
+
+def test_levels_that_are_not_trained_stay_uncoded_and_as_they_are() -> None:
+    model, features = codec(OWN), maps(OWN)
+    model.train_only([1])
+    coded = model(features, torch.tensor([-4, 4]))
+    for number, (part, decoded, feature) in enumerate(
+        zip(coded.parts, coded.features, features, strict=True)
+    ):
+        assert torch.equal(decoded, feature) == (number != 1)
+        assert bool(part.bits.any()) == (number == 1)
+    coded.bits.sum().backward()
+    moved = {name.split(".")[1] for name, p in model.named_parameters() if p.grad is not None}
+    assert moved == {"1"}
+    polished = model.entropy_forward(model.latents(features), torch.tensor([-4, 4]))
+    alone = model.round_trip(features, torch.tensor([-4, 4])).parts[1].bits
+    torch.testing.assert_close(polished, alone, rtol=0.05, atol=1.0)
+
+
+@pytest.mark.parametrize(
+    ("config", "levels", "message"), [(OWN, [3], "levels are 0 to 2"), (SHARED, [0], "one codec")]
+)
+def test_only_levels_with_a_codec_of_their_own(
+    config: LevelsConfig, levels: list[int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        codec(config).train_only(levels)

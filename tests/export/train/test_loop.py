@@ -164,3 +164,44 @@ def test_start_from_another_run(tmp_path: Path, make_trainer: MakeTrainer) -> No
     second.start_from(tmp_path / "first" / loop.CHECKPOINT)
     assert_same(first, second)
     assert second.step == 0
+
+
+def levels_of(tiny: Any, *widths: int) -> LevelsConfig:
+    codecs = (replace(tiny, feature_channels=(128,), width=width) for width in widths)
+    return LevelsConfig(levels=3, codecs=tuple(codecs))
+
+
+def test_one_level_is_made_wider_and_trained_alone(
+    tmp_path: Path, make_trainer: MakeTrainer, tiny: Any
+) -> None:
+    first = make_trainer(tmp_path / "first", levels_of(tiny, 4, 4, 4))
+    train(first, 0, 1)
+    first.save()
+    begun = first.average.state_dict()
+    second = make_trainer(tmp_path / "second", levels_of(tiny, 4, 4, 6), only=(2,))
+    second.start_from(tmp_path / "first" / loop.CHECKPOINT)
+    new = {name: weight.clone() for name, weight in second.average.state_dict().items()}
+    second.run()
+    moved = set()
+    for name, weight in second.average.state_dict().items():
+        level = name.split(".")[1]
+        if level == "2":
+            moved |= set() if torch.equal(weight, new[name]) else {name}
+        else:
+            torch.testing.assert_close(weight, begun[name])
+    assert len(moved) > len(new) / 6
+
+
+def test_no_level_fits(tmp_path: Path, make_trainer: MakeTrainer, tiny: Any) -> None:
+    first = make_trainer(tmp_path / "first", levels_of(tiny, 4, 4, 4))
+    first.save()
+    second = make_trainer(tmp_path / "second", levels_of(tiny, 6, 6, 6))
+    with pytest.raises(ValueError, match="no level of the checkpoint"):
+        second.start_from(tmp_path / "first" / loop.CHECKPOINT)
+
+
+def test_a_codec_of_one_latent_has_no_levels_to_train(
+    tmp_path: Path, make_trainer: MakeTrainer
+) -> None:
+    with pytest.raises(ValueError, match="no levels"):
+        make_trainer(tmp_path, only=(0,))
