@@ -82,7 +82,14 @@ def test_shared_weights_are_stored_once(tiny: Any) -> None:
 
 def test_weights_beyond_float16_are_refused() -> None:
     with pytest.raises(ValueError, match="conv has weights beyond"):
-        slim.slimmed({"conv": torch.full((slim.LARGE,), 1e6)})
+        slim.slimmed({"conv": torch.full((2, slim.LARGE), 1e6)})
+
+
+def test_vectors_and_priors_stay_as_they_are() -> None:
+    weights = {"bias": torch.rand(2 * slim.LARGE), "prior.weight": torch.rand(3, slim.LARGE)}
+    for name, weight in slim.slimmed(weights).items():
+        assert torch.equal(weight, weights[name])
+        assert weight.dtype == torch.float32
 
 
 def test_table(run: Path, tmp_path: Path) -> None:
