@@ -53,6 +53,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--distortion-weight", type=float, default=3.0)
+    parser.add_argument(
+        "--features-first",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the training that looks at the features alone, before it looks at the task",
+    )
     parser.add_argument("--validate-every", type=int, default=500)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
@@ -127,6 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
         seed=args.seed,
         only=tuple(args.only),
         distortion_weight=args.distortion_weight,
+        features_first=args.features_first,
         validate_every=args.validate_every,
     )
     trainer = Trainer(config, options, source, chosen.head(back), args.out, args.device)

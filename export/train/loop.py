@@ -22,6 +22,7 @@ from fcmrt.export.train.loss import (
     TaskHead,
     distortion,
     energies_of,
+    feature_distortion,
     feature_statistics,
     rate_loss,
     total_loss,
@@ -139,7 +140,8 @@ class Trainer:
             generator = torch.Generator(self.device).manual_seed(seed)
             with torch.autocast(self.device.type, torch.bfloat16):
                 coded = self.model(features, d, generator)
-                lost = distortion(coded.features, features, self.head, self.energies)
+                seen = feature_distortion if share < options.features_first else distortion
+                lost = seen(coded.features, features, self.head, self.energies)
             bits = coded.bits
             loss = total_loss(coded, lost, d, options.distortion_weight).mean()
             parts = lost.means()

@@ -34,6 +34,8 @@ class TrainOptions:
     # levels that are trained, by number, the finest is 0; none named: all
     distortion_weight: float = 3.0
     # weight of the distortion at step 1 ("lambda")
+    features_first: float = 0.0
+    # share of the training, at its beginning, whose distortion is the features' errors alone
     warmup: int = 200
     # steps of linear warm-up
     decay: float = 0.4

@@ -205,3 +205,12 @@ def test_a_codec_of_one_latent_has_no_levels_to_train(
 ) -> None:
     with pytest.raises(ValueError, match="no levels"):
         make_trainer(tmp_path, only=(0,))
+
+
+def test_features_come_first(tmp_path: Path, make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(tmp_path, steps=4, features_first=0.5, polish=0.25)
+    alone, still_alone, seen, polished = train(trainer, 0, 4)
+    assert set(alone) == set(still_alone) == set(polished) | {"features", "hidden", "nmse"}
+    assert alone["hidden"] == 0
+    assert seen["hidden"] > 0
+    assert set(seen) > set(alone)
