@@ -74,12 +74,14 @@ def find_regions(
         for grain in _GRAINS:
             wanted = np.round(-_FINER_PER_DOUBLING * np.log2(worth) / grain) * grain
             offsets = np.clip(wanted, -FURTHEST, FURTHEST).astype(np.int16)
+            at = FURTHEST + offsets
+            cost = ((sums * losses[:, at]).sum(0) + price * counts * rates[at]).sum() / counts.sum()
+            if cost >= least:
+                continue  # without the bytes that tell it
             moved = _commonest(offsets)
             regions = _told(offsets - moved, block_bits)
             if regions is None:
                 continue
-            at = FURTHEST + offsets
-            cost = ((sums * losses[:, at]).sum(0) + price * counts * rates[at]).sum() / counts.sum()
             cost += price * 8 * len(write_importance(Importance(regions=regions))) / elements
             if cost < least:
                 least, best = float(cost), (moved, regions)
