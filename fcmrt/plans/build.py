@@ -58,7 +58,7 @@ def build_plans(
         progress: Is told what is going on.
 
     Returns:
-        The plans, by target and then in the order in which the graphs first run.
+        The plans, by target and then in the order of `graph_profiles`.
 
     Raises:
         ConfigError: An unknown target or graph, no size, or one out of range.

@@ -93,7 +93,7 @@ def canonical_sizes(manifest: Manifest, sizes: Iterable[SizeRange]) -> tuple[Siz
 def graph_profiles(
     manifest: Manifest, sizes: Sequence[SizeRange]
 ) -> dict[str, tuple[Profile, ...]]:
-    """Derives the profiles of all graphs that the schedule runs.
+    """Derives the profiles of all graphs that run.
 
     Args:
         manifest: The engine's.
@@ -102,8 +102,7 @@ def graph_profiles(
     Returns:
         By graph, in the order in which they first run; profile `i` belongs to `sizes[i]`.
     """
-    runs = [step for step in (*manifest.encode, *manifest.decode) if isinstance(step, Run)]
-    inputs = {run.graph: run.inputs for run in reversed(runs)}
+    inputs = _inputs(manifest)
     return {
         graph: tuple(
             Profile(
@@ -113,8 +112,19 @@ def graph_profiles(
             )
             for size in sizes
         )
-        for graph in dict.fromkeys(run.graph for run in runs)
+        for graph in inputs
     }
+
+
+def _inputs(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """The names of every graph's inputs, in the order in which the graphs first run."""
+    encode, decode = (
+        {step.graph: step.inputs for step in steps if isinstance(step, Run)}
+        for steps in (manifest.encode, manifest.decode)
+    )
+    if manifest.importance is not None:  # between the two
+        encode[manifest.importance.graph] = tuple(feature.name for feature in manifest.features)
+    return encode | decode
 
 
 def _shapes(manifest: Manifest, inputs: Iterable[str], padded: Size) -> Mapping[str, Shape]:

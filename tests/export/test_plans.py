@@ -18,6 +18,8 @@ from fcmrt import Engine
 from fcmrt.errors import EngineError
 from fcmrt.export.checkpoint import card_of, read_checkpoint
 from fcmrt.export.engine import write
+from fcmrt.export.importance import files
+from fcmrt.export.importance.engine import write_with_importance
 from fcmrt.export.lictcm import LicTcm
 from fcmrt.export.lictcm_engine import deploy_lictcm
 from fcmrt.export.onnx import Precision
@@ -97,5 +99,9 @@ def test_trained_codecs_build(checkpoint: Path, tmp_path: Path) -> None:
     task = TASKS[card_of(state).get("task", NANODET.name)]
     _, *side = task.feature_shapes()[0]
     engine = write(tmp_path / "trained.fcmrt", deploy(state), name=checkpoint.stem)
+    importance = checkpoint.parent / "importance" / checkpoint.name
+    if importance.exists():
+        model, network, _ = files.read(importance)
+        engine = write_with_importance(tmp_path / "importance.fcmrt", engine, model, network)
     sizes = [SizeRange.fixed(*side)]
     assert_builds(engine, tmp_path / "plans", targets=ONE_TARGET, sizes=sizes)

@@ -14,6 +14,7 @@ from fcmrt.errors import ConfigError, PlanError
 from fcmrt.plans import BuildOptions, Profile, Recipe, SizeRange
 
 from .. import engines
+from ..allocating import tiny_allocating
 from .building import TARGETS, assert_builds, rtx
 
 BUILTIN = ("lmsfc-v1-nanodet", "lmsfc-v2-nanodet")
@@ -23,6 +24,7 @@ MADE = (
     engines.tiny_factorized,
     engines.tiny_gain,
     engines.tiny_same_engine,
+    tiny_allocating,
 )
 
 
