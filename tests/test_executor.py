@@ -101,7 +101,7 @@ def test_an_inexact_runner_is_refused_before_it_writes(engine, fault, options) -
 
 
 def test_an_inexact_runner_is_refused_before_it_reads(engine, fault, options) -> None:
-    packet = Encoder(engines.tiny_hyperprior()).encode(random_features(engine, (16, 24)))
+    packet = Encoder(engine).encode(random_features(engine, (16, 24)))
     fault.on = True
     with pytest.raises(InexactRunnerError):
         Decoder(engine, options=options).decode(packet)
