@@ -35,11 +35,17 @@ class DeviceNetwork(Protocol):
 
     @property
     def capturable(self) -> bool:
-        """Whether `launch` may be recorded in a CUDA graph once it has run at the same shapes.
+        """Whether `launch` may be recorded in a CUDA graph, at the shapes prepared last.
 
-        The recording may be replayed for as long as the network lives, whatever it runs meanwhile.
-        Such a network runs at all shapes that it was prepared for, in any stream; another one is
-        for the stream of its first launch, and may be for the shapes prepared last.
+        The recording may be replayed for as long as the network lives and is not prepared anew,
+        each time after all that the network has been given to do.
+        """
+
+    @property
+    def any_stream(self) -> bool:
+        """Whether it runs at all shapes that it was prepared for, in any stream.
+
+        Another one is for the stream of its first launch, and may be for the shapes prepared last.
         """
 
     def outputs(

@@ -37,11 +37,11 @@ class GraphRun:
     ) -> None:
         self._device = machine.device
         self._network = machine.network(step.graph)
-        self.capturable = self._network.capturable
         self._packets = packets
         self._inputs = {name: tensors[name] for name in step.inputs}
         shapes = {name: (1, *array.shape[1:]) for name, array in self._inputs.items()}
         told = machine.prepare(self._network, step, shapes)
+        self.capturable = self._network.capturable
         self._outputs: Tensors = {}
         self._cropped: Tensors = {}
         for name in step.outputs:

@@ -144,7 +144,7 @@ class DeviceMachine:
     def _any_stream(self) -> bool:
         """Whether launches that are kept may be made in another stream than before."""
         network = self._first_network()
-        return _in_memory(network) and network.on_device().capturable
+        return _in_memory(network) and network.on_device().any_stream
 
     def network(self, name: str) -> DeviceNetwork:
         """Returns the network of a graph, for the launches of batches of one size.

@@ -37,6 +37,9 @@ class CudaMemory:
             raise DeviceError(f"CuPy finds no usable GPU ({error}); see `fcmrt doctor`") from error
         if count == 0:
             raise DeviceError("this machine has no GPU; see `fcmrt doctor`")
+        with self.device():
+            self.aside = self.stream()
+        """For all that is prepared beside the runs; CuPy keeps memory for every stream it sees."""
 
     def device(self) -> AbstractContextManager[Any]:
         """Makes the GPU the thread's own, as long as the context lasts."""
@@ -51,12 +54,21 @@ class CudaMemory:
         """An array in the device's memory."""
         return self._cupy.empty(shape, dtype)
 
+    def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike, stream: Any) -> Any:
+        """An array of zeros for what follows in a stream, and nowhere else before it is over."""
+        with stream:
+            return self._cupy.zeros(shape, dtype)
+
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An array in memory of the host that the device copies from and to without waiting."""
         array = np.dtype(dtype)
         count = int(np.prod(shape))
         memory = self._cupy.cuda.alloc_pinned_memory(count * array.itemsize)
         return np.frombuffer(memory, array, count).reshape(shape)
+
+    def records(self, stream: int) -> bool:
+        """Whether what is put into a stream is recorded in a CUDA graph."""
+        return bool(self._cupy.cuda.runtime.streamIsCapturing(stream))
 
     def wait(self) -> None:
         """Waits for all that the device was told to do."""

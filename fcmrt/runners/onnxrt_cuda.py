@@ -172,6 +172,11 @@ class OnnxRuntimeDeviceNetwork:
         """See `fcmrt.runner.DeviceNetwork.capturable`."""
         return False
 
+    @property
+    def any_stream(self) -> bool:
+        """See `fcmrt.runner.DeviceNetwork.any_stream`."""
+        return False
+
     def outputs(self, inputs: Mapping[str, tuple[int, ...]]) -> Ports:
         """See `fcmrt.runner.DeviceNetwork.outputs`; runs the graph once, on zeros."""
         key = _key(inputs)

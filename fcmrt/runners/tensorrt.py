@@ -157,8 +157,8 @@ class TensorRTDeviceNetwork:
     """One execution context of a graph; see `fcmrt.runner.DeviceNetwork`.
 
     It belongs to one stream, that of its first launch after `outputs`: runs work in the context's
-    memory, and nothing would order them otherwise. All outputs of the graph must be given memory,
-    since TensorRT writes all.
+    memory, and nothing would order them otherwise. What records it does not count: whoever replays
+    that has to order it. All outputs of the graph must be given memory, since TensorRT writes all.
 
     Args:
         plans: The graph's.
@@ -173,33 +173,47 @@ class TensorRTDeviceNetwork:
         self._inputs: Ports = {}
         self._outputs: Ports = {}
         self._stream: int | None = None
+        self._capturable = False
 
     @property
     def capturable(self) -> bool:
         """See `fcmrt.runner.DeviceNetwork.capturable`."""
+        return self._capturable
+
+    @property
+    def any_stream(self) -> bool:
+        """See `fcmrt.runner.DeviceNetwork.any_stream`."""
         return False
 
     def outputs(self, inputs: Mapping[str, Shape]) -> Ports:
-        """See `fcmrt.runner.DeviceNetwork.outputs`."""
+        """See `fcmrt.runner.DeviceNetwork.outputs`; runs the graph once, on zeros."""
         memory = self._memory
         shapes = {name: tuple(map(int, shape)) for name, shape in inputs.items()}
         with memory.device():
             if self._stream is not None:
                 memory.wait()  # for the runs in a stream that may be gone
-            self._stream, self._inputs, self._outputs = None, {}, {}
+            self._stream, self._inputs, self._outputs, self._capturable = None, {}, {}, False
             plan = self._plans.find(shapes)
             if self._context is None or plan is not self._plan:
                 self._context = None  # gives its memory back first
                 self._context, self._plan = plan.loaded.context(), plan
-            stream = memory.stream()
+            types = plan.loaded.inputs
+            given = {name: (shape, types[name]) for name, shape in shapes.items()}
+            stream = memory.aside
             try:
-                self._outputs = self._context.prepare(shapes, stream.ptr)
+                found = self._context.prepare(shapes, stream.ptr)
+                # The first run at these shapes prepares what cannot be prepared in a recording.
+                zeros = {
+                    name: memory.zeros(*port, stream) for name, port in (given | found).items()
+                }
+                addresses = {name: array.data.ptr for name, array in zeros.items()}
+                self._context.launch(addresses, stream.ptr)
             except EngineError as error:
                 raise EngineError(f"{self._plans.place}: {error}") from error
             finally:
                 stream.synchronize()
-            types = plan.loaded.inputs
-            self._inputs = {name: (shape, types[name]) for name, shape in shapes.items()}
+            self._capturable = self._context.capturable(stream.ptr)
+            self._inputs, self._outputs = given, found
             plan.keep_kernels()
         return dict(self._outputs)
 
@@ -208,16 +222,18 @@ class TensorRTDeviceNetwork:
         place = self._plans.place
         if self._context is None or not self._inputs:
             raise EngineError(f"{place}: `outputs` prepares a run, and was not called")
-        if self._stream not in (None, stream):
-            raise EngineError(
-                f"{place} runs in the stream {self._stream:#x} and was given {stream:#x}: take "
-                "another network for it (`on_device`), or call `outputs` again, which waits"
-            )
         addresses = _addresses(inputs, self._inputs, place) | _addresses(
             outputs, self._outputs, place
         )
         with self._memory.device():
-            self._stream = stream
+            if stream != self._stream and not self._memory.records(stream):
+                if self._stream is not None:
+                    raise EngineError(
+                        f"{place} runs in the stream {self._stream:#x} and was given {stream:#x}: "
+                        "take another network for it (`on_device`), or call `outputs` again, which "
+                        "waits"
+                    )
+                self._stream = stream
             try:
                 self._context.launch(addresses, stream)
             except EngineError as error:

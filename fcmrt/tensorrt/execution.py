@@ -157,6 +157,18 @@ class PlanContext:
             raise EngineError(f"the shapes of {', '.join((*missing, *open_ends))} are not known")
         return {name: (shape, self._plan.outputs[name]) for name, shape in found.items()}
 
+    def capturable(self, stream: int) -> bool:
+        """Whether runs at the shapes told may be recorded, once one is over.
+
+        TensorRT-RTX tells by itself. TensorRT records all graphs but those with loops, branches and
+        shapes that depend on values (Developer Guide, "CUDA Graphs"), which no engine has.
+
+        Args:
+            stream: Any, which is not recorded now.
+        """
+        tells = getattr(self._context, "is_stream_capturable", None)
+        return tells is None or bool(tells(stream))
+
     def launch(self, addresses: Mapping[str, int], stream: int) -> None:
         """Puts one run into a stream, and does not wait for it.
 

@@ -19,6 +19,9 @@ from tests.simt.emulator import EmulatedDevice, EmulatorError, build
 
 HOST = RuntimeOptions(threads=1)
 
+RECORDED = 0xC0
+"""The stream in which launches are recorded; not the caller's, as on a GPU."""
+
 PARTS: dict[str, Callable[[], engines.EngineParts]] = {
     "hyperprior": engines.hyperprior_parts,
     "context": engines.context_parts,
@@ -75,7 +78,12 @@ class StrictDevice(EmulatedDevice):
         super().wait(mark)
 
     def capture(self, launches: Callable[[], None]) -> Any:
-        recording, device = super().capture(launches), self
+        caller, device = self.stream, self
+        self.stream = RECORDED
+        try:
+            recording = super().capture(launches)
+        finally:
+            self.stream = caller
 
         class Counted:
             def replay(self) -> None:
@@ -88,7 +96,7 @@ class StrictDevice(EmulatedDevice):
 class HostNetwork:
     """A network of the host that reads and writes the emulator's arrays when it is its turn."""
 
-    capturable = True
+    capturable = any_stream = True
 
     def __init__(self, network: Any, names: Sequence[str], device: StrictDevice) -> None:
         self._network = network

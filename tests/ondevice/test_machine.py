@@ -182,7 +182,7 @@ def test_same_engine_codecs(there: OnDevice) -> None:
 class Settled(HostNetwork):
     """For one stream, and for the sizes that it was prepared for last; it writes all or nothing."""
 
-    capturable = False
+    capturable = any_stream = False
     settled: tuple[int, dict[str, tuple[int, ...]]] | None = None
 
     def on_device(self) -> Settled:
@@ -196,18 +196,35 @@ class Settled(HostNetwork):
     def launch(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], stream: int) -> None:
         assert {name: array.shape for name, array in inputs.items()} == self._sizes
         assert set(outputs) == set(self._names)
-        self.settled = self.settled or (stream, self._sizes)
-        assert self.settled[0] == stream
+        if not self._device.capturing:
+            self.settled = self.settled or (stream, self._sizes)
+            assert self.settled[0] == stream
         super().launch(inputs, outputs, stream)
 
 
+class Recorded(Settled):
+    """It can be recorded at the sizes that it was prepared for, and says so only then."""
+
+    settled = None
+    capturable = False
+
+    def on_device(self) -> Recorded:
+        return Recorded(self._network, self._names, self._device)
+
+    def outputs(self, inputs: Mapping[str, tuple[int, ...]]) -> Any:
+        self.capturable = True
+        return super().outputs(inputs)
+
+
+@pytest.mark.parametrize("kind", [Settled, Recorded])
 def test_networks_that_belong_to_a_stream_and_to_sizes(
-    there: OnDevice, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    there: OnDevice, engine: Engine, monkeypatch: pytest.MonkeyPatch, kind: type[Settled]
 ) -> None:
-    monkeypatch.setattr(HostNetwork, "on_device", Settled.on_device)
+    monkeypatch.setattr(HostNetwork, "on_device", kind.on_device)
+    replays = there.device.replays
     encoder, host = there.encoder(engine), Encoder(engine, options=HOST)
     decoder = there.decoder(engine)
-    for stream in (1, 2, 1):
+    for stream in (1, 2, 1, 2):
         monkeypatch.setattr(there.device, "stream", stream)
         for size in ((12, 16), (8, 8), (12, 16)):
             features = random_features(engine, size)
@@ -216,6 +233,7 @@ def test_networks_that_belong_to_a_stream_and_to_sizes(
             wanted = Decoder(engine, options=HOST).decode(packet)
             for name, level in decoder.decode(packet).items():
                 np.testing.assert_array_equal(level, wanted[name])
+    assert (there.device.replays > replays) == (kind is Recorded)
 
 
 def test_networks_of_one_stream_are_not_used_in_another(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ class FakeCuda:
         self._kinds: dict[int, str] = {}
         self._streams: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
         self._next = 0x5000
+        self.current: list[Stream] = []
         self.waits = 0
         """How often the host has waited."""
         self.allocations = 0
@@ -65,6 +67,7 @@ class FakeCuda:
     def synchronize(self) -> None:
         self.waits += 1
         for stream in tuple(self._streams.values()):
+            assert not stream.is_capturing(), "waits while a stream is recorded"
             stream.drain()
 
     def cupy(self, devices: int = 1) -> types.ModuleType:
@@ -77,11 +80,19 @@ class FakeCuda:
             runtime=types.SimpleNamespace(
                 getDeviceCount=lambda: devices,
                 deviceSynchronize=self.synchronize,
+                streamIsCapturing=lambda address: self.stream(address).is_capturing(),
                 CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
             ),
         )
         module.empty = lambda shape, dtype: DeviceArray(self, shape, dtype)
+        module.zeros = self._zeros
         return module
+
+    def _zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
+        assert self.current, "filled in the default stream"
+        array = DeviceArray(self, shape, dtype)
+        self.current[-1].put(functools.partial(array.data.memory.fill, 0))
+        return array
 
     @contextlib.contextmanager
     def _device(self, number: int) -> Iterator[None]:
@@ -98,9 +109,29 @@ class Stream:
         self._cuda = cuda
         self.ptr = address
         self._work: list[Callable[[], None]] = []
+        self._recorded: list[Callable[[], None]] | None = None
+
+    def __enter__(self) -> Stream:
+        self._cuda.current.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self._cuda.current.pop() is self
 
     def put(self, work: Callable[[], None]) -> None:
-        self._work.append(work)
+        (self._work if self._recorded is None else self._recorded).append(work)
+
+    def is_capturing(self) -> bool:
+        return self._recorded is not None
+
+    def begin_capture(self) -> None:
+        assert self._recorded is None, "is recorded already"
+        self._recorded = []
+
+    def end_capture(self) -> Graph:
+        assert self._recorded is not None, "is not recorded"
+        recorded, self._recorded = self._recorded, None
+        return Graph(recorded)
 
     @property
     def idle(self) -> bool:
@@ -108,6 +139,7 @@ class Stream:
         return not self._work
 
     def synchronize(self) -> None:
+        assert self._recorded is None, "waits while it is recorded"
         self._cuda.waits += 1
         self.drain()
 
@@ -115,6 +147,17 @@ class Stream:
         work, self._work = self._work, []
         for one in work:
             one()
+
+
+class Graph:
+    """What a stream has recorded."""
+
+    def __init__(self, work: list[Callable[[], None]]) -> None:
+        self._work = work
+
+    def launch(self, stream: Stream) -> None:
+        for one in self._work:
+            stream.put(one)
 
 
 class DeviceArray:

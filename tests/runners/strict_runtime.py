@@ -105,7 +105,8 @@ class ICudaEngine:
         else:
             assert runtime_config is None
         self._module.contexts += 1
-        context = IExecutionContext(self._module, self._cuda, self, runtime_config)
+        kind = RtxExecutionContext if self._module.rtx else IExecutionContext
+        context = kind(self._module, self._cuda, self, runtime_config)
         _watch(self._module, self, context, "an engine died before its context")
         return context
 
@@ -174,6 +175,7 @@ class IExecutionContext:
         self._profile_stream: Stream | None = None
         self._shapes: dict[str, Shape] = {}
         self._addresses: dict[str, int] = {}
+        self._ready: dict[str, Shape] = {}  # the shapes of the last run that is over
         self._running: tuple[int, Stream] | None = None  # whose thread, in which stream
         self._under_way = 0
 
@@ -201,7 +203,7 @@ class IExecutionContext:
             return False
         self._profile_stream = self._cuda.stream(stream_handle)
         self._profile_stream.put(lambda: None)
-        self._profile, self._shapes = profile_index, {}
+        self._profile, self._shapes, self._ready = profile_index, {}, {}
         return True
 
     def set_input_shape(self, name: str, shape: Shape) -> bool:
@@ -213,7 +215,7 @@ class IExecutionContext:
         if not all(low <= side <= high for low, side, high in zip(least, shape, most, strict=True)):
             self._module.say(f"{name} is outside of profile {self._profile}")
             return False
-        self._shapes[name] = shape
+        self._shapes[name], self._ready = shape, {}
         return True
 
     def infer_shapes(self) -> list[str]:
@@ -244,7 +246,10 @@ class IExecutionContext:
     def execute_async_v3(self, stream_handle: int) -> bool:
         engine = self._alive()
         stream = self._cuda.stream(stream_handle)
-        assert self._running is None or self._running[1] is stream, "two streams use one context"
+        recorded = stream.is_capturing()
+        assert recorded or self._running is None or self._running[1] is stream, (
+            "two streams use one context"
+        )
         if self._profile_stream is not None:
             assert self._profile_stream is stream or self._profile_stream.idle, (
                 "the profile may not be there yet"
@@ -256,13 +261,17 @@ class IExecutionContext:
             return False
         if self._config is not None:
             self._config._compiled(b"kernels " + repr(sorted(self._shapes.items())).encode())
-        stream.put(self._work(dict(self._shapes), dict(self._addresses)))
-        self._running = threading.get_ident(), stream
-        self._under_way += 1
+        assert not recorded or self._ready == self._shapes, "recorded before a run is over"
+        stream.put(self._work(dict(self._shapes), dict(self._addresses), recorded))
         self._module.runs.append(stream_handle)
+        if not recorded:
+            self._running = threading.get_ident(), stream
+            self._under_way += 1
         return True
 
-    def _work(self, shapes: dict[str, Shape], addresses: dict[str, int]) -> Callable[[], None]:
+    def _work(
+        self, shapes: dict[str, Shape], addresses: dict[str, int], recorded: bool
+    ) -> Callable[[], None]:
         # Reads the addresses when it is put into the stream, the memory when it is its turn.
         own, cuda = weakref.ref(self), self._cuda
 
@@ -277,16 +286,32 @@ class IExecutionContext:
             assert context is not None, "the context died before its run was over"
             engine = context._engine()
             assert engine is not None, "the engine died before its run was over"
+            if recorded:
+                assert context._ready == shapes, "replayed after other shapes were told"
+                assert context._running is None, "replayed while a run is under way"
             given = {name: place(name, shape, np.float32) for name, shape in shapes.items()}
             names = list(engine._outputs)
             found = engine._session.run(names, {name: a.copy() for name, a in given.items()})
             for name, array in zip(names, found, strict=True):
                 place(name, array.shape, array.dtype)[...] = array
+            if recorded:
+                return
             context._under_way -= 1
             if not context._under_way:
-                context._running = None
+                context._running, context._ready = None, shapes
 
         return compute
+
+
+class RtxExecutionContext(IExecutionContext):
+    """TensorRT-RTX's: it tells whether it can be recorded."""
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        engine = self._still()
+        assert self._shapes.keys() == engine._inputs.keys(), "asked before all shapes are known"
+        assert not self._cuda.stream(stream).is_capturing()
+        told: bool = self._module.capturable
+        return told
 
 
 def add_runtime(module: Any, cuda: FakeCuda, *, rtx: bool) -> Any:
@@ -294,12 +319,14 @@ def add_runtime(module: Any, cuda: FakeCuda, *, rtx: bool) -> Any:
 
     Set `refusal` and no plan is loaded, `memory_is_gone` and there are no contexts,
     `shapes_clash` and shapes cannot be inferred, `run_fails` and runs are refused, `ports` and all
-    inputs and outputs are of that type. `runs` are the streams of all runs, `contexts` and `loads`
-    count; `mistakes` tells who died too early, `living` are the engines and contexts that did not.
+    inputs and outputs are of that type; clear `capturable`, and TensorRT-RTX says that nothing can
+    be recorded. `runs` are the streams of all runs, `contexts` and `loads` count; `mistakes` tells
+    who died too early, `living` are the engines and contexts that did not.
     """
     module.rtx = rtx
     module.refusal = None
     module.memory_is_gone = module.shapes_clash = module.run_fails = False
+    module.capturable = True
     module.ports = None
     module.runs = []
     module.mistakes = []

@@ -55,6 +55,45 @@ def test_device_memory_given_back_too_early(memory: CudaMemory) -> None:
         stream.synchronize()
 
 
+def test_zeros_are_there_when_the_stream_is_waited_for(memory: CudaMemory) -> None:
+    stream = memory.stream()
+    array = memory.zeros((2, 3), np.float32, stream)
+    assert array.data.memory.any()
+    stream.synchronize()
+    assert not array.data.memory.any()
+
+
+def test_zeros_in_the_default_stream(cuda: FakeCuda) -> None:
+    with pytest.raises(AssertionError, match="default stream"):
+        cuda.cupy().zeros((2, 3), np.float32)
+
+
+def test_what_is_recorded_is_done_when_it_is_replayed(memory: CudaMemory) -> None:
+    stream, other = memory.stream(), memory.stream()
+    host, device = memory.pinned((4,), np.float32), memory.empty((4,), np.float32)
+    assert not memory.records(stream.ptr)
+    stream.begin_capture()
+    assert memory.records(stream.ptr)
+    assert not memory.records(other.ptr)
+    upload(host, device, stream)
+    graph = stream.end_capture()
+    for value in (3, 4):
+        host[...] = value
+        graph.launch(other)
+        assert not (device.data.memory.view(np.float32)[:4] == value).any()
+        other.synchronize()
+        assert (device.get() == value).all()
+
+
+def test_waiting_while_a_stream_is_recorded(memory: CudaMemory) -> None:
+    stream = memory.stream()
+    stream.begin_capture()
+    with pytest.raises(AssertionError, match="recorded"):
+        stream.synchronize()
+    with pytest.raises(AssertionError, match="recorded"):
+        memory.wait()
+
+
 def test_streams_that_wait_for_the_default_one(cuda: FakeCuda) -> None:
     with pytest.raises(AssertionError, match="default stream"):
         cuda.cupy().cuda.Stream(non_blocking=False)

@@ -85,8 +85,9 @@ def test_packets_pass_between_gpu_and_cpu(options: RuntimeOptions, name: str) ->
                 np.testing.assert_array_equal(integers.indexes, mine[latent].indexes)
 
 
-def test_the_caller_s_memory_and_stream(options: RuntimeOptions) -> None:
-    """Many runs in one stream, waited for once, give what host runs give."""
+@pytest.mark.parametrize("recorded", [False, True])
+def test_the_caller_s_memory_and_stream(options: RuntimeOptions, recorded: bool) -> None:
+    """Many runs, in a stream or recorded, waited for once, give what host runs give."""
     cupy = pytest.importorskip("cupy")
     engine = Engine.builtin()
     step = next(step for step in engine.manifest.encode if isinstance(step, Run))
@@ -97,11 +98,17 @@ def test_the_caller_s_memory_and_stream(options: RuntimeOptions) -> None:
         drawn = random_features(engine, (16, 16), seed, scale=1)
         pictures.append({name: drawn[name][None] for name in step.inputs})
     told = device.outputs({name: array.shape for name, array in pictures[0].items()})
+    if recorded and not device.capturable:
+        pytest.skip("this library's runs cannot be recorded")
     inputs = [{name: cupy.asarray(a) for name, a in picture.items()} for picture in pictures]
     outputs = [{name: cupy.empty(*port) for name, port in told.items()} for _ in pictures]
     cupy.cuda.runtime.deviceSynchronize()
+    if recorded:
+        stream.begin_capture()
     for given, results in zip(inputs, outputs, strict=True):
         device.launch(given, results, stream.ptr)
+    if recorded:
+        stream.end_capture().launch(stream)
     stream.synchronize()
     for picture, results in zip(pictures, outputs, strict=True):
         for name, wanted in zip(step.outputs, network.run(picture, step.outputs), strict=True):

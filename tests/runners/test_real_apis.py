@@ -56,6 +56,7 @@ def parameters(function: Any) -> list[list[str]]:
 def stand_ins() -> list[tuple[type, str]]:
     module = strict_runtime.add_runtime(strict_tensorrt.make_module(rtx=True), FakeCuda(), rtx=True)
     found = [(module.Runtime, "Runtime"), (module.Builder, "Builder")]
+    found.append((strict_runtime.RtxExecutionContext, "IExecutionContext"))
     return found + [(getattr(strict_runtime, name), name) for name in RUNTIME]
 
 

@@ -13,7 +13,7 @@ import pytest
 from fcmrt.plans import BuildOptions, Profile, Recipe, find_library
 
 from .. import engines
-from .fake_cuda import DeviceArray, FakeCuda
+from .fake_cuda import DeviceArray, FakeCuda, Graph
 from .on_paper import DEVICE, tensorrt_machine
 
 SHAPE = (1, 4, 8, 12)
@@ -200,6 +200,62 @@ def dead_engine(bench: Bench) -> None:
     bench.prepare()
 
 
+def recorded(bench: Bench) -> Graph:
+    started(bench)
+    bench.stream.synchronize()
+    bench.stream.begin_capture()
+    bench.launch()
+    return bench.stream.end_capture()
+
+
+def test_a_recording_is_replayed_with_what_is_there_then(bench: Bench) -> None:
+    graph = recorded(bench)
+    bench.given.set(np.full(SHAPE, 2, np.float32))
+    bench.out.set(np.full(bench.out.shape, np.nan, np.float32))
+    graph.launch(bench.stream)
+    bench.stream.synchronize()
+    once = bench.out.get()
+    assert np.isfinite(once).all()
+    bench.launch()
+    bench.stream.synchronize()
+    np.testing.assert_array_equal(bench.out.get(), once)
+
+
+def recorded_before_a_run(bench: Bench) -> None:
+    bench.prepare()
+    bench.address()
+    bench.stream.begin_capture()
+    bench.launch()
+
+
+def recorded_before_a_run_is_over(bench: Bench) -> None:
+    started(bench)
+    bench.stream.begin_capture()
+    bench.launch()
+
+
+def replayed_after_other_shapes(bench: Bench) -> None:
+    graph = recorded(bench)
+    bench.prepare()
+    graph.launch(bench.stream)
+    bench.stream.synchronize()
+
+
+def replayed_under_way(bench: Bench) -> None:
+    graph = recorded(bench)
+    bench.launch()
+    other = bench.cuda.new_stream()
+    graph.launch(other)
+    other.synchronize()
+
+
+def replayed_when_the_context_is_dead(bench: Bench) -> None:
+    graph = recorded(bench)
+    del bench.context
+    graph.launch(bench.stream)
+    bench.stream.synchronize()
+
+
 def list_for_a_shape(bench: Bench) -> None:
     bench.context.set_input_shape("f", list(SHAPE))
 
@@ -229,6 +285,11 @@ def unknown_input(bench: Bench) -> None:
         (dead_context, "context died"),
         (dead_engine, "engine has died"),
         (dead_engine_under_way, "engine died"),
+        (recorded_before_a_run, "before a run is over"),
+        (recorded_before_a_run_is_over, "before a run is over"),
+        (replayed_after_other_shapes, "after other shapes"),
+        (replayed_under_way, "under way"),
+        (replayed_when_the_context_is_dead, "context died"),
         (list_for_a_shape, None),
         (unknown_input, None),
     ],

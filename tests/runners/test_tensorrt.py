@@ -112,7 +112,7 @@ def test_runs_at_the_same_time_have_a_context_each(network, trt, cuda) -> None:
     for inputs, array in zip(pictures, found, strict=True):
         np.testing.assert_array_equal(array, expected(inputs))
     assert trt.contexts <= 4 * 3
-    assert len(set(trt.runs)) <= 4 * 3
+    assert len(set(trt.runs)) <= 4 * 3 + 1  # and that in which all are prepared
 
 
 def test_a_context_under_way_is_not_taken_by_another_run(network, trt) -> None:
@@ -209,11 +209,8 @@ def test_a_graph_that_is_refused_is_named(network, trt) -> None:
 
 
 def test_kernels_are_compiled_once(network, trt, options, library) -> None:
-    network.run(features(), ["y"])
-    network.run(features(shape=(1, 4, 8, 8)), ["y"])
-    network.on_device().outputs({"f": SHAPE})  # keeps what the runs have compiled
-    folder = PlanCache(options.cache_dir).folder
-    kept = list(folder.glob("*.kernels"))
+    network.on_device().outputs({"f": SHAPE})
+    kept = list(PlanCache(options.cache_dir).folder.glob("*.kernels"))
     assert len(kept) == (1 if library == "tensorrt-rtx" else 0)
     again = make_runner(options).load("analysis", network._plans._graph, exact=False)
     again.run(features(), ["y"])
@@ -245,6 +242,7 @@ class TestOnTheDevice:
         stream = cuda.new_stream()
         runs = [self.arrays(cuda, seed) for seed in range(3)]
         waits, allocations = cuda.waits, cuda.allocations
+        trt.runs.clear()
         for inputs, outputs in runs:
             device.launch(inputs, outputs, stream.ptr)
         assert (cuda.waits, cuda.allocations) == (waits, allocations)
@@ -270,6 +268,34 @@ class TestOnTheDevice:
         device.outputs({"f": SHAPE})
         device.launch(inputs, outputs, other.ptr)
 
+    def test_a_recording_is_replayed_with_what_is_there_then(self, device, cuda) -> None:
+        """Recorded in another stream than the run before, which is not waited for."""
+        device.outputs({"f": SHAPE})
+        assert device.capturable
+        caller, recorder = cuda.new_stream(), cuda.new_stream()
+        pictures = [self.arrays(cuda, seed) for seed in range(2)]
+        device.launch(*pictures[0], caller.ptr)
+        recorder.begin_capture()
+        for inputs, outputs in pictures:
+            device.launch(inputs, outputs, recorder.ptr)
+        graph = recorder.end_capture()
+        caller.synchronize()
+        for seed in (2, 3):
+            for n, (inputs, _) in enumerate(pictures):
+                inputs["f"].set(features(seed + n)["f"])
+            graph.launch(caller)
+            caller.synchronize()
+            for n, (_, outputs) in enumerate(pictures):
+                np.testing.assert_array_equal(outputs["y"].get(), expected(features(seed + n)))
+        with pytest.raises(EngineError, match="on_device"):  # the caller's is still the caller's
+            device.launch(inputs, outputs, recorder.ptr)
+
+    def test_the_library_says_what_can_be_recorded(self, device, trt, library) -> None:
+        assert not device.capturable  # nothing is known before there are shapes
+        trt.capturable = False
+        device.outputs({"f": SHAPE})
+        assert device.capturable == (library == "tensorrt")
+
     def test_two_users_have_a_stream_each(self, network, cuda, trt) -> None:
         both = [(network.on_device(), cuda.new_stream(), self.arrays(cuda, n)) for n in (0, 1)]
         for device, _, _ in both:
@@ -288,6 +314,7 @@ class TestOnTheDevice:
         with pytest.raises(EngineError, match="`outputs` prepares a run"):
             device.launch(inputs, outputs, stream.ptr)
         device.outputs({"f": SHAPE})
+        trt.runs.clear()
         small = {"f": DeviceArray(cuda, (1, 4, 8, 8), np.float32)}
         doubles = {"f": DeviceArray(cuda, SHAPE, np.float64)}
         gaps = DeviceArray(cuda, SHAPE, np.float32)

@@ -38,6 +38,11 @@ class DeviceTorchNetwork(TorchNetwork):
         """See `DeviceNetwork`. A copy of the host's values on the way cannot be recorded."""
         return not self._program.reads_host
 
+    @property
+    def any_stream(self) -> bool:
+        """See `DeviceNetwork`."""
+        return True
+
     def outputs(self, inputs: Shapes) -> Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]:
         """See `DeviceNetwork.outputs`."""
         key = tuple(sorted(inputs.items()))
