@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import threading
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -109,6 +110,7 @@ class Stream:
         self._cuda = cuda
         self.ptr = address
         self._work: list[Callable[[], None]] = []
+        self._turn = threading.RLock()  # whoever waits, waits for what another has begun
         self._recorded: list[Callable[[], None]] | None = None
 
     def __enter__(self) -> Stream:
@@ -119,7 +121,8 @@ class Stream:
         assert self._cuda.current.pop() is self
 
     def put(self, work: Callable[[], None]) -> None:
-        (self._work if self._recorded is None else self._recorded).append(work)
+        with self._turn:
+            (self._work if self._recorded is None else self._recorded).append(work)
 
     def is_capturing(self) -> bool:
         return self._recorded is not None
@@ -144,9 +147,10 @@ class Stream:
         self.drain()
 
     def drain(self) -> None:
-        work, self._work = self._work, []
-        for one in work:
-            one()
+        with self._turn:
+            work, self._work = self._work, []
+            for one in work:
+                one()
 
 
 class Graph:
