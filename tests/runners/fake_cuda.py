@@ -30,6 +30,7 @@ class FakeCuda:
         self._kinds: dict[int, str] = {}
         self._streams: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
         self._next = 0x5000
+        self._lock = threading.Lock()  # of what is iterated over
         self.current: list[Stream] = []
         self.waits = 0
         """How often the host has waited."""
@@ -38,25 +39,29 @@ class FakeCuda:
 
     def allocate(self, size: int, kind: str) -> Bytes:
         """Memory of the "device" or "pinned"; there as long as it, or a view of it, is."""
-        self.allocations += 1
         memory = np.full(max(size, 1), 0xA5, np.uint8)
-        self._memory[memory.ctypes.data] = memory
-        self._kinds[memory.ctypes.data] = kind
+        with self._lock:
+            self.allocations += 1
+            self._memory[memory.ctypes.data] = memory
+            self._kinds[memory.ctypes.data] = kind
         return memory
 
     def holds(self, address: int, size: int, kind: str) -> bool:
         """Whether so many bytes lie within one living run of memory of the kind."""
+        with self._lock:
+            living = tuple(self._memory.items())
         return any(
             self._kinds[first] == kind
             and first <= address
             and address + size <= first + len(memory)
-            for first, memory in tuple(self._memory.items())
+            for first, memory in living
         )
 
     def new_stream(self) -> Stream:
-        self._next += 0x10
-        stream = Stream(self, self._next)
-        self._streams[stream.ptr] = stream
+        with self._lock:
+            self._next += 0x10
+            stream = Stream(self, self._next)
+            self._streams[stream.ptr] = stream
         return stream
 
     def stream(self, address: int) -> Stream:
@@ -67,7 +72,9 @@ class FakeCuda:
 
     def synchronize(self) -> None:
         self.waits += 1
-        for stream in tuple(self._streams.values()):
+        with self._lock:
+            living = tuple(self._streams.values())
+        for stream in living:
             assert not stream.is_capturing(), "waits while a stream is recorded"
             stream.drain()
 
