@@ -74,6 +74,10 @@ class CudaMemory:
         """Waits for all that the device was told to do."""
         self._cupy.cuda.runtime.deviceSynchronize()
 
+    def wait_for(self, stream: int) -> None:
+        """Waits for all that was put into a stream, which is not recorded."""
+        self._cupy.cuda.runtime.streamSynchronize(stream)
+
 
 def upload(host: npt.NDArray[Any], device: Any, stream: Any) -> None:
     """Puts a copy from pinned memory into a stream; both arrays are contiguous and of one size."""

@@ -157,8 +157,9 @@ class TensorRTDeviceNetwork:
     """One execution context of a graph; see `fcmrt.runner.DeviceNetwork`.
 
     It belongs to one stream, that of its first launch after `outputs`: runs work in the context's
-    memory, and nothing would order them otherwise. What records it does not count: whoever replays
-    that has to order it. All outputs of the graph must be given memory, since TensorRT writes all.
+    memory, and nothing would order them otherwise. A stream that is recorded does not count: it has
+    runs before it waited for, and whoever replays the recording has to order it. All outputs of the
+    graph must be given memory, since TensorRT writes all.
 
     Args:
         plans: The graph's.
@@ -226,18 +227,25 @@ class TensorRTDeviceNetwork:
             outputs, self._outputs, place
         )
         with self._memory.device():
-            if stream != self._stream and not self._memory.records(stream):
-                if self._stream is not None:
-                    raise EngineError(
-                        f"{place} runs in the stream {self._stream:#x} and was given {stream:#x}: "
-                        "take another network for it (`on_device`), or call `outputs` again, which "
-                        "waits"
-                    )
-                self._stream = stream
+            if stream != self._stream:
+                self._change_stream(stream)
             try:
                 self._context.launch(addresses, stream)
             except EngineError as error:
                 raise EngineError(f"{place}: {error}") from error
+
+    def _change_stream(self, stream: int) -> None:
+        own = self._stream
+        if not self._memory.records(stream):
+            if own is not None:
+                raise EngineError(
+                    f"{self._plans.place} runs in the stream {own:#x} and was given {stream:#x}: "
+                    "take another network for it (`on_device`), or call `outputs` again, which "
+                    "waits"
+                )
+            self._stream = stream
+        elif own is not None:
+            self._memory.wait_for(own)  # a context must not be under way in two streams
 
 
 def _addresses(arrays: Mapping[str, Any], ports: Ports, place: str) -> dict[str, int]:

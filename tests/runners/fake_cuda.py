@@ -88,6 +88,7 @@ class FakeCuda:
             runtime=types.SimpleNamespace(
                 getDeviceCount=lambda: devices,
                 deviceSynchronize=self.synchronize,
+                streamSynchronize=lambda address: self.stream(address).synchronize(),
                 streamIsCapturing=lambda address: self.stream(address).is_capturing(),
                 CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
             ),

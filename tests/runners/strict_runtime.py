@@ -247,9 +247,7 @@ class IExecutionContext:
         engine = self._alive()
         stream = self._cuda.stream(stream_handle)
         recorded = stream.is_capturing()
-        assert recorded or self._running is None or self._running[1] is stream, (
-            "two streams use one context"
-        )
+        assert self._running is None or self._running[1] is stream, "two streams use one context"
         if self._profile_stream is not None:
             assert self._profile_stream is stream or self._profile_stream.idle, (
                 "the profile may not be there yet"

@@ -234,6 +234,15 @@ def recorded_before_a_run_is_over(bench: Bench) -> None:
     bench.launch()
 
 
+def recorded_in_another_stream_under_way(bench: Bench) -> None:
+    started(bench)
+    bench.stream.synchronize()
+    bench.launch()
+    other = bench.cuda.new_stream()
+    other.begin_capture()
+    bench.context.execute_async_v3(other.ptr)
+
+
 def replayed_after_other_shapes(bench: Bench) -> None:
     graph = recorded(bench)
     bench.prepare()
@@ -287,6 +296,7 @@ def unknown_input(bench: Bench) -> None:
         (dead_engine_under_way, "engine died"),
         (recorded_before_a_run, "before a run is over"),
         (recorded_before_a_run_is_over, "before a run is over"),
+        (recorded_in_another_stream_under_way, "two streams"),
         (replayed_after_other_shapes, "after other shapes"),
         (replayed_under_way, "under way"),
         (replayed_when_the_context_is_dead, "context died"),

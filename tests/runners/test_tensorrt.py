@@ -269,7 +269,7 @@ class TestOnTheDevice:
         device.launch(inputs, outputs, other.ptr)
 
     def test_a_recording_is_replayed_with_what_is_there_then(self, device, cuda) -> None:
-        """Recorded in another stream than the run before, which is not waited for."""
+        """Recorded in another stream than the run before, which is waited for."""
         device.outputs({"f": SHAPE})
         assert device.capturable
         caller, recorder = cuda.new_stream(), cuda.new_stream()
@@ -279,7 +279,7 @@ class TestOnTheDevice:
         for inputs, outputs in pictures:
             device.launch(inputs, outputs, recorder.ptr)
         graph = recorder.end_capture()
-        caller.synchronize()
+        assert caller.idle
         for seed in (2, 3):
             for n, (inputs, _) in enumerate(pictures):
                 inputs["f"].set(features(seed + n)["f"])
