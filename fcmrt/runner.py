@@ -37,8 +37,8 @@ class DeviceNetwork(Protocol):
     def capturable(self) -> bool:
         """Whether `launch` may be recorded in a CUDA graph, at the shapes prepared last.
 
-        The recording may be replayed for as long as the network lives and is not prepared anew,
-        each time after all that the network has been given to do.
+        The recording may be replayed for as long as the network lives, and, unless it is for
+        `any_stream`, is not prepared anew; each time after all that it has been given to do.
         """
 
     @property

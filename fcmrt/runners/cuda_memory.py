@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BackendUnavailableError, DeviceError, EngineError
+from ..kernels.cuda.cupy_device import allocated
 
 _DEVICE = 0
 
@@ -38,8 +39,8 @@ class CudaMemory:
         if count == 0:
             raise DeviceError("this machine has no GPU; see `fcmrt doctor`")
         with self.device():
+            # One for all that is prepared: CuPy keeps memory for every stream that it sees.
             self.aside = self.stream()
-        """For all that is prepared beside the runs; CuPy keeps memory for every stream it sees."""
 
     def device(self) -> AbstractContextManager[Any]:
         """Makes the GPU the thread's own, as long as the context lasts."""
@@ -51,13 +52,13 @@ class CudaMemory:
         return self._cupy.cuda.Stream(non_blocking=True)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
-        """An array in the device's memory."""
-        return self._cupy.empty(shape, dtype)
+        """An array in the device's memory; DeviceError if that is short."""
+        return allocated(self._cupy, self._cupy.empty, shape, dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike, stream: Any) -> Any:
-        """An array of zeros for what follows in a stream, and nowhere else before it is over."""
+        """As `empty`, of zeros; for a stream, and for others when what it does now is over."""
         with stream:
-            return self._cupy.zeros(shape, dtype)
+            return allocated(self._cupy, self._cupy.zeros, shape, dtype)
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An array in memory of the host that the device copies from and to without waiting."""

@@ -52,21 +52,10 @@ class CupyDevice:
         return self._cupy.RawModule(code=sources.source(), options=sources.OPTIONS)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        return self._allocated(self._cupy.empty, shape, dtype)
+        return allocated(self._cupy, self._cupy.empty, shape, dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        return self._allocated(self._cupy.zeros, shape, dtype)
-
-    def _allocated(
-        self, make: Callable[..., DeviceArray], shape: tuple[int, ...], dtype: npt.DTypeLike
-    ) -> DeviceArray:
-        try:
-            return make(shape, dtype)
-        except self._cupy.cuda.memory.OutOfMemoryError as error:
-            raise DeviceError(
-                f"the GPU has no memory left for {np.dtype(dtype)} {list(shape)} ({error}); code "
-                "smaller batches or pictures, or choose other kernels"
-            ) from error
+        return allocated(self._cupy, self._cupy.zeros, shape, dtype)
 
     def upload(self, array: npt.NDArray[Any]) -> DeviceArray:
         target = self.empty(array.shape, array.dtype)
@@ -151,6 +140,23 @@ class CapturedGraph:
 
     def replay(self) -> None:
         self._graph.launch()
+
+
+def allocated(
+    cupy: Any, make: Callable[..., DeviceArray], shape: tuple[int, ...], dtype: npt.DTypeLike
+) -> DeviceArray:
+    """Makes an array by a function of CuPy's.
+
+    Raises:
+        DeviceError: There is no memory left for it.
+    """
+    try:
+        return make(shape, dtype)
+    except cupy.cuda.memory.OutOfMemoryError as error:
+        raise DeviceError(
+            f"the GPU has no memory left for {np.dtype(dtype)} {list(shape)} ({error}); code "
+            "smaller batches or pictures, or code on the CPU"
+        ) from error
 
 
 def _import_cupy() -> Any:

@@ -32,6 +32,8 @@ class FakeCuda:
         self._next = 0x5000
         self._lock = threading.Lock()  # of what is iterated over
         self.current: list[Stream] = []
+        self.full = False
+        """Whether there is no memory left."""
         self.waits = 0
         """How often the host has waited."""
         self.allocations = 0
@@ -39,6 +41,8 @@ class FakeCuda:
 
     def allocate(self, size: int, kind: str) -> Bytes:
         """Memory of the "device" or "pinned"; there as long as it, or a view of it, is."""
+        if self.full:
+            raise MemoryError("out of memory")
         memory = np.full(max(size, 1), 0xA5, np.uint8)
         with self._lock:
             self.allocations += 1
@@ -84,6 +88,7 @@ class FakeCuda:
         module.cuda = types.SimpleNamespace(
             Device=self._device,
             Stream=self._stream_for_cupy,
+            memory=types.SimpleNamespace(OutOfMemoryError=MemoryError),
             alloc_pinned_memory=lambda size: self.allocate(size, "pinned"),
             runtime=types.SimpleNamespace(
                 getDeviceCount=lambda: devices,
