@@ -171,9 +171,8 @@ class BatchDecoder:
             own.grid,
             shapes.THREADS,
             tables.data,
-            np.uint32(tables.bytes),
             np.uint32(tables.count),
-            np.uint32(tables.event_count),
+            np.uint32(tables.word_bytes),
             *listed,
             self._escape_counts,
             self._payloads.view(np.uint16),
@@ -184,7 +183,7 @@ class BatchDecoder:
             own.states,
             own.words,
             own.status,
-            shared_bytes=tables.bytes if tables.shared else 0,
+            shared_bytes=tables.word_bytes if tables.shared else 0,
         )
         launch(
             "resolve_escapes",

@@ -89,7 +89,6 @@ class BatchEncoder:
             step.symbols,
             *step.elements.row_arguments(),
             step.tables.data,
-            np.uint32(step.tables.event_count),
         )
 
     def _chunk_arguments(self, k: int) -> tuple[Argument, ...]:

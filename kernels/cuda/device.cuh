@@ -3,8 +3,8 @@
 // The same sources run on the CPU, through the emulator in tests/simt. It defines FCMRT_SIMT and all
 // that is CUDA's own, so these kernels may use nothing but what it knows: threadIdx, blockIdx,
 // blockDim, gridDim, __syncthreads, __syncwarp, __ballot_sync, __shfl_sync, __shfl_up_sync,
-// __shfl_xor_sync, __popc, __clz, __ffs, atomicAdd, atomicOr, atomicCAS, and shared memory by the two
-// macros below. Votes and shuffles take all lanes of a warp, always.
+// __shfl_xor_sync, __popc, __clz, __ffs, __byte_perm, atomicAdd, atomicOr, atomicCAS, and shared memory
+// and unrolled loops by the macros below. Votes and shuffles take all lanes of a warp, always.
 #pragma once
 
 #include "../include/fcmrt/platform.h"
@@ -14,6 +14,7 @@
 #define FCMRT_KERNEL extern "C" __global__ void
 #define FCMRT_SHARED(type, name, count) __shared__ type name[count]
 #define FCMRT_SHARED_AT_LAUNCH(name) extern __shared__ __align__(16) fcmrt::u8 name[]
+#define FCMRT_UNROLL _Pragma("unroll")
 #endif
 #define FCMRT_DEVICE static FCMRT_METHOD
 
@@ -52,7 +53,7 @@ FCMRT_DEVICE u32 warp_max(u32 value) {
     const u32 other = __shfl_xor_sync(kWholeWarp, value, distance);
     if (other > value) value = other;
   }
-  return value;
+  return __shfl_sync(kWholeWarp, value, 0);  // so that compilers know that all lanes agree
 }
 
 // Sum over the threads before this one; `total` becomes that over the whole block.

@@ -2,26 +2,99 @@
 // symbol to the first one's first.
 #pragma once
 
-#include "ahead.cuh"
 #include "packets.cuh"
 #include "tables.cuh"
 
 namespace fcmrt::cuda {
 
-// Rounds that events are read ahead, and then what they need of the table of reciprocals.
-constexpr u32 kEventsAhead = 8;
-constexpr u32 kReciprocalsAhead = 4;
+// One lane of a segment, on its way back through the steps. Events are read two blocks ahead, and then,
+// one block ahead, what they need of the table of reciprocals.
+class LaneEncoder {
+ public:
+  // The segment's words go before `words`. `reciprocals`: encode_reciprocal of each frequency.
+  FCMRT_METHOD LaneEncoder(const u64* reciprocals, u16* words, u32 state, u32 lane)
+      : reciprocals_(reciprocals), words_(words), state_(state), before_(lanes_before(lane)) {}
 
-// First event of a segment among those of a step, and how many there are.
-struct Share {
-  u32 begin;
-  u32 count;
+  FCMRT_METHOD u32 state() const { return state_; }
+  FCMRT_METHOD const u16* words() const { return words_; }
+
+  // Reads what a step needs before the block before `block` is encoded.
+  template <class Lanes>
+  FCMRT_METHOD void begin(const Lanes& group, const u32* events, u32 count, u32 block) {
+    events_ = events;
+    count_ = count;
+    load<true>(group, earlier(block, 1), own_);
+    load<true>(group, earlier(block, 2), next_events_);
+    look_up(own_, inverses_);
+  }
+
+  // Encodes the blocks before `block`, back to `end`. Not `checked`: all lanes have all their events.
+  template <bool checked, class Lanes>
+  FCMRT_METHOD void encode(const Lanes& group, u32 block, u32 end) {
+    while (block > end) {
+      u32 coming[kBlock];
+      u64 next_inverses[kBlock];
+      load<checked>(group, earlier(block, 3), coming);
+      look_up(next_events_, next_inverses);
+      --block;
+      FCMRT_UNROLL
+      for (u32 j = kBlock; j-- > 0;) {
+        const u32 i = (block * kBlock + j) * group.lanes + group.lane;
+        round(group, !checked || i < count_, own_[j], inverses_[j]);
+      }
+      FCMRT_UNROLL
+      for (u32 j = 0; j < kBlock; ++j) {
+        own_[j] = next_events_[j];
+        next_events_[j] = coming[j];
+        inverses_[j] = next_inverses[j];
+      }
+    }
+  }
+
+ private:
+  // The block `by` before, or the first one, whose events are read for nothing then.
+  FCMRT_METHOD static u32 earlier(u32 block, u32 by) { return block > by ? block - by : 0; }
+
+  // Events that are not there are 0.
+  template <bool checked, class Lanes>
+  FCMRT_METHOD void load(const Lanes& group, u32 block, u32 (&events)[kBlock]) const {
+    const u32 first = block * kBlock * group.lanes + group.lane;
+    const u32* const at = events_ + first;
+    FCMRT_UNROLL
+    for (u32 j = 0; j < kBlock; ++j) {
+      const u32 ahead = j * group.lanes;
+      events[j] = !checked || first + ahead < count_ ? at[ahead] : 0;
+    }
+  }
+
+  FCMRT_METHOD void look_up(const u32 (&events)[kBlock], u64 (&inverses)[kBlock]) const {
+    FCMRT_UNROLL
+    for (u32 j = 0; j < kBlock; ++j) inverses[j] = reciprocals_[event_freq(events[j])];
+  }
+
+  template <class Lanes>
+  FCMRT_METHOD void round(const Lanes& group, bool active, u32 event, u64 reciprocal) {
+    const u32 freq = event_freq(event);
+    const bool full = active && encode_needs_word(state_, freq);
+    const u32 givers = group.own(__ballot_sync(kWholeWarp, full));
+    words_ -= __popc(givers);
+    if (full) {
+      words_[__popc(givers & before_)] = u16(state_);
+      state_ >>= 16;
+    }
+    if (active) state_ = encode_step(state_, reciprocal, freq, event_cum(event));
+  }
+
+  const u64* reciprocals_;
+  u16* words_;  // the last that was written
+  u32 state_;
+  u32 before_;
+  const u32* events_ = nullptr;
+  u32 count_ = 0;
+  u32 own_[kBlock];
+  u32 next_events_[kBlock];
+  u64 inverses_[kBlock];
 };
-
-FCMRT_DEVICE Share share_of(u32 m, u32 s, u32 segments) {
-  const u32 begin = u32(share_begin(m, s, segments));
-  return {begin, u32(share_begin(m, s + 1, segments)) - begin};
-}
 
 // Segments write their words, from the end, into a row of `words` as long as that of the events: a
 // symbol takes no more than one. `reciprocals`: encode_reciprocal of each frequency.
@@ -33,7 +106,6 @@ FCMRT_KERNEL encode_segments(const u32* events, u64 event_capacity, const u32* e
   if (block_is_empty(firsts)) return;
   const Seat seat = find_seat(firsts, seated, max_segments);
   const Group group(seat);
-  const u32 before = lanes_before(seat.lane);
   const u32 s = seat.segment - seat.packet * max_segments;
   const u32 own_segments = seat.taken ? segments[seat.packet] : 1;
   const u32* const own_coded = coded + u64(seat.packet) * steps;
@@ -44,43 +116,23 @@ FCMRT_KERNEL encode_segments(const u32* events, u64 event_capacity, const u32* e
     state = kStateMin + seed_of(checks[seat.packet], seat.lanes, s, seat.lane);
     for (u32 k = 0; k < steps; ++k) room += u32(share_begin(own_coded[k], s + 1, own_segments));
   }
-  u32 next = room;
-  u16* const row = words + seat.packet * event_capacity;
-
+  const u64 row = seat.packet * event_capacity;
+  u16* const end = words + row + room;
+  LaneEncoder lane(reciprocals, end, state, seat.lane);
+  const bool alone = warp_max(seat.lanes == kWarp ? 0 : 1) == 0;
+  const u32 block = kBlock * seat.lanes;
   for (u32 k = steps; k-- > 0;) {
     const Share share = seat.taken ? share_of(own_coded[k], s, own_segments) : Share{0, 0};
-    const u32* const own =
-        events + seat.packet * event_capacity + event_firsts[k] + share.begin;
-    const u32 rounds = warp_max((share.count + seat.lanes - 1) / seat.lanes);
-    // The event of the round before `after`; before the first one they are nothing.
-    const auto load = [&](u32 after) {
-      const u32 i = (after - 1) * seat.lanes + seat.lane;
-      return after >= 1 && i < share.count ? own[i] : 0u;
-    };
-    const auto before_by = [](u32 round, u32 by) { return round > by ? round - by : 0; };
-    Ahead<u32, kEventsAhead> coming([&](u32 j) { return load(before_by(rounds, j)); });
-    Ahead<u64, kReciprocalsAhead> inverses(
-        [&](u32 j) { return reciprocals[event_freq(coming[j])]; });
-    for (u32 round = rounds; round-- > 0;) {
-      const bool active = round * seat.lanes + seat.lane < share.count;
-      const u32 freq = event_freq(coming[0]), cum = event_cum(coming[0]);
-      const u64 reciprocal = inverses[0];
-      coming.advance(load(before_by(round + 1, kEventsAhead)));
-      inverses.advance(reciprocals[event_freq(coming[kReciprocalsAhead - 1])]);
-
-      const bool full = active && encode_needs_word(state, freq);
-      const u32 givers = group.vote(full);
-      next -= __popc(givers);
-      if (full) {
-        row[next + __popc(givers & before)] = u16(state);
-        state >>= 16;
-      }
-      if (active) state = encode_step(state, reciprocal, freq, cum);
-    }
+    const u32 blocks = warp_max((share.count + block - 1) / block);
+    lane.begin(group, events + row + event_firsts[k] + share.begin, share.count, blocks);
+    // Blocks that leave no lane without an event; a segment's only.
+    const u32 full = warp_max(alone ? share.count / block : 0);
+    lane.encode<true>(group, blocks, full);
+    lane.encode<false>(WholeWarp{seat.lane}, full, 0);
   }
   if (!seat.taken) return;
-  states[u64(seat.segment) * kMaxLanes + seat.lane] = state;
-  if (seat.lane == 0) word_places[seat.segment] = {next, room};
+  states[u64(seat.segment) * kMaxLanes + seat.lane] = lane.state();
+  if (seat.lane == 0) word_places[seat.segment] = {room - u32(end - lane.words()), room};
 }
 
 }  // namespace fcmrt::cuda

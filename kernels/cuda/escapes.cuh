@@ -19,7 +19,7 @@ FCMRT_KERNEL resolve_escapes(const u8* tables, const u16* indexes, const u32* pl
                              i32* status) {
   FCMRT_SHARED(u32, ends, kMaxSegments);  // escapes of the segments up to each
   const u32 packet = blockIdx.x, lane = lane_of_thread();
-  if (!is_well(status + packet)) return;
+  if (!was_well(status + packet)) return;
   const u32 count = segments[packet];
   u32 total = 0;
   for (u32 first = 0; first < count; first += kWarp) {
@@ -32,7 +32,7 @@ FCMRT_KERNEL resolve_escapes(const u8* tables, const u16* indexes, const u32* pl
   __syncwarp();
   if (total == 0) return;
 
-  const Head* const heads = view_tables(tables, 0, 0).heads;
+  const TableHead* const ranges = view_tables(tables, 0).ranges;
   const u64 row = u64(packet) * capacity;
   const u32 section_end = escape_end[packet];
   // Reads escape `e` from the byte at `begin`.
@@ -46,7 +46,7 @@ FCMRT_KERNEL resolve_escapes(const u8* tables, const u16* indexes, const u32* pl
     const u8* next = sections + begin;
     i32 value = 0;
     const Status found =
-        take_escape(range_of(heads[indexes[row + number]]), next, sections + section_end, value);
+        take_escape(ranges[indexes[row + number]], next, sections + section_end, value);
     if (found == Status::ok) symbols[row + (places ? places[row + number] : number)] = value;
     return u32(found);
   };
@@ -67,7 +67,7 @@ FCMRT_KERNEL resolve_escapes(const u8* tables, const u16* indexes, const u32* pl
     if (used) begin = at + kWarp - __clz(used);
     done += __popc(used);
   }
-  __syncwarp();  // all lanes have read where the section goes on
+  __syncwarp();  // all lanes have read the status, and where the section goes on
   if (lane != 0) return;
   // What is left of the section has no end of a value.
   if (failure == 0 && done < total) failure = read(done, begin);

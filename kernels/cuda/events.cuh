@@ -1,6 +1,6 @@
 // From symbols to events, for the encoder: two launches, count and list, as in select.cuh.
 //
-// An event is all that coding needs of a symbol (pack_event), so the encoder itself knows nothing of
+// An event is all that coding needs of a symbol (tables.cuh), so the encoder itself knows nothing of
 // tables, and one launch of it takes all steps of all packets.
 #pragma once
 
@@ -32,9 +32,9 @@ struct Event {
 // The event of a symbol whose table index is in range.
 FCMRT_DEVICE Event find_symbol(const Tables& tables, u32 t, u32 skip, i32 symbol) {
   if (t < skip) return {false, 0, 0};
-  const TableHead range = range_of(tables.heads[t]);
+  const TableHead range = tables.ranges[t];
   const u32 number = event_of(range, symbol);
-  const u32 event = tables.events[range.first + number];
+  const u32 event = tables.words[range.first + number];
   if (number < range.size) return {true, event, 0};
   u8 bytes[kMaxEscapeBytes];
   return {true, event, u32(put_escape(bytes, escape_code(range, symbol)))};
@@ -45,11 +45,11 @@ FCMRT_DEVICE Event find_symbol(const Tables& tables, u32 t, u32 skip, i32 symbol
 FCMRT_KERNEL count_events(const void* indexes, u32 index_bytes, const i32* shifts,
                           const signed char* numbers, u32 table_count, u32 skip,
                           const i32* symbols, const u32* elements, u32 capacity, u32 chunk_size,
-                          const u8* table_bytes, u32 event_count, const u16* costs,
+                          const u8* table_bytes, const u16* costs,
                           Counted* counted, u32 chunks, u32 first_chunk) {
   FCMRT_SHARED(u32, sums, kMaxWarps);
   const Indexes from = {indexes, index_bytes, shifts, numbers, table_count};
-  const Tables tables = view_tables(table_bytes, table_count, event_count);
+  const Tables tables = view_tables(table_bytes, table_count);
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
   u32 coded = 0, bytes = 0, cost = 0;
   u32 mistake = ~kNoMistake;  // the complement of the first one, so that a maximum finds it
@@ -83,14 +83,14 @@ FCMRT_KERNEL count_events(const void* indexes, u32 index_bytes, const i32* shift
 FCMRT_KERNEL list_events(const void* indexes, u32 index_bytes, const i32* shifts,
                          const signed char* numbers, u32 table_count, u32 skip,
                          const i32* symbols, const u32* elements, u32 capacity, u32 chunk_size,
-                         const u8* table_bytes, u32 event_count, const Counted* counted,
+                         const u8* table_bytes, const Counted* counted,
                          u32 chunks, u32 first_chunk, u32* events, u64 event_capacity,
-                         u32 first_event, u8* escapes, u64 escape_capacity, i32* status) {
+                         u32 first_event, u8* escapes, u64 escape_capacity, const i32* status) {
   FCMRT_SHARED(u32, sums, kMaxWarps);
   const Indexes from = {indexes, index_bytes, shifts, numbers, table_count};
-  const Tables tables = view_tables(table_bytes, table_count, event_count);
+  const Tables tables = view_tables(table_bytes, table_count);
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
-  if (!is_well(status + chunk.packet)) return;
+  if (!was_well(status + chunk.packet)) return;
   const Counted* const row = counted + u64(chunk.packet) * chunks;
   u32 earlier_events = 0, earlier_bytes = 0;
   for (u32 i = threadIdx.x; i < first_chunk + blockIdx.x; i += blockDim.x) {
@@ -122,7 +122,7 @@ FCMRT_KERNEL list_events(const void* indexes, u32 index_bytes, const i32* shifts
       *next++ = found[j].event;
       if (found[j].escape_bytes == 0) continue;
       const i32 symbol = symbols[chunk.row + first + j];
-      byte += put_escape(byte, escape_code(range_of(tables.heads[t[j]]), symbol));
+      byte += put_escape(byte, escape_code(tables.ranges[t[j]], symbol));
     }
     out += all & 0xFFFF;
     section += all >> 16;

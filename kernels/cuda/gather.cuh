@@ -21,11 +21,11 @@ FCMRT_KERNEL gather_packets(const u32* lanes, const u32* segments, u32 max_segme
                             const u32* states, const u16* words, u64 event_capacity,
                             const Words* word_places, const u8* escapes, u64 escape_capacity,
                             const u32* escape_bytes, const u32* begins, u8* out,
-                            u64 out_capacity, u32* sizes, u32* word_counts, i32* status) {
+                            u64 out_capacity, u32* sizes, u32* word_counts, const i32* status) {
   FCMRT_SHARED(u32, sums, kMaxWarps);
   const u32 packet = blockIdx.y, own = blockIdx.x, count = segments[packet];
   const bool is_last = own == gridDim.x - 1;
-  if (!is_well(status + packet) || (own >= count && !is_last)) return;
+  if ((own >= count && !is_last) || !was_well(status + packet)) return;
   const u32 own_lanes = lanes[packet];
   const Words* const places = word_places + u64(packet) * max_segments;
   u32 bytes = 0;

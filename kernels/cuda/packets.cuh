@@ -63,7 +63,7 @@ FCMRT_KERNEL close_packets(const u32* lanes, const u32* segments, u32 packets, u
                            const u32* states, const Words* words, const u32* escape_next,
                            const u32* escape_end, u32* checks, i32* status) {
   const u32 packet = packet_of_warp();
-  if (packet >= packets || !is_well(status + packet)) return;
+  if (packet >= packets || !was_well(status + packet)) return;
   const u32 own_lanes = lanes[packet];
   bool used = true, seeded = true;
   for (u32 s = lane_of_thread(); s < segments[packet]; s += kWarp) {
@@ -76,6 +76,7 @@ FCMRT_KERNEL close_packets(const u32* lanes, const u32* segments, u32 packets, u
   }
   used = __ballot_sync(kWholeWarp, used) == kWholeWarp;
   seeded = __ballot_sync(kWholeWarp, seeded) == kWholeWarp;
+  __syncwarp();  // all lanes have read the status
   if (lane_of_thread() != 0) return;
   if (!used) return fail(status + packet, Status::words_left);
   if (!seeded) return fail(status + packet, Status::seed_nonzero);
@@ -90,7 +91,7 @@ FCMRT_KERNEL close_packets(const u32* lanes, const u32* segments, u32 packets, u
 FCMRT_KERNEL compare_checks(const u32* told, const u32* found, const u32* lanes, u32 packets,
                             i32* status) {
   const u32 packet = blockIdx.x * blockDim.x + threadIdx.x;
-  if (packet >= packets || !is_well(status + packet)) return;
+  if (packet >= packets || !was_well(status + packet)) return;
   const u32 check = found[packet];
   const u32 folded = lanes[packet] == 1 ? (check ^ check >> 16) & 0xFFFF : check;
   if (told[packet] != folded) fail(status + packet, Status::check_differs);

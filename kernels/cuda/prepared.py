@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +18,13 @@ SHARED_LIMIT = 48 * 1024
 """Bytes of shared memory that a block of every architecture gets without asking."""
 
 _SCALE = 1 << PROB_BITS
-_BUCKET_BITS = range(4, PROB_BITS + 1)
+_BUCKET_BITS = range(1, PROB_BITS + 1)  # no slot of two is far
 _SHIFT = 5
+_ESCAPE = 1 << 15
 
-# How many events a decoder may go on from a hint, on average over the slots: the first figure that
-# lets a set fit shared memory is taken, else the first of all.
-_STEPS = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0)
+# The share of a table's slots that may be more than one event behind their hint, so that a lane
+# makes its warp wait: the first figure that lets a set fit shared memory is taken, else the first.
+_FAR = (1 / 64, 1 / 32, 1 / 16, 1 / 8)
 
 
 class CudaTables:
@@ -33,68 +37,79 @@ class CudaTables:
 
     def __init__(self, tables: CdfTables, device: Device) -> None:
         self.count = tables.count
-        self.event_count = len(tables.freqs)
-        layout = pack_tables(tables)
-        self.bytes = len(layout)
+        ranges, words = pack_tables(tables)
+        self.word_bytes = words.nbytes
         self.device = device
-        self.data: DeviceArray = device.upload(layout)
+        packed = [part.view(np.uint8).reshape(-1) for part in (ranges, words)]
+        self.data: DeviceArray = device.upload(np.concatenate(packed))
 
     @property
     def shared(self) -> bool:
-        """Whether decoders copy it into shared memory."""
-        return self.bytes <= SHARED_LIMIT
+        """Whether decoders copy its words into shared memory."""
+        return self.word_bytes <= SHARED_LIMIT
 
 
-def pack_tables(tables: CdfTables) -> npt.NDArray[np.uint8]:
-    """Heads, events and hints of a table set, one after the other: uint8, a multiple of 16."""
-    numbers = np.arange(len(tables.freqs)) - np.repeat(tables.starts[:-1], tables.sizes + 1)
+def pack_tables(tables: CdfTables) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """A table set's ranges, `[tables, 4]`, and its words: `[n]`, a multiple of 16 bytes.
+
+    Hints are of two bytes if the words fit shared memory, else of four.
+    """
+    firsts = 2 * tables.count + tables.starts[:-1].astype(np.int64) + np.arange(tables.count)
     ends = np.cumsum(tables.freqs, dtype=np.int64)
-    cum = (ends - tables.freqs) % _SCALE
-    events = (cum | tables.freqs.astype(np.int64) << 16).astype(np.uint32)
-    # The mean number of a slot's event, table by table; what hints save is taken off it.
-    means = np.add.reduceat(tables.freqs * numbers, tables.starts[:-1]) / _SCALE
-    fixed = 16 * tables.count + 4 * len(events)
-    first = None
-    for steps in _STEPS:
-        places, hints = _hints(tables, cum, means, steps)
-        parts = (_heads(tables, places), events, hints)
-        packed = np.concatenate([part.view(np.uint8).reshape(-1) for part in parts])
-        packed = np.pad(packed, (0, -len(packed) % 16))
-        first = packed if first is None else first
-        if len(packed) <= SHARED_LIMIT:
-            return packed
-        if fixed > SHARED_LIMIT:
-            break
-    assert first is not None
-    return first
+    events = (ends - tables.freqs) % _SCALE << 16 | tables.freqs.astype(np.int64)
+    events[tables.starts[1:] - 1] |= _ESCAPE
+    # Behind each table one that begins after all slots.
+    events = np.insert(events, tables.starts[1:], _SCALE << 16)
+    begin = 4 * (2 * tables.count + len(events))  # of the hints, in bytes
+    columns = (firsts, tables.sizes, tables.offsets, np.zeros_like(firsts))
+    ranges = np.stack(columns, axis=1).astype(np.uint32)
+
+    def packed(buckets: Sequence[_Buckets], hint: npt.DTypeLike) -> npt.NDArray[np.uint32]:
+        hints = [first + own.hints for first, own in zip(firsts, buckets, strict=True)]
+        sizes = [np.dtype(hint).itemsize * len(own) for own in hints]
+        places = begin + np.cumsum([0, *sizes[:-1]])
+        bits = [own.bits for own in buckets]
+        heads = np.stack([places << _SHIFT | bits, tables.offsets - firsts], axis=1)
+        parts = (
+            heads.astype(np.uint32),
+            events.astype(np.uint32),
+            np.concatenate(hints).astype(hint),
+        )
+        run = np.concatenate([part.view(np.uint8).reshape(-1) for part in parts])
+        return np.pad(run, (0, -len(run) % 16)).view(np.uint32)
+
+    if begin <= SHARED_LIMIT:
+        for far in _FAR:
+            words = packed(_buckets(tables, far), np.uint16)
+            if words.nbytes <= SHARED_LIMIT:
+                return ranges, words
+    return ranges, packed(_buckets(tables, _FAR[0]), np.uint32)
 
 
-def _heads(tables: CdfTables, places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-    columns = (tables.starts[:-1], tables.sizes, tables.offsets, places)
-    return np.stack(columns, axis=1).astype(np.int64).astype(np.uint32)
+class _Buckets(NamedTuple):
+    """How long a table's buckets are, as a binary logarithm, and the event of each's first slot."""
+
+    bits: int
+    hints: npt.NDArray[np.int64]
 
 
-def _hints(
-    tables: CdfTables,
-    cum: npt.NDArray[np.int64],
-    means: npt.NDArray[np.float64],
-    steps: float,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
-    """Where each table's hints begin and how long its buckets are, and all hints."""
-    places = np.empty(tables.count, np.int64)
-    parts = []
-    used = 0
+def _buckets(tables: CdfTables, far: float) -> list[_Buckets]:
+    """For each table the longest buckets that leave no more than a share `far` of its slots far."""
+    found = []
     for t in range(tables.count):
-        begins = cum[tables.starts[t] : tables.starts[t + 1]]
-        for bits in reversed(_BUCKET_BITS):
-            slots = np.arange(0, _SCALE, 1 << bits)
-            hints = np.searchsorted(begins, slots, side="right") - 1
-            if means[t] - hints.mean() <= steps or bits == _BUCKET_BITS[0]:
-                break
-        places[t] = used << _SHIFT | bits
-        used += len(hints)
-        parts.append(hints.astype(np.uint16))
-    return places, np.concatenate(parts)
+        freqs = tables.freqs[tables.starts[t] : tables.starts[t + 1]]
+        numbers = np.repeat(np.arange(len(freqs)), freqs)
+        # Longer buckets leave no fewer slots far.
+        fitting = bisect.bisect_right(_BUCKET_BITS, far, key=lambda bits: _far(numbers, bits))
+        bits = _BUCKET_BITS[fitting - 1]
+        found.append(_Buckets(bits, numbers[:: 1 << bits]))
+    return found
+
+
+def _far(numbers: npt.NDArray[np.int64], bits: int) -> float:
+    """The share of slots whose event is beyond the one behind that of their bucket's first slot."""
+    rows = numbers.reshape(-1, 1 << bits)
+    return float(np.mean(rows - rows[:, :1] > 1))
 
 
 @functools.cache

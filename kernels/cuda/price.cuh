@@ -13,13 +13,13 @@ namespace fcmrt::cuda {
 FCMRT_KERNEL price_steps(const float* values, const i32* means, float grid,
                          const StepTable* steps, const i32* candidates, const void* indexes,
                          u32 index_bytes, u32 table_count, u32 skip, const u32* elements,
-                         u32 capacity, u32 chunk_size, const u8* table_bytes, u32 event_count,
+                         u32 capacity, u32 chunk_size, const u8* table_bytes,
                          const u16* costs, unsigned long long* bits) {
   FCMRT_SHARED(u64, sums, kMaxWarps);
   const i32 number = candidates[blockIdx.z];
   const float inverse = steps->inverses[u32(number) & (kStepNumbers - 1)];
   const Indexes from = {indexes, index_bytes, nullptr, nullptr, table_count};
-  const Tables tables = view_tables(table_bytes, table_count, event_count);
+  const Tables tables = view_tables(table_bytes, table_count);
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
   u64 sum = 0;
   for (u32 p = chunk.begin + threadIdx.x; p < chunk.end; p += blockDim.x) {

@@ -18,7 +18,7 @@ FCMRT_DEVICE u32 lanes_of_kind(u32 kind) { return kMaxLanes >> kind; }
 
 // Lists the segments of all packets, one block in all. firsts: [kKinds + 1], where in `seated` each
 // kind begins. Packets that failed have none.
-FCMRT_KERNEL seat_segments(const u32* lanes, const u32* segments, i32* status, u32 packets,
+FCMRT_KERNEL seat_segments(const u32* lanes, const u32* segments, const i32* status, u32 packets,
                            u32 max_segments, u32* firsts, u32* seated) {
   FCMRT_SHARED(u32, sums, kMaxWarps);
   u32 next = 0;
@@ -27,7 +27,7 @@ FCMRT_KERNEL seat_segments(const u32* lanes, const u32* segments, i32* status, u
     for (u32 tile = 0; tile < packets; tile += blockDim.x) {
       const u32 packet = tile + threadIdx.x;
       const bool own = packet < packets && lanes[packet] == lanes_of_kind(kind) &&
-                       is_well(status + packet);
+                       was_well(status + packet);
       const u32 count = own ? segments[packet] : 0;
       u32 all;
       const u32 at = next + block_prefix(count, sums, all);
@@ -36,6 +36,17 @@ FCMRT_KERNEL seat_segments(const u32* lanes, const u32* segments, i32* status, u
     }
   }
   if (threadIdx.x == 0) firsts[kKinds] = next;
+}
+
+// A segment's part of a step: its first coded symbol, and how many there are.
+struct Share {
+  u32 begin;
+  u32 count;
+};
+
+FCMRT_DEVICE Share share_of(u32 m, u32 s, u32 segments) {
+  const u32 begin = u32(share_begin(m, s, segments));
+  return {begin, u32(share_begin(m, s + 1, segments)) - begin};
 }
 
 struct Seat {
@@ -70,18 +81,38 @@ FCMRT_DEVICE bool block_is_empty(const u32* firsts) {
   return u64(blockIdx.x) * blockDim.x >= places;
 }
 
+// Segments go by rounds, a symbol for each lane, and by blocks of so many rounds: what a block needs is
+// read while those before are coded. Loops over its rounds are unrolled, since a value on its way from
+// memory cannot move to another register without being waited for.
+constexpr u32 kBlock = 4;
+
 // A segment's lanes within a vote of the whole warp.
 struct Group {
+  u32 lanes;
+  u32 lane;  // of the calling thread, among them
   u32 shift;
   u32 mask;
 
   FCMRT_METHOD explicit Group(const Seat& seat)
-      : shift(lane_of_thread() - seat.lane), mask(kWholeWarp >> (kWarp - seat.lanes)) {}
+      : lanes(seat.lanes),
+        lane(seat.lane),
+        shift(lane_of_thread() - seat.lane),
+        mask(kWholeWarp >> (kWarp - seat.lanes)) {}
 
-  // Which of the segment's lanes say yes; bit 0 is its lane 0.
-  FCMRT_METHOD u32 vote(bool yes) const {
-    return __ballot_sync(kWholeWarp, yes) >> shift & mask;
-  }
+  // What a vote of the whole warp says about the segment's lanes; bit 0 is its lane 0.
+  FCMRT_METHOD u32 own(u32 votes) const { return votes >> shift & mask; }
+
+  // The thread of lane `n` modulo their number.
+  FCMRT_METHOD u32 thread_of(u32 n) const { return shift + (n & (lanes - 1)); }
+};
+
+// The same for a segment that has a warp for itself.
+struct WholeWarp {
+  static constexpr u32 lanes = kWarp;
+  u32 lane;
+
+  FCMRT_METHOD u32 own(u32 votes) const { return votes; }
+  FCMRT_METHOD u32 thread_of(u32 n) const { return n; }
 };
 
 }  // namespace fcmrt::cuda

@@ -1,9 +1,11 @@
-// A table set as the kernels read it, in one run of bytes that shared memory can take as a whole.
+// A table set as the kernels read it, in one run of bytes (kernels/cuda/prepared.py writes it).
 //
-// Heads, events and hints stand one after the other (kernels/cuda/prepared.py writes them). A table's
-// 2^14 slots are cut into buckets of equal length; a hint is the number of the event that holds its
-// bucket's first slot, and the event of a slot is found from there, by going on. Buckets are as long
-// as that takes few steps.
+// In front stand the tables' ranges (TableHead), then what a decoder needs and shared memory can take
+// as a whole: words of four bytes, first the tables' heads, then their events, each table's followed by
+// one that holds no slot, and then hints of two bytes, or of four where the set is too large for shared
+// memory. A table's 2^14 slots are cut into buckets of equal length; a hint tells the event that holds
+// its bucket's first slot, and the event of a slot is found from there, by going on. Buckets are as
+// long as that rarely takes more than one step.
 #pragma once
 
 #include "../include/fcmrt/tables.h"
@@ -12,54 +14,77 @@
 namespace fcmrt::cuda {
 
 // Read in one load.
-struct alignas(16) Head {
-  u32 first;   // its first event, among all tables' events
-  u32 size;    // events but the escape
-  i32 offset;  // symbol of its first event
-  u32 hints;   // its first hint << 5, and the binary logarithm of a bucket's length
+struct alignas(8) Head {
+  u32 hints;   // bytes from the first word to its hints << 5, and the binary logarithm of a
+               // bucket's length
+  i32 offset;  // symbol of an event, less the number of its word
 };
-static_assert(sizeof(Head) == 16);
+static_assert(sizeof(Head) == 8);
 
 constexpr u32 kBucketBits = 5;
 
 struct Tables {
-  const Head* heads;
-  const u32* events;  // pack_event
-  const u16* hints;
+  const TableHead* ranges;  // `first` is the number of a word
+  const u32* words;
 };
 
-FCMRT_DEVICE Tables view_tables(const u8* bytes, u32 table_count, u32 event_count) {
-  const u8* const events = bytes + sizeof(Head) * table_count;
-  return {reinterpret_cast<const Head*>(bytes), reinterpret_cast<const u32*>(events),
-          reinterpret_cast<const u16*>(events + sizeof(u32) * event_count)};
+FCMRT_DEVICE Tables view_tables(const u8* bytes, u32 table_count) {
+  return {reinterpret_cast<const TableHead*>(bytes),
+          reinterpret_cast<const u32*>(bytes + sizeof(TableHead) * table_count)};
 }
 
-// Copies them into shared memory; the whole block must come here. `size` is a multiple of 16.
-FCMRT_DEVICE void copy_tables(u8* shared, const u8* bytes, u32 size) {
-  const uint4* const from = reinterpret_cast<const uint4*>(bytes);
+FCMRT_DEVICE const Head* heads_of(const u32* words) { return reinterpret_cast<const Head*>(words); }
+
+// Copies a decoder's words into shared memory; the whole block must come here. `size` is in bytes, a
+// multiple of 16.
+FCMRT_DEVICE void copy_tables(u8* shared, const u32* words, u32 size) {
+  const uint4* const from = reinterpret_cast<const uint4*>(words);
   uint4* const to = reinterpret_cast<uint4*>(shared);
   for (u32 i = threadIdx.x; i < size / 16; i += blockDim.x) to[i] = from[i];
   __syncthreads();
 }
 
-FCMRT_DEVICE u32 event_cum(u32 event) { return event & 0xFFFF; }
-FCMRT_DEVICE u32 event_freq(u32 event) { return event >> 16; }
+// An event, 4 bytes: cum << 16 | whether it is the escape << 15 | freq. So those of a table are in
+// order as numbers, too.
+FCMRT_DEVICE u32 event_cum(u32 event) { return event >> 16; }
+FCMRT_DEVICE u32 event_freq(u32 event) { return event & 0x7FFF; }
+FCMRT_DEVICE u32 event_escapes(u32 event) { return event >> 15 & 1; }
 
+// Where a slot is: in an event, or behind it.
 struct Found {
-  u32 number;  // within its table
-  u32 event;
+  u32 at;    // the word of the event
+  u32 rest;  // what the slot's number with all ones behind it has over that word
+
+  FCMRT_METHOD u32 within() const { return rest >> 16; }  // slots from the event's first one
+  FCMRT_METHOD u32 freq() const { return event_freq(~rest); }
+  FCMRT_METHOD u32 escapes() const { return event_escapes(~rest); }  // 0 or 1
+  FCMRT_METHOD bool behind() const { return within() >= freq(); }
 };
 
-// The event that holds a slot. Ends because frequencies add up to 2^14.
-FCMRT_DEVICE Found find_event(const Tables& tables, const Head& head, u32 slot) {
+// A slot's number with all ones behind it: less than the words of all later events.
+FCMRT_DEVICE u32 key_of(u32 slot) { return slot << 16 | 0xFFFF; }
+
+// The event at or behind which a slot is.
+//
+// As events are in order, the nearest one that begins before a slot is the one that leaves least of
+// it. A hint's event and the one behind it are read together: some lane of a warp nearly always has to
+// go on by one, and would have all others wait for it.
+template <class Hint>
+FCMRT_DEVICE Found find_event(const u32* words, Head head, u32 slot) {
+  const u8* const hints = reinterpret_cast<const u8*>(words) + (head.hints >> kBucketBits);
   const u32 bucket = slot >> (head.hints & ((1u << kBucketBits) - 1));
-  u32 number = tables.hints[(head.hints >> kBucketBits) + bucket];
-  u32 event = tables.events[head.first + number];
-  while (slot - event_cum(event) >= event_freq(event)) event = tables.events[head.first + ++number];
-  return {number, event};
+  const u32 at = reinterpret_cast<const Hint*>(hints)[bucket];
+  const u32 key = key_of(slot);
+  const u32 over = key - words[at], next = key - words[at + 1];  // wraps, if it begins later
+  return {at + (next <= key), next < over ? next : over};
 }
 
-// The range of a table, for escape.h.
-FCMRT_DEVICE TableHead range_of(const Head& head) { return {head.first, head.size, head.offset, 0}; }
+// Goes on to the event that holds the slot. Ends because frequencies add up to 2^14.
+FCMRT_DEVICE Found go_on(const u32* words, Found found, u32 slot) {
+  do {
+    found.rest = key_of(slot) - words[++found.at];
+  } while (found.behind());
+  return found;
+}
 
 }  // namespace fcmrt::cuda

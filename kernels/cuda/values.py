@@ -176,7 +176,6 @@ def price_steps(
         *where,
         *elements.row_arguments(),
         tables.data,
-        np.uint32(tables.event_count),
         costs,
         bits,
     )

@@ -17,9 +17,9 @@ constexpr u32 kLongestWithCrc16 = 4095;
 FCMRT_KERNEL write_heads(const u8* fronts, u32 front_capacity, const u32* front_bytes,
                          const u32* lanes, const u32* segments, u32 packets, u32 max_segments,
                          const Words* word_places, const u32* escape_bytes, u8* out,
-                         u64 out_capacity, u32* begins, i32* status) {
+                         u64 out_capacity, u32* begins, const i32* status) {
   const u32 packet = blockIdx.x * blockDim.x + threadIdx.x;
-  if (packet >= packets || !is_well(status + packet)) return;
+  if (packet >= packets || !was_well(status + packet)) return;
   const u8* const front = fronts + u64(packet) * front_capacity;
   u8* const row = out + packet * out_capacity;
   u8* next = row;
@@ -66,11 +66,11 @@ FCMRT_DEVICE u32 block_crc(const u8* bytes, u32 count, u32 start, u32* table, u3
 // Puts the checksum behind each packet; one block does one. start16 and start32 are the states after
 // the engine's digest. sizes: [packets], of segments and escapes; then of the whole packet.
 FCMRT_KERNEL seal_packets(u8* out, u64 out_capacity, const u32* begins, u32* sizes, u32 start16,
-                          u32 start32, i32* status) {
+                          u32 start32, const i32* status) {
   FCMRT_SHARED(u32, table, kCrcTable);
   FCMRT_SHARED(u32, parts, kMaxWarps);
   const u32 packet = blockIdx.x;
-  if (!is_well(status + packet)) return;
+  if (!was_well(status + packet)) return;
   u8* const row = out + packet * out_capacity;
   const u32 count = begins[packet] + sizes[packet];
   if (count + 2 <= kLongestWithCrc16) {

@@ -15,6 +15,7 @@
   type* const name = static_cast<type*>( \
       fcmrt::simt::shared_array(__COUNTER__, #name, sizeof(type), alignof(type), count))
 #define FCMRT_SHARED_AT_LAUNCH(name) fcmrt::u8* const name = fcmrt::simt::shared_at_launch()
+#define FCMRT_UNROLL
 
 #define threadIdx (fcmrt::simt::thread_index())
 #define blockIdx (fcmrt::simt::block_index())
@@ -49,6 +50,14 @@ T __shfl_xor_sync(unsigned mask, T value, int bits) {
 }
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+  const std::uint64_t bytes = std::uint64_t(high) << 32 | low;
+  unsigned out = 0;
+  for (int i = 0; i < 4; ++i) {
+    out |= unsigned(bytes >> 8 * (selector >> 4 * i & 7) & 0xFF) << 8 * i;
+  }
+  return out;
+}
 inline int __clz(unsigned x) { return x ? __builtin_clz(x) : 32; }
 inline int __ffs(unsigned x) { return __builtin_ffs(int(x)); }
 

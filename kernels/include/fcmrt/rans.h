@@ -26,6 +26,11 @@ FCMRT_HD u32 decode_step(u32 x, u32 freq, u32 cum) {
   return freq * (x >> kProbBits) + decode_slot(x) - cum;
 }
 
+// The same for a slot that is the event's slot number `within`.
+FCMRT_HD u32 decode_step_within(u32 x, u32 freq, u32 within) {
+  return freq * (x >> kProbBits) + within;
+}
+
 FCMRT_HD bool decode_needs_word(u32 x) { return x < kStateMin; }
 
 // Since a state is at least 4 before it takes a word, one word always suffices.

@@ -10,50 +10,58 @@ from fcmrt.kernels.cuda.prepared import SHARED_LIMIT, pack_tables
 from fcmrt.kernels.reference import log2_q8
 
 
-def goings_on(tables, packed):
-    """For each table, how many events each slot is away from its hint."""
-    heads = packed[: 16 * tables.count].view(np.uint32).reshape(-1, 4)
-    events = packed[heads.nbytes :][: 4 * len(tables.freqs)].view(np.uint32)
-    hints = packed[heads.nbytes + events.nbytes :].view(np.uint16)
-    assert np.array_equal(events >> 16, tables.freqs)
-    out = []
-    for t, (first, size, offset, place) in enumerate(heads.tolist()):
-        assert (first, size) == (tables.starts[t], tables.sizes[t])
+def buckets(tables, ranges, words):
+    """For each table, the bits of its buckets' length, each slot's event, and its hint."""
+    hint = np.uint16 if words.nbytes <= SHARED_LIMIT else np.uint32
+    heads = words[: 2 * tables.count].reshape(-1, 2).tolist()
+    for t, ((first, size, offset, _), (place, symbol)) in enumerate(
+        zip(ranges.tolist(), heads, strict=True)
+    ):
+        assert size == tables.sizes[t]
         assert np.uint32(offset).view(np.int32) == tables.offsets[t]
-        own = events[first : first + size + 1]
-        assert np.array_equal(own & 0xFFFF, np.cumsum(own >> 16) - (own >> 16))
-        numbers = np.repeat(np.arange(size + 1), own >> 16)
-        bits = place & 31
-        begin = place >> 5
-        out.append(numbers - np.repeat(hints[begin : begin + (16384 >> bits)], 1 << bits))
-    return out
+        assert (symbol + first) % 2**32 == offset
+        own = words[first : first + size + 1]
+        freqs = own & 0x7FFF
+        assert np.array_equal(freqs, tables.freqs[tables.starts[t] : tables.starts[t + 1]])
+        assert np.array_equal(own >> 16, np.cumsum(freqs) - freqs)
+        assert np.flatnonzero(own & 0x8000).tolist() == [size]
+        assert words[first + size + 1] == 1 << 30  # begins behind all slots
+        begin, bits = place >> 5, place & 31
+        hints = words.view(np.uint8)[begin:].view(hint)[: 16384 >> bits].astype(np.int64)
+        yield bits, first + np.repeat(np.arange(size + 1), freqs), np.repeat(hints, 1 << bits)
+
+
+def far(numbers, hints):
+    return float(np.mean(numbers - hints > 1))
 
 
 @pytest.mark.parametrize(
     "kind", ["random", "gaussian", "escape_only", "rare", "sure", "many", "wide"]
 )
-def test_hints_are_near(cases, kind):
+def test_hints_are_near_and_no_more_than_they_must_be(cases, kind):
     tables = cases.make_tables(kind, np.random.default_rng(1))
-    packed = pack_tables(tables)
-    assert len(packed) % 16 == 0
-    assert len(packed) <= SHARED_LIMIT
-    for away in goings_on(tables, packed):
-        assert away.min() == 0
-        assert away.mean() <= 1 / 8 or kind in ("gaussian", "rare", "wide")
-        assert away.mean() <= 2
+    ranges, words = pack_tables(tables)
+    assert words.nbytes % 16 == 0
+    assert words.nbytes <= SHARED_LIMIT
+    for bits, numbers, hints in buckets(tables, ranges, words):
+        assert (numbers >= hints).all()
+        assert far(numbers, hints) <= 1 / 64
+        if bits < 14:
+            longer = numbers[:: 2 << bits]
+            assert far(numbers, np.repeat(longer, 2 << bits)) > 1 / 64
 
 
 def test_larger_sets_have_fewer_hints_or_stay_in_global_memory(cases):
     rng = np.random.default_rng(2)
-    narrow = [(0, cases.random_freqs(rng, 60)) for _ in range(64)]
+    narrow = [(0, cases.random_freqs(rng, 60)) for _ in range(96)]
     wide = [(0, cases.random_freqs(rng, 4096)) for _ in range(66)]
-    sizes = [len(pack_tables(cases.tables(*narrow[:n]))) for n in (8, 64)]
-    assert sizes[1] < 8 * sizes[0]
+    sizes = [pack_tables(cases.tables(*narrow[:n]))[1].nbytes for n in (8, 96)]
+    assert sizes[1] < 12 * sizes[0]
     assert sizes[1] <= SHARED_LIMIT
     large = cases.tables(*wide)
-    packed = pack_tables(large)
-    assert len(packed) > SHARED_LIMIT
-    assert max(away.mean() for away in goings_on(large, packed)) < 2
+    ranges, words = pack_tables(large)
+    assert words.nbytes > SHARED_LIMIT
+    assert max(far(numbers, hints) for _, numbers, hints in buckets(large, ranges, words)) <= 1 / 64
 
 
 def test_frequencies():
