@@ -7,12 +7,26 @@
 
 namespace fcmrt::cuda {
 
+// The quotient x / freq, or one less: `reciprocal` is 2^(32 + s) / freq rounded down, at most 2^32 - 1,
+// with s the binary logarithm of freq rounded down. For 2^(32 + s) / freq is less than one more than it,
+// and x / 2^(32 + s) less than one, so the product lacks less than one.
+FCMRT_DEVICE u32 near_quotient(u32 x, u32 freq, u32 reciprocal) {
+  return u32(u64(x) * reciprocal >> 32) >> (31 - __clz(freq));
+}
+
+// encode_step with it.
+FCMRT_DEVICE u32 encode_step_near(u32 x, u32 reciprocal, u32 freq, u32 cum) {
+  const u32 quotient = near_quotient(x, freq, reciprocal);
+  const u32 state = x + cum + quotient * (kProbScale - freq);
+  return x - quotient * freq >= freq ? state + (kProbScale - freq) : state;
+}
+
 // One lane of a segment, on its way back through the steps. Events are read two blocks ahead, and then,
 // one block ahead, what they need of the table of reciprocals.
 class LaneEncoder {
  public:
-  // The segment's words go before `words`. `reciprocals`: encode_reciprocal of each frequency.
-  FCMRT_METHOD LaneEncoder(const u64* reciprocals, u16* words, u32 state, u32 lane)
+  // The segment's words go before `words`. `reciprocals`: of each frequency, for near_quotient.
+  FCMRT_METHOD LaneEncoder(const u32* reciprocals, u16* words, u32 state, u32 lane)
       : reciprocals_(reciprocals), words_(words), state_(state), before_(lanes_before(lane)) {}
 
   FCMRT_METHOD u32 state() const { return state_; }
@@ -33,7 +47,7 @@ class LaneEncoder {
   FCMRT_METHOD void encode(const Lanes& group, u32 block, u32 end) {
     while (block > end) {
       u32 coming[kBlock];
-      u64 next_inverses[kBlock];
+      u32 next_inverses[kBlock];
       load<checked>(group, earlier(block, 3), coming);
       look_up(next_events_, next_inverses);
       --block;
@@ -67,13 +81,13 @@ class LaneEncoder {
     }
   }
 
-  FCMRT_METHOD void look_up(const u32 (&events)[kBlock], u64 (&inverses)[kBlock]) const {
+  FCMRT_METHOD void look_up(const u32 (&events)[kBlock], u32 (&inverses)[kBlock]) const {
     FCMRT_UNROLL
     for (u32 j = 0; j < kBlock; ++j) inverses[j] = reciprocals_[event_freq(events[j])];
   }
 
   template <class Lanes>
-  FCMRT_METHOD void round(const Lanes& group, bool active, u32 event, u64 reciprocal) {
+  FCMRT_METHOD void round(const Lanes& group, bool active, u32 event, u32 reciprocal) {
     const u32 freq = event_freq(event);
     const bool full = active && encode_needs_word(state_, freq);
     const u32 givers = group.own(__ballot_sync(kWholeWarp, full));
@@ -82,10 +96,10 @@ class LaneEncoder {
       words_[__popc(givers & before_)] = u16(state_);
       state_ >>= 16;
     }
-    if (active) state_ = encode_step(state_, reciprocal, freq, event_cum(event));
+    if (active) state_ = encode_step_near(state_, reciprocal, freq, event_cum(event));
   }
 
-  const u64* reciprocals_;
+  const u32* reciprocals_;
   u16* words_;  // the last that was written
   u32 state_;
   u32 before_;
@@ -93,13 +107,13 @@ class LaneEncoder {
   u32 count_ = 0;
   u32 own_[kBlock];
   u32 next_events_[kBlock];
-  u64 inverses_[kBlock];
+  u32 inverses_[kBlock];
 };
 
 // Segments write their words, from the end, into a row of `words` as long as that of the events: a
-// symbol takes no more than one. `reciprocals`: encode_reciprocal of each frequency.
+// symbol takes no more than one. `reciprocals`: of each frequency, for near_quotient.
 FCMRT_KERNEL encode_segments(const u32* events, u64 event_capacity, const u32* event_firsts,
-                             const u32* coded, u32 steps, const u64* reciprocals,
+                             const u32* coded, u32 steps, const u32* reciprocals,
                              const u32* checks, const u32* firsts, const u32* seated,
                              const u32* segments, u32 max_segments, u32* states, u16* words,
                              Words* word_places) {

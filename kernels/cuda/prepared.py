@@ -113,10 +113,11 @@ def _far(numbers: npt.NDArray[np.int64], bits: int) -> float:
 
 
 @functools.cache
-def reciprocals() -> npt.NDArray[np.uint64]:
-    """`encode_reciprocal` of rans.h for each frequency: uint64 `[16385]`, 0 for frequency 0."""
-    values = [0, *(((1 << 46) + freq - 1) // freq for freq in range(1, _SCALE + 1))]
-    return np.array(values, np.uint64)
+def reciprocals() -> npt.NDArray[np.uint32]:
+    """What `near_quotient` of encode.cuh takes of each frequency: uint32 `[16385]`."""
+    freqs = range(1, _SCALE + 1)
+    values = [min((1 << 31 + freq.bit_length()) // freq, (1 << 32) - 1) for freq in freqs]
+    return np.array([0, *values], np.uint32)
 
 
 @functools.cache

@@ -64,8 +64,22 @@ def test_larger_sets_have_fewer_hints_or_stay_in_global_memory(cases):
     assert max(far(numbers, hints) for _, numbers, hints in buckets(large, ranges, words)) <= 1 / 64
 
 
-def test_frequencies():
+def test_costs():
     freqs = range(1, 16385)
-    assert prepared.reciprocals()[1:].tolist() == [-(-(1 << 46) // f) for f in freqs]
     assert prepared.costs()[1:].tolist() == [14 * 256 - log2_q8(f) for f in freqs]
-    assert prepared.reciprocals()[0] == prepared.costs()[0] == 0
+    assert prepared.costs()[0] == 0
+
+
+def test_quotients_lack_one_at_most():
+    freqs = np.arange(1, 16385, dtype=np.uint64)[:, None]
+    reciprocals = prepared.reciprocals().astype(np.uint64)[1:, None]
+    shifts = np.floor(np.log2(freqs)).astype(np.uint64)
+    rng = np.random.default_rng(3)
+    quotients = rng.integers(0, 1 << 18, (16384, 60), dtype=np.uint64)
+    quotients[:, :4] = 0, 1, (1 << 18) - 2, (1 << 18) - 1
+    # The slots at both ends of what has one quotient, in reach of a state.
+    for x in (quotients * freqs, quotients * freqs + freqs - np.uint64(1)):
+        found = x * reciprocals >> np.uint64(32) >> shifts
+        lacking = np.where(x < 1 << 32, quotients - found, 0)
+        assert lacking.max() == 1
+        assert set(np.unique(lacking)) == {0, 1}
