@@ -157,15 +157,19 @@ class BatchDecoder:
         """
         launch, own = self._device.launch, self.segments
         rows = (elements.packets, elements.capacity)
-        counts = self._room("counts", (own.packets, elements.grid[0]), np.uint32)
         coded = self._room("coded", (own.packets,), np.uint32)
         indexes = self._room("indexes", rows, np.uint16)
-        places = self._room("places", rows, np.uint32) if elements.skip > 0 else None
+        counts = places = None
+        if elements.skip > 0:
+            counts = self._room("counts", (own.packets, elements.grid[0]), np.uint32)
+            places = self._room("places", rows, np.uint32)
         escapes = self._room("escapes", rows, np.uint32)
         what = (*elements.index_arguments(), *elements.row_arguments(), counts)
-        launch("count_coded", elements.grid, shapes.THREADS, *what, own.status)
-        launch("list_coded", elements.grid, shapes.THREADS, *what, indexes, places, coded, symbols)
-        listed = (indexes, places, coded, np.uint32(elements.capacity), symbols, escapes)
+        if elements.skip > 0:
+            launch("count_coded", elements.grid, shapes.THREADS, *what)
+        listed = (indexes, places, coded, symbols, own.status)
+        launch("list_coded", elements.grid, shapes.THREADS, *what, *listed)
+        to_decode = (indexes, places, coded, np.uint32(elements.capacity), symbols, escapes)
         launch(
             "decode_shared" if tables.shared else "decode_global",
             own.grid,
@@ -173,7 +177,7 @@ class BatchDecoder:
             tables.data,
             np.uint32(tables.count),
             np.uint32(tables.word_bytes),
-            *listed,
+            *to_decode,
             self._escape_counts,
             self._payloads.view(np.uint16),
             own.firsts,
@@ -190,7 +194,7 @@ class BatchDecoder:
             (own.packets, 1, 1),
             shapes.WARP,
             tables.data,
-            *listed,
+            *to_decode,
             self._escape_counts,
             own.counts,
             np.uint32(own.most),

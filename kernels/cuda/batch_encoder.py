@@ -80,7 +80,6 @@ class BatchEncoder:
         self._device_event_firsts = device.upload(self._event_firsts)
         self.payload_capacity = 128 * most_segments + 2 * events + self._escape_capacity
         self._reciprocals = device.upload(prepared.reciprocals())
-        self._costs = device.upload(prepared.costs())
 
     @staticmethod
     def _event_arguments(step: BatchStep) -> tuple[Argument, ...]:
@@ -89,10 +88,18 @@ class BatchEncoder:
             step.symbols,
             *step.elements.row_arguments(),
             step.tables.data,
+            np.uint32(step.tables.word_bytes),
         )
 
-    def _chunk_arguments(self, k: int) -> tuple[Argument, ...]:
-        return self._counted, np.uint32(self._chunk_firsts[-1]), np.uint32(self._chunk_firsts[k])
+    def _target_arguments(self, k: int) -> tuple[Argument, ...]:
+        return (
+            self._counted,
+            np.uint32(self._chunk_firsts[-1]),
+            np.uint32(self._chunk_firsts[k]),
+            self._events,
+            np.uint64(self._event_firsts[-1]),
+            np.uint32(self._event_firsts[k]),
+        )
 
     def plan(self, steps: Sequence[BatchStep], layout: Layout) -> None:
         """Measures the packets, and chooses lanes and segments for each.
@@ -109,8 +116,7 @@ class BatchEncoder:
                 step.elements.grid,
                 shapes.THREADS,
                 *self._event_arguments(step),
-                self._costs,
-                *self._chunk_arguments(k),
+                *self._target_arguments(k),
             )
         launch(
             "plan_packets",
@@ -147,10 +153,7 @@ class BatchEncoder:
                 step.elements.grid,
                 shapes.THREADS,
                 *self._event_arguments(step),
-                *self._chunk_arguments(k),
-                self._events,
-                row,
-                np.uint32(self._event_firsts[k]),
+                *self._target_arguments(k),
                 self._escapes,
                 section,
                 own.status,

@@ -213,20 +213,20 @@ FCMRT_KERNEL decode_shared(const u8* tables, u32 table_count, u32 word_bytes, co
                            Words* word_places, i32* status) {
   FCMRT_SHARED_AT_LAUNCH(shared);
   if (block_is_empty(firsts)) return;
-  copy_tables(shared, view_tables(tables, table_count).words, word_bytes);
+  copy_tables(shared, view_tables(tables, table_count, word_bytes).words, word_bytes);
   decode_all<u16>(reinterpret_cast<const u32*>(shared),
                       {indexes, places, coded, capacity, symbols, escapes, escape_counts},
                       {words, firsts, seated, segments, max_segments, states, word_places, status});
 }
 
 // For table sets that shared memory does not hold.
-FCMRT_KERNEL decode_global(const u8* tables, u32 table_count, u32, const u16* indexes,
+FCMRT_KERNEL decode_global(const u8* tables, u32 table_count, u32 word_bytes, const u16* indexes,
                            const u32* places, const u32* coded, u32 capacity, i32* symbols,
                            u32* escapes, u32* escape_counts, const u16* words, const u32* firsts,
                            const u32* seated, const u32* segments, u32 max_segments, u32* states,
                            Words* word_places, i32* status) {
   if (block_is_empty(firsts)) return;
-  decode_all<u32>(view_tables(tables, table_count).words,
+  decode_all<u32>(view_tables(tables, table_count, word_bytes).words,
                       {indexes, places, coded, capacity, symbols, escapes, escape_counts},
                       {words, firsts, seated, segments, max_segments, states, word_places, status});
 }

@@ -11,7 +11,7 @@
 
 #if !defined(FCMRT_SIMT)
 #define FCMRT_METHOD __device__ __forceinline__
-#define FCMRT_KERNEL extern "C" __global__ void __launch_bounds__(1024)  // 64 registers at most
+#define FCMRT_KERNEL extern "C" __global__ void __launch_bounds__(1024, 1)  // 64 registers at most
 #define FCMRT_SHARED(type, name, count) __shared__ type name[count]
 #define FCMRT_SHARED_AT_LAUNCH(name) extern __shared__ __align__(16) fcmrt::u8 name[]
 #define FCMRT_UNROLL _Pragma("unroll")

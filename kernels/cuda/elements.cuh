@@ -1,15 +1,15 @@
 // Elements of a code step: their table indexes, and how blocks share them.
 //
 // Arrays of elements are [packets][capacity]; `elements[packet]` of a row count. A row is cut into
-// chunks, one for each block of a column of the grid; a chunk is a whole number of tiles.
+// chunks, one for each block of a column of the grid; a chunk is a whole number of tiles. Of a tile each warp has
+// neighbouring elements, and each of its threads every 32nd of them, so that loads and stores are of
+// neighbours.
 #pragma once
 
 #include "../include/fcmrt/quantize.h"
 #include "device.cuh"
 
 namespace fcmrt::cuda {
-
-constexpr u32 kPerThread = 4;  // neighbouring elements of a tile that are one thread's
 
 struct Indexes {
   const void* data;
@@ -18,16 +18,6 @@ struct Indexes {
   const signed char* numbers;  // element by element; both null: they are clipped already
   u32 table_count;
 };
-
-// The table index of element `at` of all rows. One that is clipped already may be out of range.
-FCMRT_DEVICE u32 index_at(const Indexes& from, u32 packet, u64 at) {
-  const i32 raw = from.bytes == 1   ? i32(static_cast<const u8*>(from.data)[at])
-                  : from.bytes == 2 ? i32(static_cast<const u16*>(from.data)[at])
-                                    : static_cast<const i32*>(from.data)[at];
-  if (from.numbers) return shift_index(raw, from.numbers[at], from.table_count);
-  if (from.shifts) return shift_index(raw, from.shifts[packet], from.table_count);
-  return u32(raw);
-}
 
 // What a block works on.
 struct Chunk {
@@ -44,6 +34,59 @@ FCMRT_DEVICE Chunk chunk_of_block(const u32* elements, u32 capacity, u32 chunk_s
   const u64 end = begin + chunk_size;
   return {packet, u64(packet) * capacity, begin < count ? u32(begin) : count,
           end < count ? u32(end) : count};
+}
+
+constexpr u32 kPerThread = 8;  // elements of a tile
+
+FCMRT_DEVICE u32 tile_size() { return kPerThread * blockDim.x; }
+
+// The calling thread's elements of a tile: number j is `first` + 32 j, and there if 32 j < `left`.
+struct Strip {
+  u32 first;
+  u32 left;
+
+  FCMRT_METHOD Strip(const Chunk& chunk, u32 tile)
+      : first(tile + kPerThread * kWarp * warp_of_thread() + lane_of_thread()),
+        left(first < chunk.end ? chunk.end - first : 0) {}
+
+  FCMRT_METHOD bool has(u32 j) const { return kWarp * j < left; }
+};
+
+// Number j of a strip's values, where j is not known when this is compiled.
+template <class T>
+FCMRT_DEVICE T pick(const T (&values)[kPerThread], u32 j) {
+  T value = values[0];
+  FCMRT_UNROLL
+  for (u32 k = 1; k < kPerThread; ++k) value = k == j ? values[k] : value;
+  return value;
+}
+
+// What `from` has for a strip; 0 where there is no element.
+template <class T, class U>
+FCMRT_DEVICE void read_strip(const T* from, const Strip& strip, U (&to)[kPerThread]) {
+  FCMRT_UNROLL
+  for (u32 j = 0; j < kPerThread; ++j) to[j] = strip.has(j) ? U(from[strip.first + kWarp * j]) : U(0);
+}
+
+// The table indexes of a strip. Those that are clipped already may be out of range.
+FCMRT_DEVICE void read_indexes(const Indexes& from, const Chunk& chunk, const Strip& strip,
+                               u32 (&t)[kPerThread]) {
+  if (from.bytes == 1) {
+    read_strip(static_cast<const u8*>(from.data) + chunk.row, strip, t);
+  } else if (from.bytes == 2) {
+    read_strip(static_cast<const u16*>(from.data) + chunk.row, strip, t);
+  } else {
+    read_strip(static_cast<const i32*>(from.data) + chunk.row, strip, t);
+  }
+  if (!from.numbers && !from.shifts) return;
+  i32 shifts[kPerThread];
+  if (from.numbers) {
+    read_strip(from.numbers + chunk.row, strip, shifts);
+  } else {
+    for (u32 j = 0; j < kPerThread; ++j) shifts[j] = from.shifts[chunk.packet];
+  }
+  FCMRT_UNROLL
+  for (u32 j = 0; j < kPerThread; ++j) t[j] = shift_index(i32(t[j]), shifts[j], from.table_count);
 }
 
 }  // namespace fcmrt::cuda

@@ -32,7 +32,7 @@ FCMRT_KERNEL resolve_escapes(const u8* tables, const u16* indexes, const u32* pl
   __syncwarp();
   if (total == 0) return;
 
-  const TableHead* const ranges = view_tables(tables, 0).ranges;
+  const TableHead* const ranges = view_tables(tables, 0, 0).ranges;
   const u64 row = u64(packet) * capacity;
   const u32 section_end = escape_end[packet];
   // Reads escape `e` from the byte at `begin`.

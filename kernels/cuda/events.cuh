@@ -24,51 +24,68 @@ constexpr u32 kMistakeBits = 4;
 constexpr u32 kNoMistake = 0xFFFFFFFFu;
 
 struct Event {
-  bool coded;
-  u32 event;
-  u32 escape_bytes;
+  Entry entry;
+  bool escapes;
 };
 
 // The event of a symbol whose table index is in range.
-FCMRT_DEVICE Event find_symbol(const Tables& tables, u32 t, u32 skip, i32 symbol) {
-  if (t < skip) return {false, 0, 0};
+FCMRT_DEVICE Event find_symbol(const Tables& tables, u32 t, i32 symbol) {
   const TableHead range = tables.ranges[t];
   const u32 number = event_of(range, symbol);
-  const u32 event = tables.words[range.first + number];
-  if (number < range.size) return {true, event, 0};
+  return {tables.entries[range.first + number], number == range.size};
+}
+
+// Bytes of an escape. Those who look for many keep this out of their loops, as it is rarely asked for.
+FCMRT_DEVICE u32 escape_length(const Tables& tables, u32 t, i32 symbol) {
   u8 bytes[kMaxEscapeBytes];
-  return {true, event, u32(put_escape(bytes, escape_code(range, symbol)))};
+  return u32(put_escape(bytes, escape_code(tables.ranges[t], symbol)));
 }
 
 // Measures each chunk of a step. counted: [packets][chunks], of all steps; this step's begin at
-// `first_chunk`. costs: of each frequency, 14 * 256 - log2_q8.
+// `first_chunk`. With a skip of 0 it lists the step's events, too, which are in their places then:
+// behind those of the steps before, [packets][event_capacity].
 FCMRT_KERNEL count_events(const void* indexes, u32 index_bytes, const i32* shifts,
                           const signed char* numbers, u32 table_count, u32 skip,
                           const i32* symbols, const u32* elements, u32 capacity, u32 chunk_size,
-                          const u8* table_bytes, const u16* costs,
-                          Counted* counted, u32 chunks, u32 first_chunk) {
+                          const u8* table_bytes, u32 word_bytes, Counted* counted, u32 chunks,
+                          u32 first_chunk, u32* events, u64 event_capacity, u32 first_event) {
   FCMRT_SHARED(u32, sums, kMaxWarps);
   const Indexes from = {indexes, index_bytes, shifts, numbers, table_count};
-  const Tables tables = view_tables(table_bytes, table_count);
+  const Tables tables = view_tables(table_bytes, table_count, word_bytes);
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
+  u32* const row = events + chunk.packet * event_capacity + first_event;
   u32 coded = 0, bytes = 0, cost = 0;
   u32 mistake = ~kNoMistake;  // the complement of the first one, so that a maximum finds it
-  for (u32 p = chunk.begin + threadIdx.x; p < chunk.end; p += blockDim.x) {
-    const u32 t = index_at(from, chunk.packet, chunk.row + p);
-    const i32 symbol = symbols[chunk.row + p];
-    const Status wrong = t >= table_count           ? Status::index_out_of_range
-                         : t < skip && symbol != 0 ? Status::skipped_nonzero
-                                                   : Status::ok;
-    if (wrong != Status::ok) {
-      const u32 own = ~((p - chunk.begin) << kMistakeBits | u32(wrong));
-      if (own > mistake) mistake = own;
-      continue;
+  for (u32 tile = chunk.begin; tile < chunk.end; tile += tile_size()) {
+    const Strip strip(chunk, tile);
+    u32 t[kPerThread];
+    i32 own[kPerThread];
+    read_indexes(from, chunk, strip, t);
+    read_strip(symbols + chunk.row, strip, own);
+    u32 escapes = 0;  // bit j for number j
+    FCMRT_UNROLL
+    for (u32 j = 0; j < kPerThread; ++j) {
+      if (!strip.has(j)) continue;
+      const u32 p = strip.first + kWarp * j;
+      const Status wrong = t[j] >= table_count           ? Status::index_out_of_range
+                           : t[j] < skip && own[j] != 0 ? Status::skipped_nonzero
+                                                         : Status::ok;
+      if (wrong != Status::ok) {
+        const u32 found = ~((p - chunk.begin) << kMistakeBits | u32(wrong));
+        if (found > mistake) mistake = found;
+        continue;
+      }
+      if (t[j] < skip) continue;
+      const Event event = find_symbol(tables, t[j], own[j]);
+      ++coded;
+      cost += event.entry.cost_q8;
+      escapes |= u32(event.escapes) << j;
+      if (skip == 0) row[p] = event.entry.event;
     }
-    const Event event = find_symbol(tables, t, skip, symbol);
-    if (!event.coded) continue;
-    ++coded;
-    bytes += event.escape_bytes;
-    cost += costs[event_freq(event.event)];
+    for (; escapes != 0; escapes &= escapes - 1) {
+      const u32 j = __ffs(escapes) - 1;
+      bytes += escape_length(tables, pick(t, j), pick(own, j));
+    }
   }
   mistake = block_max(mistake, sums);
   coded = block_sum(coded, sums);
@@ -78,20 +95,50 @@ FCMRT_KERNEL count_events(const void* indexes, u32 index_bytes, const i32* shift
   counted[u64(chunk.packet) * chunks + first_chunk + blockIdx.x] = {coded, bytes, cost, ~mistake};
 }
 
-// Lists a step's events behind those of the steps before, [packets][event_capacity], and writes its
-// part of the escape sections, [packets][escape_capacity]. Packets that failed are left out.
+// Lists a strip's events from `to` on, the calling warp's together.
+FCMRT_DEVICE void list_strip(const Tables& tables, const Strip& strip, const u32 (&t)[kPerThread],
+                            const i32 (&symbols)[kPerThread], u32 skip, u32* to) {
+  FCMRT_UNROLL
+  for (u32 j = 0; j < kPerThread; ++j) {
+    const bool is_coded = strip.has(j) && t[j] >= skip;
+    const u32 coded = __ballot_sync(kWholeWarp, is_coded);
+    const u32 own = __popc(coded & lanes_before(lane_of_thread()));
+    if (is_coded) to[own] = find_symbol(tables, t[j], symbols[j]).entry.event;
+    to += __popc(coded);
+  }
+}
+
+// Writes a strip's escapes from `to` on, the calling warp's together.
+FCMRT_DEVICE void write_strip(const Tables& tables, u32 escapes, const u32 (&t)[kPerThread],
+                              const i32 (&symbols)[kPerThread], u8* to) {
+  for (u32 j = 0; j < kPerThread; ++j) {
+    const bool own = (escapes >> j & 1) != 0;
+    if (__ballot_sync(kWholeWarp, own) == 0) continue;
+    const u32 index = pick(t, j);
+    const i32 symbol = pick(symbols, j);
+    const u32 length = own ? escape_length(tables, index, symbol) : 0;
+    const u32 end = warp_prefix(length);
+    if (own) put_escape(to + end - length, escape_code(tables.ranges[index], symbol));
+    to += __shfl_sync(kWholeWarp, end, kWarp - 1);
+  }
+}
+
+// Lists a step's events as above where some are skipped, and writes its part of the escape sections,
+// [packets][escape_capacity]. Packets that failed are left out.
 FCMRT_KERNEL list_events(const void* indexes, u32 index_bytes, const i32* shifts,
                          const signed char* numbers, u32 table_count, u32 skip,
                          const i32* symbols, const u32* elements, u32 capacity, u32 chunk_size,
-                         const u8* table_bytes, const Counted* counted,
-                         u32 chunks, u32 first_chunk, u32* events, u64 event_capacity,
-                         u32 first_event, u8* escapes, u64 escape_capacity, const i32* status) {
+                         const u8* table_bytes, u32 word_bytes, const Counted* counted, u32 chunks,
+                         u32 first_chunk, u32* events, u64 event_capacity, u32 first_event,
+                         u8* escapes, u64 escape_capacity, const i32* status) {
   FCMRT_SHARED(u32, sums, kMaxWarps);
   const Indexes from = {indexes, index_bytes, shifts, numbers, table_count};
-  const Tables tables = view_tables(table_bytes, table_count);
+  const Tables tables = view_tables(table_bytes, table_count, word_bytes);
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
   if (!was_well(status + chunk.packet)) return;
   const Counted* const row = counted + u64(chunk.packet) * chunks;
+  const bool has_escapes = row[first_chunk + blockIdx.x].escape_bytes > 0;
+  if (skip == 0 && !has_escapes) return;
   u32 earlier_events = 0, earlier_bytes = 0;
   for (u32 i = threadIdx.x; i < first_chunk + blockIdx.x; i += blockDim.x) {
     if (i >= first_chunk) earlier_events += row[i].coded;
@@ -100,32 +147,35 @@ FCMRT_KERNEL list_events(const void* indexes, u32 index_bytes, const i32* shifts
   u32* out = events + chunk.packet * event_capacity + first_event + block_sum(earlier_events, sums);
   u8* section = escapes + chunk.packet * escape_capacity + block_sum(earlier_bytes, sums);
 
-  // Both sums of a tile fit 16 bits: it has at most 1024 threads with 4 elements of 5 bytes each.
-  for (u32 tile = chunk.begin; tile < chunk.end; tile += kPerThread * blockDim.x) {
-    const u32 first = tile + kPerThread * threadIdx.x;
-    Event found[kPerThread];
+  for (u32 tile = chunk.begin; tile < chunk.end; tile += tile_size()) {
+    const Strip strip(chunk, tile);
     u32 t[kPerThread];
-    u32 own = 0;
-    for (u32 j = 0; j < kPerThread; ++j) {
-      found[j] = {};
-      if (first + j >= chunk.end) continue;
-      t[j] = index_at(from, chunk.packet, chunk.row + first + j);
-      found[j] = find_symbol(tables, t[j], skip, symbols[chunk.row + first + j]);
-      own += found[j].coded | found[j].escape_bytes << 16;
+    i32 own[kPerThread];
+    read_indexes(from, chunk, strip, t);
+    read_strip(symbols + chunk.row, strip, own);
+    if (skip > 0) {
+      u32 coded = 0, all;
+      FCMRT_UNROLL
+      for (u32 j = 0; j < kPerThread; ++j) coded += strip.has(j) && t[j] >= skip;
+      const u32 before = __shfl_sync(kWholeWarp, block_prefix(coded, sums, all), 0);
+      list_strip(tables, strip, t, own, skip, out + before);
+      out += all;
     }
-    u32 all;
-    const u32 before = block_prefix(own, sums, all);
-    u32* next = out + (before & 0xFFFF);
-    u8* byte = section + (before >> 16);
-    for (u32 j = 0; j < kPerThread; ++j) {
-      if (!found[j].coded) continue;
-      *next++ = found[j].event;
-      if (found[j].escape_bytes == 0) continue;
-      const i32 symbol = symbols[chunk.row + first + j];
-      byte += put_escape(byte, escape_code(tables.ranges[t[j]], symbol));
+    if (has_escapes) {
+      u32 found = 0, bytes = 0, all;  // bit j of `found` for number j
+      FCMRT_UNROLL
+      for (u32 j = 0; j < kPerThread; ++j) {
+        if (!strip.has(j) || t[j] < skip) continue;
+        found |= u32(find_symbol(tables, t[j], own[j]).escapes) << j;
+      }
+      for (u32 rest = found; rest != 0; rest &= rest - 1) {
+        const u32 j = __ffs(rest) - 1;
+        bytes += escape_length(tables, pick(t, j), pick(own, j));
+      }
+      const u32 before = __shfl_sync(kWholeWarp, block_prefix(bytes, sums, all), 0);
+      write_strip(tables, found, t, own, section + before);
+      section += all;
     }
-    out += all & 0xFFFF;
-    section += all >> 16;
   }
 }
 

@@ -10,6 +10,7 @@
 namespace fcmrt::cuda {
 
 constexpr u32 kInfinity = 0x7F800000u;
+constexpr u32 kCellsPerThread = 4;
 
 // The bits of a float32 with the value of a float16.
 FCMRT_DEVICE u32 widened(u32 half) {
@@ -61,8 +62,8 @@ FCMRT_DEVICE i32 cell_at(i32 at, i32 count, Edge edge) {
 FCMRT_KERNEL place_planes(const void* from, u32 from_bytes, u32 from_rows, u32 from_columns,
                           void* to, u32 to_bytes, u32 to_rows, u32 to_columns, u64 to_cells,
                           i32 top, i32 left, u32 edge, u32 channels, i32* findings) {
-  const u64 first = u64(blockIdx.x) * blockDim.x * kPerThread + threadIdx.x;
-  for (u32 k = 0; k < kPerThread; ++k) {
+  const u64 first = u64(blockIdx.x) * blockDim.x * kCellsPerThread + threadIdx.x;
+  for (u32 k = 0; k < kCellsPerThread; ++k) {
     const u64 at = first + u64(k) * blockDim.x;
     if (at >= to_cells) return;
     const u64 line = at / to_columns;
@@ -121,8 +122,8 @@ FCMRT_KERNEL scatter_elements(const u32* from, u32 capacity, u32* to, u32 channe
                               u32 columns, u32 first, u32 own_channels, u32 parity,
                               u64 to_cells) {
   const u32 own = count_cells(cells, Parity(parity));
-  const u64 begin = u64(blockIdx.x) * blockDim.x * kPerThread + threadIdx.x;
-  for (u32 k = 0; k < kPerThread; ++k) {
+  const u64 begin = u64(blockIdx.x) * blockDim.x * kCellsPerThread + threadIdx.x;
+  for (u32 k = 0; k < kCellsPerThread; ++k) {
     const u64 at = begin + u64(k) * blockDim.x;
     if (at >= to_cells) return;
     const u64 plane = at / cells;

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,11 +37,10 @@ class CudaTables:
 
     def __init__(self, tables: CdfTables, device: Device) -> None:
         self.count = tables.count
-        ranges, words = pack_tables(tables)
-        self.word_bytes = words.nbytes
+        packed = pack_tables(tables)
+        self.word_bytes = packed.words.nbytes
         self.device = device
-        packed = [part.view(np.uint8).reshape(-1) for part in (ranges, words)]
-        self.data: DeviceArray = device.upload(np.concatenate(packed))
+        self.data: DeviceArray = device.upload(_joined(packed))
 
     @property
     def shared(self) -> bool:
@@ -49,20 +48,33 @@ class CudaTables:
         return self.word_bytes <= SHARED_LIMIT
 
 
-def pack_tables(tables: CdfTables) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    """A table set's ranges, `[tables, 4]`, and its words: `[n]`, a multiple of 16 bytes.
+class PackedTables(NamedTuple):
+    """A table set in the layout of `tables.cuh`, part by part."""
 
-    Hints are of two bytes if the words fit shared memory, else of four.
-    """
-    firsts = 2 * tables.count + tables.starts[:-1].astype(np.int64) + np.arange(tables.count)
-    ends = np.cumsum(tables.freqs, dtype=np.int64)
-    events = (ends - tables.freqs) % _SCALE << 16 | tables.freqs.astype(np.int64)
+    ranges: npt.NDArray[np.uint32]  # [tables, 4]
+    words: npt.NDArray[np.uint32]  # [n], a multiple of 16 bytes
+    entries: npt.NDArray[np.uint32]  # [events, 2]
+
+
+def pack_tables(tables: CdfTables) -> PackedTables:
+    """Lay out a table set, with hints of two bytes if the words fit shared memory, else of four."""
+    freqs = tables.freqs.astype(np.int64)
+    ends = np.cumsum(freqs)
+    events = (ends - freqs) % _SCALE << 16 | freqs
     events[tables.starts[1:] - 1] |= _ESCAPE
+    starts = tables.starts[:-1].astype(np.int64)
+    ranges = np.stack((starts, tables.sizes, tables.offsets, np.zeros_like(starts)), axis=1)
+    entries = np.stack((events, _costs()[freqs]), axis=1)
+    return PackedTables(
+        ranges.astype(np.uint32), _pack_words(tables, events), entries.astype(np.uint32)
+    )
+
+
+def _pack_words(tables: CdfTables, events: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+    firsts = 2 * tables.count + tables.starts[:-1].astype(np.int64) + np.arange(tables.count)
     # Behind each table one that begins after all slots.
     events = np.insert(events, tables.starts[1:], _SCALE << 16)
     begin = 4 * (2 * tables.count + len(events))  # of the hints, in bytes
-    columns = (firsts, tables.sizes, tables.offsets, np.zeros_like(firsts))
-    ranges = np.stack(columns, axis=1).astype(np.uint32)
 
     def packed(buckets: Sequence[_Buckets], hint: npt.DTypeLike) -> npt.NDArray[np.uint32]:
         hints = [first + own.hints for first, own in zip(firsts, buckets, strict=True)]
@@ -75,15 +87,19 @@ def pack_tables(tables: CdfTables) -> tuple[npt.NDArray[np.uint32], npt.NDArray[
             events.astype(np.uint32),
             np.concatenate(hints).astype(hint),
         )
-        run = np.concatenate([part.view(np.uint8).reshape(-1) for part in parts])
+        run = _joined(parts)
         return np.pad(run, (0, -len(run) % 16)).view(np.uint32)
 
     if begin <= SHARED_LIMIT:
         for far in _FAR:
             words = packed(_buckets(tables, far), np.uint16)
             if words.nbytes <= SHARED_LIMIT:
-                return ranges, words
-    return ranges, packed(_buckets(tables, _FAR[0]), np.uint32)
+                return words
+    return packed(_buckets(tables, _FAR[0]), np.uint32)
+
+
+def _joined(parts: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
+    return np.concatenate([part.view(np.uint8).reshape(-1) for part in parts])
 
 
 class _Buckets(NamedTuple):
@@ -121,7 +137,7 @@ def reciprocals() -> npt.NDArray[np.uint32]:
 
 
 @functools.cache
-def costs() -> npt.NDArray[np.uint16]:
+def _costs() -> npt.NDArray[np.uint16]:
     """Bits of an event, in units of 2^-8, for each frequency: uint16 `[16385]`."""
     values = [0, *(PROB_BITS * 256 - log2_q8(freq) for freq in range(1, _SCALE + 1))]
     return np.array(values, np.uint16)

@@ -1,5 +1,6 @@
 // Which elements of a step are coded, for the decoder: two launches, count and list. The places come
-// from prefix sums, so that they do not depend on the order in which blocks run.
+// from prefix sums, so that they do not depend on the order in which blocks run. Where none is
+// skipped there is nothing to count.
 #pragma once
 
 #include "elements.cuh"
@@ -10,60 +11,86 @@ namespace fcmrt::cuda {
 // Counts each chunk's coded elements. counts: [packets][chunks].
 FCMRT_KERNEL count_coded(const void* indexes, u32 index_bytes, const i32* shifts,
                          const signed char* numbers, u32 table_count, u32 skip,
-                         const u32* elements, u32 capacity, u32 chunk_size, u32* counts,
-                         i32* status) {
+                         const u32* elements, u32 capacity, u32 chunk_size, u32* counts) {
   FCMRT_SHARED(u32, sums, kMaxWarps);
   const Indexes from = {indexes, index_bytes, shifts, numbers, table_count};
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
   u32 coded = 0;
-  bool inside = true;
-  for (u32 p = chunk.begin + threadIdx.x; p < chunk.end; p += blockDim.x) {
-    const u32 t = index_at(from, chunk.packet, chunk.row + p);
-    inside &= t < table_count;
-    coded += t >= skip;
+  for (u32 tile = chunk.begin; tile < chunk.end; tile += tile_size()) {
+    const Strip strip(chunk, tile);
+    u32 t[kPerThread];
+    read_indexes(from, chunk, strip, t);
+    FCMRT_UNROLL
+    for (u32 j = 0; j < kPerThread; ++j) coded += strip.has(j) && t[j] >= skip;
   }
-  if (!inside) fail(status + chunk.packet, Status::index_out_of_range);
   const u32 total = block_sum(coded, sums);
   if (threadIdx.x == 0) counts[u64(chunk.packet) * gridDim.x + blockIdx.x] = total;
 }
 
+// Lists a strip's coded elements from `at` on, the calling warp's together; `places` as below.
+FCMRT_DEVICE void list_strip(const Chunk& chunk, const Strip& strip, const u32 (&t)[kPerThread],
+                             u32 skip, u64 at, u16* tables, u32* places, i32* symbols) {
+  FCMRT_UNROLL
+  for (u32 j = 0; j < kPerThread; ++j) {
+    const bool is_coded = strip.has(j) && t[j] >= skip;
+    const u32 coded = __ballot_sync(kWholeWarp, is_coded);
+    const u64 own = at + __popc(coded & lanes_before(lane_of_thread()));
+    const u32 place = strip.first + kWarp * j;
+    if (is_coded) {
+      tables[own] = u16(t[j]);
+      places[own] = place;
+    } else if (strip.has(j)) {
+      symbols[chunk.row + place] = 0;
+    }
+    at += __popc(coded);
+  }
+}
+
 // Lists them: `tables` and `places` in the order of the elements, both [packets][capacity], and how
-// many there are. Symbols of the others become 0. No places: all are coded, and stay where they are.
+// many there are. Symbols of the others become 0. With a skip of 0, all are coded and stay where they
+// are: there are no counts and no places then. A packet with an index out of range fails.
 FCMRT_KERNEL list_coded(const void* indexes, u32 index_bytes, const i32* shifts,
                         const signed char* numbers, u32 table_count, u32 skip,
                         const u32* elements, u32 capacity, u32 chunk_size, const u32* counts,
-                        u16* tables, u32* places, u32* coded, i32* symbols) {
+                        u16* tables, u32* places, u32* coded, i32* symbols, i32* status) {
   FCMRT_SHARED(u32, sums, kMaxWarps);
   const Indexes from = {indexes, index_bytes, shifts, numbers, table_count};
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
-  const u32* const row = counts + u64(chunk.packet) * gridDim.x;
-  u32 earlier = 0;
-  for (u32 i = threadIdx.x; i < blockIdx.x; i += blockDim.x) earlier += row[i];
-  u32 base = block_sum(earlier, sums);
-
-  for (u32 tile = chunk.begin; tile < chunk.end; tile += kPerThread * blockDim.x) {
-    const u32 first = tile + kPerThread * threadIdx.x;
+  u32 base = chunk.begin;
+  if (skip > 0) {
+    const u32* const row = counts + u64(chunk.packet) * gridDim.x;
+    u32 earlier = 0;
+    for (u32 i = threadIdx.x; i < blockIdx.x; i += blockDim.x) earlier += row[i];
+    base = block_sum(earlier, sums);
+  }
+  bool inside = true;
+  for (u32 tile = chunk.begin; tile < chunk.end; tile += tile_size()) {
+    const Strip strip(chunk, tile);
     u32 t[kPerThread];
+    read_indexes(from, chunk, strip, t);
     u32 own = 0;
+    FCMRT_UNROLL
     for (u32 j = 0; j < kPerThread; ++j) {
-      const bool there = first + j < chunk.end;
-      t[j] = there ? index_at(from, chunk.packet, chunk.row + first + j) : 0;
-      own += there && t[j] >= skip;
+      inside &= t[j] < table_count;
+      own += strip.has(j) && t[j] >= skip;
     }
-    u32 all;
-    u64 at = chunk.row + base + block_prefix(own, sums, all);
-    for (u32 j = 0; j < kPerThread && first + j < chunk.end; ++j) {
-      if (t[j] >= skip) {
-        tables[at] = u16(t[j]);
-        if (places) places[at] = first + j;
-        ++at;
-      } else {
-        symbols[chunk.row + first + j] = 0;
+    u32 all = 0;
+    if (skip > 0) {
+      const u32 before = __shfl_sync(kWholeWarp, block_prefix(own, sums, all), 0);
+      list_strip(chunk, strip, t, skip, chunk.row + base + before, tables, places, symbols);
+    } else {
+      u16* const to = tables + chunk.row + strip.first;
+      FCMRT_UNROLL
+      for (u32 j = 0; j < kPerThread; ++j) {
+        if (strip.has(j)) to[kWarp * j] = u16(t[j]);
       }
     }
     base += all;
   }
-  if (blockIdx.x == gridDim.x - 1 && threadIdx.x == 0) coded[chunk.packet] = base;
+  if (!inside) fail(status + chunk.packet, Status::index_out_of_range);
+  if (blockIdx.x == gridDim.x - 1 && threadIdx.x == 0) {
+    coded[chunk.packet] = skip > 0 ? base : elements[chunk.packet];
+  }
 }
 
 }  // namespace fcmrt::cuda

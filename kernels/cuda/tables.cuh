@@ -1,11 +1,12 @@
 // A table set as the kernels read it, in one run of bytes (kernels/cuda/prepared.py writes it).
 //
-// In front stand the tables' ranges (TableHead), then what a decoder needs and shared memory can take
-// as a whole: words of four bytes, first the tables' heads, then their events, each table's followed by
-// one that holds no slot, and then hints of two bytes, or of four where the set is too large for shared
-// memory. A table's 2^14 slots are cut into buckets of equal length; a hint tells the event that holds
-// its bucket's first slot, and the event of a slot is found from there, by going on. Buckets are as
-// long as that rarely takes more than one step.
+// In front stand the tables' ranges (TableHead). Then comes what a decoder needs and shared memory can
+// take as a whole: words of four bytes, first the tables' heads, then their events, each table's
+// followed by one that holds no slot, and then hints of two bytes, or of four where the set is too large
+// for shared memory. A table's 2^14 slots are cut into buckets of equal length; a hint tells the event
+// that holds its bucket's first slot, and the event of a slot is found from there, by going on. Buckets
+// are as long as that rarely takes more than one step. Last come an encoder's entries: the events once
+// more, with what they cost.
 #pragma once
 
 #include "../include/fcmrt/tables.h"
@@ -23,14 +24,23 @@ static_assert(sizeof(Head) == 8);
 
 constexpr u32 kBucketBits = 5;
 
+// Read in one load.
+struct alignas(8) Entry {
+  u32 event;
+  u32 cost_q8;  // 14 * 256 - log2_q8 of its frequency
+};
+static_assert(sizeof(Entry) == 8);
+
 struct Tables {
-  const TableHead* ranges;  // `first` is the number of a word
+  const TableHead* ranges;  // `first` is the number of an entry
   const u32* words;
+  const Entry* entries;
 };
 
-FCMRT_DEVICE Tables view_tables(const u8* bytes, u32 table_count) {
-  return {reinterpret_cast<const TableHead*>(bytes),
-          reinterpret_cast<const u32*>(bytes + sizeof(TableHead) * table_count)};
+FCMRT_DEVICE Tables view_tables(const u8* bytes, u32 table_count, u32 word_bytes) {
+  const u8* const words = bytes + sizeof(TableHead) * table_count;
+  return {reinterpret_cast<const TableHead*>(bytes), reinterpret_cast<const u32*>(words),
+          reinterpret_cast<const Entry*>(words + word_bytes)};
 }
 
 FCMRT_DEVICE const Head* heads_of(const u32* words) { return reinterpret_cast<const Head*>(words); }

@@ -29,13 +29,19 @@ FCMRT_KERNEL quantize(const float* values, const i32* means, float grid, const S
                       u32 chunk_size, i32* symbols, void* clipped, u32 clipped_bytes) {
   const Indexes from = {indexes, index_bytes, shifts, shift_map, table_count};
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
-  for (u32 p = chunk.begin + threadIdx.x; p < chunk.end; p += blockDim.x) {
-    const u64 at = chunk.row + p;
-    const u32 t = index_at(from, chunk.packet, at);
-    const float inverse = steps->inverses[step_of(map, step_numbers, chunk.packet, at)];
-    const i32 symbol = quantize_one(values[at], means ? means[at] : 0, grid, inverse);
-    symbols[at] = t < skip ? 0 : symbol;
-    put_index(clipped, clipped_bytes, at, t);
+  for (u32 tile = chunk.begin; tile < chunk.end; tile += tile_size()) {
+    const Strip strip(chunk, tile);
+    u32 t[kPerThread];
+    read_indexes(from, chunk, strip, t);
+    FCMRT_UNROLL
+    for (u32 j = 0; j < kPerThread; ++j) {
+      if (!strip.has(j)) continue;
+      const u64 at = chunk.row + strip.first + kWarp * j;
+      const float inverse = steps->inverses[step_of(map, step_numbers, chunk.packet, at)];
+      const i32 symbol = quantize_one(values[at], means ? means[at] : 0, grid, inverse);
+      symbols[at] = t[j] < skip ? 0 : symbol;
+      put_index(clipped, clipped_bytes, at, t[j]);
+    }
   }
 }
 
@@ -55,9 +61,14 @@ FCMRT_KERNEL shift_indexes(const void* indexes, u32 index_bytes, const i32* shif
                            u32 capacity, u32 chunk_size, void* clipped, u32 clipped_bytes) {
   const Indexes from = {indexes, index_bytes, shifts, shift_map, table_count};
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
-  for (u32 p = chunk.begin + threadIdx.x; p < chunk.end; p += blockDim.x) {
-    put_index(clipped, clipped_bytes, chunk.row + p,
-              index_at(from, chunk.packet, chunk.row + p));
+  for (u32 tile = chunk.begin; tile < chunk.end; tile += tile_size()) {
+    const Strip strip(chunk, tile);
+    u32 t[kPerThread];
+    read_indexes(from, chunk, strip, t);
+    for (u32 j = 0; j < kPerThread; ++j) {
+      const u64 at = chunk.row + strip.first + kWarp * j;
+      if (strip.has(j)) put_index(clipped, clipped_bytes, at, t[j]);
+    }
   }
 }
 

@@ -143,7 +143,6 @@ def price_steps(
     candidates: DeviceArray,
     elements: Elements,
     tables: CudaTables,
-    costs: DeviceArray,
     bits: DeviceArray,
 ) -> None:
     """Adds what a code step would cost at other quantiser steps, for rate control.
@@ -157,10 +156,11 @@ def price_steps(
         candidates: int32 `[candidates]`, step numbers; indexes are shifted by them.
         elements: Table indexes, not yet shifted; shifts of their own are not looked at.
         tables: The step's table set.
-        costs: `prepared.costs`.
         bits: uint64 `[packets, candidates]` in units of 2^-8 bits, added to; escapes count with
             their bytes.
     """
+    if candidates.shape[0] == 0:
+        return
     at, width, _, _, count, skip = elements.index_arguments()
     chunks, packets, _ = elements.grid
     where: tuple[Argument, ...] = (at, width, count, skip)
@@ -176,6 +176,6 @@ def price_steps(
         *where,
         *elements.row_arguments(),
         tables.data,
-        costs,
+        np.uint32(tables.word_bytes),
         bits,
     )

@@ -62,6 +62,11 @@ SIMT_API const char* simt_launch(const char* name, const unsigned* grid, const u
   if (found == kernels().end()) return "there is no such kernel";
   const unsigned threads = block[0] * block[1] * block[2];
   if (threads < 1 || threads > kMaxThreads) return "a block has 1 to 1024 threads";
+  for (const unsigned blocks : {grid[0], grid[1], grid[2]}) {
+    if (blocks < 1) return "a grid has a block at least";
+  }
+  if (grid[0] > 0x7FFFFFFF || grid[1] > 65535 || grid[2] > 65535) return "a grid is too large";
+  if (shared_bytes > 48 * 1024) return "a block has 48 KiB of shared memory, unless it asks for more";
   const LaunchShape shape = {{grid[0], grid[1], grid[2]}, {block[0], block[1], block[2]},
                              shared_bytes};
   begin_launch();

@@ -80,7 +80,7 @@ def test_mistakes_and_warnings_fail() -> None:
 def test_one_text_holds_all_headers() -> None:
     text = sources.source()
     assert '#include "' not in text
-    assert text.count("struct alignas(16) Head {") == 1
+    assert text.count("struct alignas(8) Head {") == 1
     folder = Path(sources.__file__).parent
     for header in [*folder.glob("*.cuh"), folder / "kernels.cu"]:
         first = header.read_text().partition("\n")[0]

@@ -10,16 +10,13 @@ from fcmrt.kernels.cuda.prepared import SHARED_LIMIT, pack_tables
 from fcmrt.kernels.reference import log2_q8
 
 
-def buckets(tables, ranges, words):
+def buckets(tables, words):
     """For each table, the bits of its buckets' length, each slot's event, and its hint."""
     hint = np.uint16 if words.nbytes <= SHARED_LIMIT else np.uint32
-    heads = words[: 2 * tables.count].reshape(-1, 2).tolist()
-    for t, ((first, size, offset, _), (place, symbol)) in enumerate(
-        zip(ranges.tolist(), heads, strict=True)
-    ):
-        assert size == tables.sizes[t]
-        assert np.uint32(offset).view(np.int32) == tables.offsets[t]
-        assert (symbol + first) % 2**32 == offset
+    for t, (place, symbol) in enumerate(words[: 2 * tables.count].reshape(-1, 2).tolist()):
+        first = 2 * tables.count + int(tables.starts[t]) + t
+        size = int(tables.sizes[t])
+        assert (symbol + first - int(tables.offsets[t])) % 2**32 == 0
         own = words[first : first + size + 1]
         freqs = own & 0x7FFF
         assert np.array_equal(freqs, tables.freqs[tables.starts[t] : tables.starts[t + 1]])
@@ -40,10 +37,10 @@ def far(numbers, hints):
 )
 def test_hints_are_near_and_no_more_than_they_must_be(cases, kind):
     tables = cases.make_tables(kind, np.random.default_rng(1))
-    ranges, words = pack_tables(tables)
+    words = pack_tables(tables).words
     assert words.nbytes % 16 == 0
     assert words.nbytes <= SHARED_LIMIT
-    for bits, numbers, hints in buckets(tables, ranges, words):
+    for bits, numbers, hints in buckets(tables, words):
         assert (numbers >= hints).all()
         assert far(numbers, hints) <= 1 / 64
         if bits < 14:
@@ -55,19 +52,27 @@ def test_larger_sets_have_fewer_hints_or_stay_in_global_memory(cases):
     rng = np.random.default_rng(2)
     narrow = [(0, cases.random_freqs(rng, 60)) for _ in range(96)]
     wide = [(0, cases.random_freqs(rng, 4096)) for _ in range(66)]
-    sizes = [pack_tables(cases.tables(*narrow[:n]))[1].nbytes for n in (8, 96)]
+    sizes = [pack_tables(cases.tables(*narrow[:n])).words.nbytes for n in (8, 96)]
     assert sizes[1] < 12 * sizes[0]
     assert sizes[1] <= SHARED_LIMIT
     large = cases.tables(*wide)
-    ranges, words = pack_tables(large)
+    words = pack_tables(large).words
     assert words.nbytes > SHARED_LIMIT
-    assert max(far(numbers, hints) for _, numbers, hints in buckets(large, ranges, words)) <= 1 / 64
+    assert max(far(numbers, hints) for _, numbers, hints in buckets(large, words)) <= 1 / 64
 
 
-def test_costs():
-    freqs = range(1, 16385)
-    assert prepared.costs()[1:].tolist() == [14 * 256 - log2_q8(f) for f in freqs]
-    assert prepared.costs()[0] == 0
+def test_what_encoders_read(cases):
+    tables = cases.make_tables("gaussian", np.random.default_rng(1))
+    packed = pack_tables(tables)
+    assert packed.ranges.view(np.int32).tolist() == [
+        [start, size, offset, 0]
+        for start, size, offset in zip(
+            tables.starts[:-1].tolist(), tables.sizes.tolist(), tables.offsets.tolist(), strict=True
+        )
+    ]
+    freqs = packed.entries[:, 0] & 0x7FFF
+    assert np.array_equal(freqs, tables.freqs)
+    assert packed.entries[:, 1].tolist() == [14 * 256 - log2_q8(freq) for freq in freqs.tolist()]
 
 
 def test_quotients_lack_one_at_most():
