@@ -36,7 +36,7 @@ FCMRT_DEVICE Chunk chunk_of_block(const u32* elements, u32 capacity, u32 chunk_s
           end < count ? u32(end) : count};
 }
 
-constexpr u32 kPerThread = 8;  // elements of a tile
+constexpr u32 kPerThread = 4;  // elements of a tile
 
 FCMRT_DEVICE u32 tile_size() { return kPerThread * blockDim.x; }
 
@@ -50,6 +50,7 @@ struct Strip {
         left(first < chunk.end ? chunk.end - first : 0) {}
 
   FCMRT_METHOD bool has(u32 j) const { return kWarp * j < left; }
+  FCMRT_METHOD bool is_whole() const { return has(kPerThread - 1); }
 };
 
 // Number j of a strip's values, where j is not known when this is compiled.
@@ -64,8 +65,28 @@ FCMRT_DEVICE T pick(const T (&values)[kPerThread], u32 j) {
 // What `from` has for a strip; 0 where there is no element.
 template <class T, class U>
 FCMRT_DEVICE void read_strip(const T* from, const Strip& strip, U (&to)[kPerThread]) {
-  FCMRT_UNROLL
-  for (u32 j = 0; j < kPerThread; ++j) to[j] = strip.has(j) ? U(from[strip.first + kWarp * j]) : U(0);
+  const T* const own = from + strip.first;
+  if (strip.is_whole()) {
+    FCMRT_UNROLL
+    for (u32 j = 0; j < kPerThread; ++j) to[j] = U(own[kWarp * j]);
+  } else {
+    FCMRT_UNROLL
+    for (u32 j = 0; j < kPerThread; ++j) to[j] = strip.has(j) ? U(own[kWarp * j]) : U(0);
+  }
+}
+
+template <class T, class U>
+FCMRT_DEVICE void write_strip(T* to, const Strip& strip, const U (&from)[kPerThread]) {
+  T* const own = to + strip.first;
+  if (strip.is_whole()) {
+    FCMRT_UNROLL
+    for (u32 j = 0; j < kPerThread; ++j) own[kWarp * j] = T(from[j]);
+  } else {
+    FCMRT_UNROLL
+    for (u32 j = 0; j < kPerThread; ++j) {
+      if (strip.has(j)) own[kWarp * j] = T(from[j]);
+    }
+  }
 }
 
 // The table indexes of a strip. Those that are clipped already may be out of range.

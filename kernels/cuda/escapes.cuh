@@ -32,7 +32,7 @@ FCMRT_KERNEL resolve_escapes(const u8* tables, const u16* indexes, const u32* pl
   __syncwarp();
   if (total == 0) return;
 
-  const TableHead* const ranges = view_tables(tables, 0, 0).ranges;
+  const Tables known = view_tables(tables, 0, 0);  // ranges are all that is needed
   const u64 row = u64(packet) * capacity;
   const u32 section_end = escape_end[packet];
   // Reads escape `e` from the byte at `begin`.
@@ -46,7 +46,7 @@ FCMRT_KERNEL resolve_escapes(const u8* tables, const u16* indexes, const u32* pl
     const u8* next = sections + begin;
     i32 value = 0;
     const Status found =
-        take_escape(ranges[indexes[row + number]], next, sections + section_end, value);
+        take_escape(known.range(indexes[row + number]), next, sections + section_end, value);
     if (found == Status::ok) symbols[row + (places ? places[row + number] : number)] = value;
     return u32(found);
   };

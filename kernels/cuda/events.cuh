@@ -30,15 +30,15 @@ struct Event {
 
 // The event of a symbol whose table index is in range.
 FCMRT_DEVICE Event find_symbol(const Tables& tables, u32 t, i32 symbol) {
-  const TableHead range = tables.ranges[t];
+  const TableHead range = tables.range(t);
   const u32 number = event_of(range, symbol);
-  return {tables.entries[range.first + number], number == range.size};
+  return {tables.entry(range.first + number), number == range.size};
 }
 
 // Bytes of an escape. Those who look for many keep this out of their loops, as it is rarely asked for.
 FCMRT_DEVICE u32 escape_length(const Tables& tables, u32 t, i32 symbol) {
   u8 bytes[kMaxEscapeBytes];
-  return u32(put_escape(bytes, escape_code(tables.ranges[t], symbol)));
+  return u32(put_escape(bytes, escape_code(tables.range(t), symbol)));
 }
 
 // Measures each chunk of a step. counted: [packets][chunks], of all steps; this step's begin at
@@ -62,26 +62,27 @@ FCMRT_KERNEL count_events(const void* indexes, u32 index_bytes, const i32* shift
     i32 own[kPerThread];
     read_indexes(from, chunk, strip, t);
     read_strip(symbols + chunk.row, strip, own);
+    u32 found[kPerThread];
     u32 escapes = 0;  // bit j for number j
     FCMRT_UNROLL
     for (u32 j = 0; j < kPerThread; ++j) {
-      if (!strip.has(j)) continue;
       const u32 p = strip.first + kWarp * j;
       const Status wrong = t[j] >= table_count           ? Status::index_out_of_range
                            : t[j] < skip && own[j] != 0 ? Status::skipped_nonzero
                                                          : Status::ok;
-      if (wrong != Status::ok) {
-        const u32 found = ~((p - chunk.begin) << kMistakeBits | u32(wrong));
-        if (found > mistake) mistake = found;
-        continue;
+      if (wrong != Status::ok && strip.has(j)) {
+        const u32 first = ~((p - chunk.begin) << kMistakeBits | u32(wrong));
+        if (first > mistake) mistake = first;
       }
-      if (t[j] < skip) continue;
-      const Event event = find_symbol(tables, t[j], own[j]);
-      ++coded;
-      cost += event.entry.cost_q8;
-      escapes |= u32(event.escapes) << j;
-      if (skip == 0) row[p] = event.entry.event;
+      const bool is_coded = strip.has(j) && wrong == Status::ok && t[j] >= skip;
+      // Looked up for nothing where it is not coded, so that no lookup waits for another.
+      const Event event = find_symbol(tables, is_coded ? t[j] : 0, own[j]);
+      coded += is_coded;
+      cost += is_coded ? event.entry.cost_q8 : 0;
+      escapes |= u32(is_coded && event.escapes) << j;
+      found[j] = event.entry.event;
     }
+    if (skip == 0) write_strip(row, strip, found);
     for (; escapes != 0; escapes &= escapes - 1) {
       const u32 j = __ffs(escapes) - 1;
       bytes += escape_length(tables, pick(t, j), pick(own, j));
@@ -103,14 +104,15 @@ FCMRT_DEVICE void list_strip(const Tables& tables, const Strip& strip, const u32
     const bool is_coded = strip.has(j) && t[j] >= skip;
     const u32 coded = __ballot_sync(kWholeWarp, is_coded);
     const u32 own = __popc(coded & lanes_before(lane_of_thread()));
-    if (is_coded) to[own] = find_symbol(tables, t[j], symbols[j]).entry.event;
+    const Event event = find_symbol(tables, is_coded ? t[j] : 0, symbols[j]);
+    if (is_coded) to[own] = event.entry.event;
     to += __popc(coded);
   }
 }
 
 // Writes a strip's escapes from `to` on, the calling warp's together.
-FCMRT_DEVICE void write_strip(const Tables& tables, u32 escapes, const u32 (&t)[kPerThread],
-                              const i32 (&symbols)[kPerThread], u8* to) {
+FCMRT_DEVICE void write_escapes(const Tables& tables, u32 escapes, const u32 (&t)[kPerThread],
+                                const i32 (&symbols)[kPerThread], u8* to) {
   for (u32 j = 0; j < kPerThread; ++j) {
     const bool own = (escapes >> j & 1) != 0;
     if (__ballot_sync(kWholeWarp, own) == 0) continue;
@@ -118,7 +120,7 @@ FCMRT_DEVICE void write_strip(const Tables& tables, u32 escapes, const u32 (&t)[
     const i32 symbol = pick(symbols, j);
     const u32 length = own ? escape_length(tables, index, symbol) : 0;
     const u32 end = warp_prefix(length);
-    if (own) put_escape(to + end - length, escape_code(tables.ranges[index], symbol));
+    if (own) put_escape(to + end - length, escape_code(tables.range(index), symbol));
     to += __shfl_sync(kWholeWarp, end, kWarp - 1);
   }
 }
@@ -165,15 +167,16 @@ FCMRT_KERNEL list_events(const void* indexes, u32 index_bytes, const i32* shifts
       u32 found = 0, bytes = 0, all;  // bit j of `found` for number j
       FCMRT_UNROLL
       for (u32 j = 0; j < kPerThread; ++j) {
-        if (!strip.has(j) || t[j] < skip) continue;
-        found |= u32(find_symbol(tables, t[j], own[j]).escapes) << j;
+        const bool is_coded = strip.has(j) && t[j] >= skip;
+        const TableHead range = tables.range(is_coded ? t[j] : 0);
+        found |= u32(is_coded && event_of(range, own[j]) == range.size) << j;
       }
       for (u32 rest = found; rest != 0; rest &= rest - 1) {
         const u32 j = __ffs(rest) - 1;
         bytes += escape_length(tables, pick(t, j), pick(own, j));
       }
       const u32 before = __shfl_sync(kWholeWarp, block_prefix(bytes, sums, all), 0);
-      write_strip(tables, found, t, own, section + before);
+      write_escapes(tables, found, t, own, section + before);
       section += all;
     }
   }

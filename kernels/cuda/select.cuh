@@ -79,11 +79,7 @@ FCMRT_KERNEL list_coded(const void* indexes, u32 index_bytes, const i32* shifts,
       const u32 before = __shfl_sync(kWholeWarp, block_prefix(own, sums, all), 0);
       list_strip(chunk, strip, t, skip, chunk.row + base + before, tables, places, symbols);
     } else {
-      u16* const to = tables + chunk.row + strip.first;
-      FCMRT_UNROLL
-      for (u32 j = 0; j < kPerThread; ++j) {
-        if (strip.has(j)) to[kWarp * j] = u16(t[j]);
-      }
+      write_strip(tables + chunk.row, strip, t);
     }
     base += all;
   }

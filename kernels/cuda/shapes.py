@@ -13,8 +13,8 @@ THREADS = 256
 SEATING_THREADS = 1024
 """Of the one block that seats all segments."""
 
-_TILE = 8 * THREADS  # as elements.cuh has it
-_CHUNK = 2 * _TILE
+_TILE = 4 * THREADS  # as elements.cuh has it
+_CHUNK = 4 * _TILE
 _MOST_CHUNKS = 4096
 
 

@@ -24,23 +24,33 @@ static_assert(sizeof(Head) == 8);
 
 constexpr u32 kBucketBits = 5;
 
-// Read in one load.
-struct alignas(8) Entry {
+struct Entry {
   u32 event;
   u32 cost_q8;  // 14 * 256 - log2_q8 of its frequency
 };
-static_assert(sizeof(Entry) == 8);
 
 struct Tables {
-  const TableHead* ranges;  // `first` is the number of an entry
+  const uint4* ranges;
   const u32* words;
-  const Entry* entries;
+  const u64* entries;
+
+  // A table's range, whose `first` is the number of an entry; in one load.
+  FCMRT_METHOD TableHead range(u32 t) const {
+    const uint4 range = ranges[t];
+    return {range.x, range.y, i32(range.z), range.w};
+  }
+
+  // The same for an entry.
+  FCMRT_METHOD Entry entry(u32 number) const {
+    const u64 entry = entries[number];
+    return {u32(entry), u32(entry >> 32)};
+  }
 };
 
 FCMRT_DEVICE Tables view_tables(const u8* bytes, u32 table_count, u32 word_bytes) {
   const u8* const words = bytes + sizeof(TableHead) * table_count;
-  return {reinterpret_cast<const TableHead*>(bytes), reinterpret_cast<const u32*>(words),
-          reinterpret_cast<const Entry*>(words + word_bytes)};
+  return {reinterpret_cast<const uint4*>(bytes), reinterpret_cast<const u32*>(words),
+          reinterpret_cast<const u64*>(words + word_bytes)};
 }
 
 FCMRT_DEVICE const Head* heads_of(const u32* words) { return reinterpret_cast<const Head*>(words); }
