@@ -63,18 +63,12 @@ FCMRT_KERNEL count_events(const void* indexes, u32 index_bytes, const i32* shift
     read_indexes(from, chunk, strip, t);
     read_strip(symbols + chunk.row, strip, own);
     u32 found[kPerThread];
-    u32 escapes = 0;  // bit j for number j
+    u32 wrong = 0, escapes = 0;  // bit j for number j
     FCMRT_UNROLL
     for (u32 j = 0; j < kPerThread; ++j) {
-      const u32 p = strip.first + kWarp * j;
-      const Status wrong = t[j] >= table_count           ? Status::index_out_of_range
-                           : t[j] < skip && own[j] != 0 ? Status::skipped_nonzero
-                                                         : Status::ok;
-      if (wrong != Status::ok && strip.has(j)) {
-        const u32 first = ~((p - chunk.begin) << kMistakeBits | u32(wrong));
-        if (first > mistake) mistake = first;
-      }
-      const bool is_coded = strip.has(j) && wrong == Status::ok && t[j] >= skip;
+      const bool is_wrong = t[j] >= table_count || (t[j] < skip && own[j] != 0);
+      wrong |= u32(strip.has(j) && is_wrong) << j;
+      const bool is_coded = strip.has(j) && !is_wrong && t[j] >= skip;
       // Looked up for nothing where it is not coded, so that no lookup waits for another.
       const Event event = find_symbol(tables, is_coded ? t[j] : 0, own[j]);
       coded += is_coded;
@@ -87,6 +81,12 @@ FCMRT_KERNEL count_events(const void* indexes, u32 index_bytes, const i32* shift
       const u32 j = __ffs(escapes) - 1;
       bytes += escape_length(tables, pick(t, j), pick(own, j));
     }
+    if (wrong == 0) continue;
+    const u32 j = __ffs(wrong) - 1, p = strip.first + kWarp * j - chunk.begin;
+    const Status why = pick(t, j) >= table_count ? Status::index_out_of_range
+                                                 : Status::skipped_nonzero;
+    const u32 first = ~(p << kMistakeBits | u32(why));
+    if (first > mistake) mistake = first;
   }
   mistake = block_max(mistake, sums);
   coded = block_sum(coded, sums);
