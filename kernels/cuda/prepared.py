@@ -23,7 +23,8 @@ _SHIFT = 5
 _ESCAPE = 1 << 15
 
 # The share of a table's slots that may be more than one event behind their hint, so that a lane
-# makes its warp wait: the first figure that lets a set fit shared memory is taken, else the first.
+# makes its warp wait. The first figure that lets a set fit shared memory is taken, else the last:
+# what is read from global memory had better be small.
 _FAR = (1 / 64, 1 / 32, 1 / 16, 1 / 8)
 
 
@@ -95,7 +96,7 @@ def _pack_words(tables: CdfTables, events: npt.NDArray[np.int64]) -> npt.NDArray
             words = packed(_buckets(tables, far), np.uint16)
             if words.nbytes <= SHARED_LIMIT:
                 return words
-    return packed(_buckets(tables, _FAR[0]), np.uint32)
+    return packed(_buckets(tables, _FAR[-1]), np.uint32)
 
 
 def _joined(parts: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
