@@ -274,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runner", default="torch", help="of networks")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
-    return report.run(lambda: measure(arguments), arguments.json)
+    return report.run(lambda _: measure(arguments), arguments.json)
 
 
 if __name__ == "__main__":
