@@ -13,7 +13,7 @@ from tests.simt.emulator import EmulatedDevice, build
 
 LIMITS = Limits(bytes_a_second=3e12, multiprocessors=132, hertz=1.755e9, capability="9.0")
 SCALAR = kernels.get("scalar")
-EFFORT = Effort(rounds=2, short_rounds=3, warm_up_s=0)
+EFFORT = Effort(rounds=3, short_rounds=3, warm_up_s=0)
 
 
 def emulated() -> EmulatedDevice:

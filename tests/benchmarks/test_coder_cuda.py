@@ -96,7 +96,7 @@ def test_the_whole_sweep_in_the_emulator() -> None:
             assert row[f"{direction}_gsym_s"] > 0
             assert 0 < row[f"{direction}_memory_floor_us"] < row[f"{direction}_us"]
             assert 0 < row[f"{direction}_issue_floor_us"] < row[f"{direction}_us"]
-            assert row[f"{direction}_rounds"] in (EFFORT.rounds, EFFORT.short_rounds)
+            assert row[f"{direction}_rounds"] == EFFORT.rounds
         assert row["over_percent"] > 0
     chosen, fixed = rows[0], rows[2 * len(LAYOUTS) - 1]
     assert (chosen["layout"], chosen["graph"]) == ("5 permille", False)

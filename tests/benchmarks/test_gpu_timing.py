@@ -105,7 +105,7 @@ def test_the_warm_up_lasts_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
     monkeypatch.setattr(gpu_timing.time, "monotonic", lambda: next(clock))
     numbers: list[int] = []
-    taken = wall_ms(numbers.append, Effort(rounds=2, short_rounds=3, warm_up_s=5))
+    taken = wall_ms(numbers.append, Effort(rounds=3, short_rounds=3, warm_up_s=5))
     # Two calls, which are not asked for the time, then one a second to the fifth.
     assert numbers == [*range(2 + 4 + 3)]
     assert len(taken) == 3
