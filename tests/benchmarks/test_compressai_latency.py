@@ -24,17 +24,22 @@ PADDED = (64, 64)
 class Event:
     """An event of a device on which every record takes a millisecond."""
 
-    now = 0.0
+    now = over = 0.0
 
     def record(self) -> None:
         Event.now += 1
         self.at = Event.now
 
     def elapsed_time(self, end: Event) -> float:
+        assert max(self.at, end.at) <= Event.over, "the device is not done"
         return end.at - self.at
 
 
-PLACE = Place("cpu", Event, lambda: None)
+def synchronize() -> None:
+    Event.over = Event.now
+
+
+PLACE = Place("cpu", Event, synchronize)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +76,12 @@ def test_networks_are_timed_within_each_call(codec: Deployment, levels: list[tor
     watches = watch(path.networks, Event)
     path.compress(levels, 0, PADDED)  # does not count
     waited: list[int] = []
-    taken = timed(
-        lambda: path.compress(levels, 0, PADDED), watches, EFFORT, lambda: waited.append(1)
-    )
+
+    def wait() -> None:
+        waited.append(1)
+        synchronize()
+
+    taken = timed(lambda: path.compress(levels, 0, PADDED), watches, EFFORT, wait)
     runs = sum(isinstance(step, Run) for step in codec.encode)
     assert [networks for _, networks in taken] == [runs] * EFFORT.rounds
     assert len(waited) == 2 * (2 + EFFORT.rounds)
