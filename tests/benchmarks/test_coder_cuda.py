@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import coder_cuda
+from benchmarks.attempts import Attempts
 from benchmarks.coder_cuda import Sweep, measure_on, parts_of
 from benchmarks.coder_sources import Source, Step, gaussian_source, gaussian_tables
 from benchmarks.gpu_batch import PacketBatch
@@ -198,3 +201,32 @@ def test_the_full_sweep_has_what_the_bars_are_about() -> None:
     assert full.single == 100_000
     assert full.batches[0][0] * full.batches[0][1] >= 64 << 20
     assert set(full.layouts) <= set(LAYOUTS)
+
+
+def test_a_run_is_kept_row_by_row_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = Sweep(300, ((3, 100),), ("5 permille",), (2,), 600)
+    monkeypatch.setattr(coder_cuda, "CupyDevice", emulated)
+    monkeypatch.setattr(coder_cuda, "CudaStopwatch", HostStopwatch)
+    monkeypatch.setattr(coder_cuda, "cuda_limits", lambda *_: LIMITS)
+    monkeypatch.setattr(coder_cuda, "Attempts", lambda: Attempts(lambda: True))
+    monkeypatch.setattr(coder_cuda, "QUICK", sweep)
+    monkeypatch.setattr(coder_cuda, "QUICK_EFFORT", EFFORT)
+    monkeypatch.setattr(coder_cuda, "picture_sources", lambda: [two_steps(60, 1)])
+    arguments = argparse.Namespace(quick=True, repeats=None, seconds=None, torch_ans=None)
+    kept: list[int] = []
+    result, text = coder_cuda.measure(arguments, lambda so_far: kept.append(len(so_far.rows)))
+    assert kept[-1] == len(result.rows) == 2 * (len(LAYOUTS) + 1 + 2 + 1)
+    assert not result.failed
+    assert {"gpu", "limits", "launches", "peers", "ratios", "bars"} == result.more.keys()
+    assert any("torch_ans was left out" in note for note in result.notes)
+    assert json.dumps(result.to_dict(), allow_nan=False)
+    assert "seal_packets" in text
+
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr("benchmarks.gpu_coder.PacketBatch", fails)
+    result, text = coder_cuda.measure(arguments, lambda so_far: None)
+    assert result.failed
+    assert {row["error"] for row in result.rows} == {"RuntimeError: planted"}
+    assert "RuntimeError: planted" in text
