@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.device == "cuda":
         from . import coder_cuda
 
-        return report.run(lambda: coder_cuda.measure(arguments), arguments.json)
+        return report.run(lambda keep: coder_cuda.measure(arguments, keep), arguments.json)
     result, text = measure(arguments)
     if arguments.plot:
         from .coder_plot import plot_coder

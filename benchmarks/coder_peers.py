@@ -98,15 +98,18 @@ def compressai_extension() -> Any:
     torchvision and more, and a NumPy below 2. So the module is loaded from its file.
 
     Raises:
-        PeerMissingError: CompressAI is not installed.
+        PeerMissingError: CompressAI is not installed, or its coder is for another Python or system.
     """
     package = importlib.util.find_spec("compressai")
     places = None if package is None else package.submodule_search_locations
     spec = None if places is None else PathFinder.find_spec("compressai.ans", list(places))
     if spec is None or spec.loader is None:
         raise PeerMissingError("compressai is not installed")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except (ImportError, OSError) as error:
+        raise PeerMissingError(f"compressai.ans cannot be loaded: {error}") from error
     return module
 
 

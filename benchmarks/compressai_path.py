@@ -1,17 +1,21 @@
 """The way CompressAI's models compress: PyTorch networks, and its coder fed with Python lists.
 
 For codecs that are no CompressAI models: the same networks, latents and tables as the engine's, run
-as `CompressionModel.compress` and `decompress` run theirs.
+as `CompressionModel.compress` and `decompress` run theirs in version 1.2.8. What these do in each
+call is done in each: tables become lists anew, and table indexes come from a comparison with every
+table's bound (`GaussianConditional.build_indexes`). Its encoders also decode the string of z; that
+is left out, since the symbols are at hand.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from fcmrt.export.integers import with_integers
+from fcmrt.export.exact import IntegerNetwork
 from fcmrt.schedule import Code, Dequantize, Quantize, Run
 from fcmrt.spec import UNIT_STEP, tensor_size
 from fcmrt.tables import PROB_BITS
@@ -19,7 +23,7 @@ from fcmrt.tables import PROB_BITS
 from .coder_peers import compressai_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -29,6 +33,29 @@ if TYPE_CHECKING:
     from fcmrt.tables import CdfTables
 
     Model = tuple[list[list[int]], list[int], list[int]]
+
+
+class DeviceTables:
+    """A table set as an `EntropyModel` keeps it: in tensors, on the device of the networks.
+
+    Args:
+        tables: The set.
+        device: A name of PyTorch's.
+    """
+
+    def __init__(self, tables: CdfTables, device: str) -> None:
+        # Its frequencies are in units of 2^-16; its last event is its escape, as ours.
+        scale = (1 << 16) >> PROB_BITS
+        cdfs = [
+            torch.from_numpy(scale * tables.cum(t).astype("int32")) for t in range(tables.count)
+        ]
+        self._cdfs = nn.utils.rnn.pad_sequence(cdfs, batch_first=True).to(device)
+        self._lengths = torch.tensor([len(cdf) for cdf in cdfs], dtype=torch.int32, device=device)
+        self._offsets = torch.tensor(tables.offsets.tolist(), dtype=torch.int32, device=device)
+
+    def lists(self) -> Model:
+        """Copy them to the host, as lists."""
+        return self._cdfs.tolist(), self._lengths.tolist(), self._offsets.tolist()
 
 
 class CompressAiPath:
@@ -50,10 +77,21 @@ class CompressAiPath:
         self._codec = deployment
         self._device = device
         self.networks: dict[str, nn.Module] = {
-            name: network.to(device) for name, network in with_integers(deployment).items()
+            name: network.eval().to(device) for name, network in deployment.networks.items()
         }
         self._ans = compressai_extension() if ans is None else ans
-        self._models = {name: _model(tables) for name, tables in deployment.tables.items()}
+        self._tables = {
+            name: DeviceTables(tables, device) for name, tables in deployment.tables.items()
+        }
+        # Of what networks give as means, in units of the latent; those of integers give integers.
+        self._mean_units = {
+            output: 2.0**-deployment.mean_bits
+            for name, run in deployment.runs.items()
+            if isinstance(deployment.networks[name], IntegerNetwork)
+            for output in run.outputs
+        }
+        self.symbols: dict[str, Tensor] = {}
+        """Those of the last picture, by latent: int32 `[n]`."""
 
     @torch.inference_mode()
     def compress(self, levels: Sequence[Tensor], d: int, padded: Size) -> list[bytes]:
@@ -66,6 +104,7 @@ class CompressAiPath:
         """
         features = zip(self._codec.features, levels, strict=True)
         picture = self._picture({f.name: level for f, level in features}, d, padded)
+        models = self._models()
         joint, strings = self._ans.BufferedRansEncoder(), []
         for step in self._codec.encode:
             if isinstance(step, Quantize):
@@ -76,10 +115,10 @@ class CompressAiPath:
                 indexes = picture.indexes(latent).tolist()
                 if latent.indexes is None:
                     coder = self._ans.RansEncoder()
-                    model = self._models[latent.tables]
+                    model = models(latent.tables)
                     strings.append(coder.encode_with_indexes(symbols, indexes, *model))
                 else:
-                    joint.encode_with_indexes(symbols, indexes, *self._models[latent.tables])
+                    joint.encode_with_indexes(symbols, indexes, *models(latent.tables))
             else:
                 self._other(picture, step)
         return [*strings, joint.flush()]
@@ -88,14 +127,15 @@ class CompressAiPath:
     def decompress(self, strings: Sequence[bytes], d: int, padded: Size) -> list[Tensor]:
         """Decode what `compress` gave: features `[1, C, H, W]`, padded, finest first."""
         picture = self._picture({}, d, padded)
+        models = self._models()
         joint = self._ans.RansDecoder()
         joint.set_stream(strings[-1])
         alone = iter(strings[:-1])
         for step in self._codec.decode:
             if isinstance(step, Code):
                 latent = self._codec.latents[step.latent]
-                model = self._models[latent.tables]
                 indexes = picture.indexes(latent).tolist()
+                model = models(latent.tables)
                 if latent.indexes is None:
                     coder = self._ans.RansDecoder()
                     symbols = coder.decode_with_indexes(next(alone), indexes, *model)
@@ -110,20 +150,19 @@ class CompressAiPath:
         return [picture.tensors[outputs[feature.name]] for feature in self._codec.features]
 
     def _picture(self, tensors: Mapping[str, Tensor], d: int, padded: Size) -> _Picture:
-        return _Picture(self._codec, tensors, d, padded, self._device)
+        picture = _Picture(self._codec, tensors, d, padded, self._device, self._mean_units)
+        self.symbols = picture.symbols
+        return picture
+
+    def _models(self) -> Callable[[str], Model]:
+        """Give the lists of table sets for one call, each made when it is first asked for."""
+        return functools.cache(lambda name: self._tables[name].lists())
 
     def _other(self, picture: _Picture, step: Step) -> None:
         if isinstance(step, Run):
             picture.run(self.networks[step.graph], step)
         elif isinstance(step, Dequantize):
             picture.dequantize(step)
-
-
-def _model(tables: CdfTables) -> Model:
-    # Its frequencies are in units of 2^-16; its last event is its escape, as ours.
-    scale = (1 << 16) >> PROB_BITS
-    cdfs = [(scale * tables.cum(t)).tolist() for t in range(tables.count)]
-    return cdfs, [len(cdf) for cdf in cdfs], tables.offsets.tolist()
 
 
 class _Picture:
@@ -136,8 +175,9 @@ class _Picture:
         d: int,
         padded: Size,
         device: str,
+        mean_units: Mapping[str, float],
     ) -> None:
-        self._device = device
+        self._device, self._mean_units = device, mean_units
         self.tensors = dict(tensors)
         self.symbols: dict[str, Tensor] = {}
         self._codec, self._d, self._padded = codec, d, padded
@@ -153,54 +193,76 @@ class _Picture:
         by_feature = {feature.name: feature.tensor for feature in self._codec.features}
         return self._codec.tensors.get(name) or by_feature[name]
 
-    def _width(self, latent: LatentSpec) -> float:
-        return self._codec.steps.width(self._d) / UNIT_STEP if latent.step else 1.0
+    def _width(self) -> float:
+        return self._codec.steps.width(self._d) / UNIT_STEP
 
     def _take(self, latent: LatentSpec, tensor: Tensor) -> Tensor:
         """The latent's elements of a tensor, `[n]`."""
         source = self._spec(latent.source)
         start, stop = latent.channel_range(source)
         own = tensor[0] if tensor.shape[1] == stop - start else tensor[0, start:stop]
-        return own[:, self._cells(latent)].reshape(-1)
+        return (own if latent.parity is None else own[:, self._cells(latent)]).reshape(-1)
 
     def _cells(self, latent: LatentSpec) -> Tensor:
         rows, columns = tensor_size(self._spec(latent.source), self._padded)
         places = self._count(rows)[:, None] + self._count(columns)
-        if latent.parity is None:
-            return torch.ones_like(places, dtype=torch.bool)
         return places % 2 == (latent.parity == "odd")
 
     def _count(self, n: int) -> Tensor:
         return torch.arange(n, device=self._device)
 
-    def _means(self, latent: LatentSpec) -> Tensor:
+    def _means(self, latent: LatentSpec) -> Tensor | None:
         if latent.means is None:
-            return torch.zeros((), device=self._device)
-        return self._take(latent, self.tensors[latent.means]) * 2.0**-self._codec.mean_bits
+            return None
+        means = self._take(latent, self.tensors[latent.means])
+        unit = self._mean_units.get(latent.means)
+        return means if unit is None else means * unit
 
     def quantize(self, name: str) -> None:
         latent = self._codec.latents[name]
-        values = self._take(latent, self.tensors[latent.source]) - self._means(latent)
-        symbols = torch.round(values / self._width(latent)).int()
+        values = self._take(latent, self.tensors[latent.source])
+        means = self._means(latent)
+        if means is not None:
+            values = values - means
+        if latent.step:
+            values = values / self._width()
+        symbols = torch.round(values).int()
         if latent.skip:
             symbols[self.indexes(latent) < latent.skip] = 0
         self.symbols[name] = symbols
 
     def indexes(self, latent: LatentSpec) -> Tensor:
+        """Tables of the latent's elements, int32 `[n]`; on the CPU where channels tell them."""
         if latent.indexes is None:
-            cells = int(self._cells(latent).sum())
             start, stop = latent.channel_range(self._spec(latent.source))
-            return self._count(stop - start).repeat_interleave(cells)
-        shift = self._d if latent.step else 0
-        count = self._codec.tables[latent.tables].count
-        return (self._take(latent, self.tensors[latent.indexes]) - shift).clamp(0, count - 1)
+            rows, columns = tensor_size(self._spec(latent.source), self._padded)
+            cells = rows * columns if latent.parity is None else int(self._cells(latent).sum())
+            return torch.arange(stop - start).int()[:, None].repeat(1, cells).reshape(-1)
+        scales = self._take(latent, self.tensors[latent.indexes])
+        last = self._codec.tables[latent.tables].count - 1
+        scales = (scales - self._d if latent.step else scales).clamp(min=0)
+        indexes = scales.new_full(scales.size(), last).int()
+        for bound in range(last):
+            indexes -= (scales <= bound + 0.5).int()
+        return indexes
 
     def dequantize(self, step: Dequantize) -> None:
         latent = self._codec.latents[step.latent]
         source = self._spec(latent.source)
         start, stop = latent.channel_range(source)
         size = tensor_size(source, self._padded)
+        values = self.symbols[step.latent].float()
+        if latent.step:
+            values = values * self._width()
+        means = self._means(latent)
+        if means is not None:
+            values = values + means
+        if latent.parity is None and stop - start == source.channels:
+            self.tensors[step.output] = values.reshape(1, source.channels, *size)
+            return
         made = torch.zeros(1, source.channels, *size, device=self._device)
-        values = self.symbols[step.latent] * self._width(latent) + self._means(latent)
-        made[0, start:stop, self._cells(latent)] = values.reshape(stop - start, -1)
+        if latent.parity is None:
+            made[0, start:stop] = values.reshape(stop - start, *size)
+        else:
+            made[0, start:stop, self._cells(latent)] = values.reshape(stop - start, -1)
         self.tensors[step.output] = made

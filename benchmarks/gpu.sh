@@ -19,18 +19,22 @@
 # peer where no folder was named. The JSON is written anew, in one step, after each part, so that a
 # call that is cut off leaves what it has done.
 #
-# On a machine that is lent for ten minutes at a time, and comes bare, all is done in three calls:
+# On a machine that is lent for ten minutes at a time, and comes bare, all is done in three calls,
+# what matters most first; the last part of each has what time is left:
 #
-#   --parts build,tests,memcheck,racecheck                --json a.json
-#   --parts build,peer,coder --torch-ans FOLDER           --json b.json
-#   --parts build,export,published,latency,identity       --json c.json
+#   --parts build,peer,coder --torch-ans FOLDER           --json a.json
+#   --parts build,export,published,latency,identity       --json b.json
+#   --parts build,tests,memcheck,racecheck                --json c.json
 #
 # and then, anywhere: python -m benchmarks.gpu_result RESULT.json --join a.json b.json c.json
+# On a machine that is still the one of the call before, build is there and need not be named again.
 #
 # Needs no network. PYTHON is the Python to use (python3), with NumPy, CuPy, PyTorch, onnx, pytest and
 # hypothesis, and to build with CMake, ninja, nanobind and scikit-build-core. FCMRT_WHEELS names a
 # folder of wheels that are put in front of what is installed, the build's own tools among them: the
-# build asks for scikit-build-core 1.1 and nanobind 3.1 or newer.
+# build asks for scikit-build-core 1.1 and nanobind 3.1 or newer. With a wheel of CompressAI 1.2.8
+# among them, the published part has CompressAI's own coder. CUDA_HOME is where nvcc and its headers
+# are; if it is not set, /usr/local/cuda or where nvcc is.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 
@@ -75,11 +79,26 @@ export CUPY_CACHE_DIR=${CUPY_CACHE_DIR:-$PWD/$work/cupy}
 export TORCH_EXTENSIONS_DIR=${TORCH_EXTENSIONS_DIR:-$PWD/$work/torch}
 export FCMRT_CACHE_DIR=${FCMRT_CACHE_DIR:-$PWD/$work/cache}
 
-# What a part may take, in seconds. Those of each of the three calls fit into it; all together are
-# more than a call has, but most take less.
+# PyTorch looks for headers beside the nvcc on the path, which may be a link, or call another one.
+cuda_home() {
+  local folder
+  for folder in /usr/local/cuda "$(dirname "$(dirname "$(readlink -f "$(command -v nvcc)")")")"; do
+    if [[ -x $folder/bin/nvcc && -f $folder/include/cuda_runtime.h ]]; then
+      echo "$folder"
+      return
+    fi
+  done
+}
+if [[ -z ${CUDA_HOME:-} ]]; then
+  home=$(cuda_home)
+  if [[ -n $home ]]; then export CUDA_HOME=$home; fi
+fi
+
+# What a part may take, in seconds. Those of each of the three calls fit into it, but for the last
+# part, which ends by the time that is left; all together are more than a call has.
 declare -A budget=(
-  [build]=120 [tests]=200 [peer]=150 [coder]=240 [export]=90 [published]=70 [latency]=90
-  [identity]=170
+  [build]=120 [tests]=200 [peer]=240 [coder]=240 [export]=90 [published]=70 [latency]=90
+  [identity]=300
   [memcheck]=100 [racecheck]=100 [tensorrt]=90 [onnxruntime]=60
 )
 
@@ -117,6 +136,8 @@ describe() {
       if "$python" -c 'import xdist' 2>/dev/null; then command+=(-n 4); fi
       ;;
     peer)
+      # Left by a call that was cut off; whoever compiles next would wait for it.
+      if [[ -z $dry ]]; then rm -f "$TORCH_EXTENSIONS_DIR"/*/lock; fi
       command=("$python" -m benchmarks.gpu_torch_ans "$torch_ans")
       [[ -n $torch_ans ]] || absent='no folder with torch_ans was named (--torch-ans)'
       ;;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 DIGEST = bytes(range(32))
 FRONT = bytes([0]) + write_varint(zigzag(STEP))
 _GOLDEN_RATIO = 0x9E3779B9
+_POISON = 0x5A  # no symbol, size, status or check
 
 
 class Coded(NamedTuple):
@@ -114,8 +116,7 @@ class PacketBatch:
         )
         counts = np.array([part.coded for part in parts])[self._turns]
         self.symbols = int(counts.sum())
-        ideal = np.array([part.ideal_bytes for part in parts])[self._turns]
-        self.ideal_bytes = float(ideal.sum())
+        self._parts = parts
         sizes = np.array([sum(len(step.symbols) for step in part.steps) for part in parts])
         self.elements = int(sizes[self._turns].sum())  # those that are skipped included
 
@@ -141,6 +142,12 @@ class PacketBatch:
         """Bytes of all packets."""
         sizes = np.array([len(coded.packet) for coded in self.coded])
         return int(sizes[self._turns].sum())
+
+    @functools.cached_property
+    def ideal_bytes(self) -> float:
+        """Entropy of all packets under the integer tables, in bytes."""
+        ideal = np.array([part.ideal_bytes for part in self._parts])
+        return float(ideal[self._turns].sum())
 
     @property
     def moved(self) -> int:
@@ -178,6 +185,15 @@ class PacketBatch:
     def decoded(self) -> list[NDArray[np.int32]]:
         """What `decode` found, rows of each step."""
         return [self._device.download(step.decoded) for step in self._steps]
+
+    def poison(self) -> None:
+        """Overwrites all that is compared, so that it is of the next call or wrong."""
+        decoder, encoder = self._decoder, self._encoder
+        decoded = [step.decoded for step in self._steps]
+        for array in (*decoded, decoder.segments.status, decoder._checks):
+            self._device.write(array, _POISON)
+        for array in (self._writer.out, encoder.sizes, encoder.segments.status):
+            self._device.write(array, _POISON)
 
     def verify(self) -> None:
         """Encodes and decodes once, and compares with the CPU.

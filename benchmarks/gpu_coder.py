@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -15,19 +16,21 @@ from .gpu_batch import PacketBatch
 from .gpu_timing import LaunchClock, time_call
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fcmrt.kernels.api import Kernels
     from fcmrt.kernels.cuda.device import Device
 
+    from .attempts import Attempts
     from .coder_sources import Source
-    from .gpu_timing import Limits, Samples, Stopwatch
+    from .gpu_timing import Effort, Limits, Samples, Stopwatch
     from .report import Row
 
 DIRECTIONS = ("encode", "decode")
 # Overheads are in thousandths of the payload: 5 is what encoders take unless told otherwise.
+DEFAULT = "5 permille"
 LAYOUTS = {
-    "5 permille": Layout(5),
+    DEFAULT: Layout(5),
     "15 permille": Layout(15),
     "100 permille": Layout(100),
     "32 lanes, 8 segments": Layout(lanes=32, segments=8),
@@ -51,9 +54,18 @@ COLUMNS = {
     "decode_memory_floor_us": ".0f",
     "decode_issue_floor_us": ".0f",
     "over_percent": ".3f",
+    "decode_sm_mhz": "d",
+    "error": "",
 }
-LAUNCHES = {"direction": "", "kernel": "", "launches": "d", "us": ".1f", "share": ".1%"}
-_LAUNCH_ROUNDS = 5
+LAUNCHES = {
+    "direction": "",
+    "kernel": "",
+    "launches": "d",
+    "us": ".1f",
+    "share": ".1%",
+    "error": "",
+}
+_LAUNCH_ROUNDS = _LOAD_ROUNDS = 5
 
 
 class Work(NamedTuple):
@@ -62,6 +74,17 @@ class Work(NamedTuple):
     parts: Sequence[Source]  # each packet's symbols; they come up again where packets are more
     packets: int
     layout: str
+
+    @property
+    def head(self) -> Row:
+        """What each of its rows begins with."""
+        return {
+            "source": self.parts[0].name,
+            "coder": "fcmrt",
+            "implementation": "cuda",
+            "packets": self.packets,
+            "layout": self.layout,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,56 +95,67 @@ class Bench:
     stopwatch: Stopwatch
     limits: Limits
     cpu: Kernels
-    rounds: int
+    effort: Effort
+    attempts: Attempts
 
     def rows(self, work: Work) -> list[Row]:
         """Time a batch, launch by launch and as a graph, after a look at what it gives.
 
-        Raises:
-            AssertionError: The device's bytes or integers are not the CPU's.
+        What fails, or gives other bytes or integers than the CPU, is a row with the `error`.
         """
+        return self.attempts.rows(work.head, lambda: self._settings(work))
+
+    def _settings(self, work: Work) -> Iterator[Row]:
         batch = PacketBatch(self.device, self.cpu, work.parts, work.packets, LAYOUTS[work.layout])
         batch.verify()
-        rows = [self._row(batch, work, graph) for graph in (False, True)]
-        batch.require_encoded()
-        batch.require_decoded()
-        return rows
+        for graph in (False, True):
+            head = {**work.head, "graph": graph}
+            yield from self.attempts.rows(head, functools.partial(self._setting, batch, head))
 
-    def _row(self, batch: PacketBatch, work: Work, graph: bool) -> Row:
+    def _setting(self, batch: PacketBatch, head: Row) -> list[Row]:
         lanes, segments = batch.layout
         row: Row = {
-            "source": work.parts[0].name,
-            "coder": "fcmrt",
-            "implementation": "cuda",
-            "packets": work.packets,
+            **head,
             "symbols": batch.symbols,
             "elements": batch.elements,
-            "layout": work.layout,
             "lanes": lanes,
             "segments": segments,
-            "graph": graph,
-            "rounds": self.rounds,
         }
         for direction in DIRECTIONS:
-            row |= self._figures(batch, direction, self._time(batch, direction, graph))
-        load = time_call(self.stopwatch, batch.load, self.rounds).wall
-        return {
-            **row,
-            "load_wall_us": 1e6 * float(np.median(load)),
-            "bytes": batch.total_bytes,
-            "ideal_bytes": batch.ideal_bytes,
-            "over_percent": 100 * (batch.total_bytes / batch.ideal_bytes - 1),
-        }
+            row |= self._figures(batch, direction, self._time(batch, direction, head["graph"]))
+        load = [self.stopwatch.wall(batch.load) for _ in range(_LOAD_ROUNDS)]
+        return [
+            {
+                **row,
+                "load_wall_us": 1e6 * float(np.median(load)),
+                "bytes": batch.total_bytes,
+                "ideal_bytes": batch.ideal_bytes,
+                "over_percent": 100 * (batch.total_bytes / batch.ideal_bytes - 1),
+            }
+        ]
 
     def _time(self, batch: PacketBatch, direction: str, graph: bool) -> Samples:
-        call = batch.encode if direction == "encode" else batch.decode
+        """Time a direction, and see whether what was timed does the work."""
+        encodes = direction == "encode"
+        call: Callable[[], object] = batch.encode if encodes else batch.decode
+        prepare: Callable[[], object] = (lambda: None) if encodes else batch.load
         chosen = self.stopwatch.captured(call) if graph else call
-        prepare = batch.load if direction == "decode" else (lambda: None)
-        return time_call(self.stopwatch, chosen, self.rounds, prepare)
+        samples = time_call(self.stopwatch, chosen, self.effort, prepare)
+        prepare()
+        batch.poison()
+        chosen()
+        (batch.require_encoded if encodes else batch.require_decoded)()
+        return samples
 
     def _figures(self, batch: PacketBatch, direction: str, samples: Samples) -> Row:
         speed = report.median_and_spread(batch.symbols / samples.device * 1e-9)
         seconds = float(np.median(samples.device))
+        least = self.limits.memory_seconds(batch.moved)
+        if seconds < least:
+            raise AssertionError(
+                f"{direction}: {1e6 * seconds:.1f} us, in which the memory cannot be read and "
+                f"written ({1e6 * least:.1f} us)"
+            )
         issue = self.limits.issue_seconds(direction, batch.symbols)
         return {
             f"{direction}_us": 1e6 * seconds,
@@ -129,17 +163,21 @@ class Bench:
             f"{direction}_gsym_s": speed["median"],
             f"{direction}_spread": speed["spread"],
             f"{direction}_gb_s": batch.total_bytes / seconds * 1e-9,
-            f"{direction}_memory_floor_us": 1e6 * self.limits.memory_seconds(batch.moved),
+            f"{direction}_memory_floor_us": 1e6 * least,
             f"{direction}_issue_floor_us": None if issue is None else 1e6 * issue,
+            f"{direction}_rounds": len(samples.device),
+            f"{direction}_sm_mhz": samples.sm_mhz,
         }
 
     def launches(self, work: Work) -> list[Row]:
         """Time a batch kernel by kernel, each launch waiting for the one before."""
+        return self.attempts.rows(work.head, lambda: self._launches(work))
+
+    def _launches(self, work: Work) -> Iterator[Row]:
         clock = LaunchClock(self.device, self.stopwatch)
         device = cast("Device", clock)
         batch = PacketBatch(device, self.cpu, work.parts, work.packets, LAYOUTS[work.layout])
         batch.verify()
-        rows = []
         for direction, call in (("encode", batch.encode), ("decode", batch.decode)):
             batch.load()
             clock.take()
@@ -149,8 +187,7 @@ class Bench:
                 taken.append(clock.take())
                 batch.load()
                 clock.take()
-            rows += _launch_rows(work, direction, taken)
-        return rows
+            yield from _launch_rows(work, direction, taken)
 
 
 def _launch_rows(work: Work, direction: str, taken: Sequence[dict[str, list[float]]]) -> list[Row]:
@@ -160,9 +197,7 @@ def _launch_rows(work: Work, direction: str, taken: Sequence[dict[str, list[floa
     whole = sum(microseconds.values())
     return [
         {
-            "source": work.parts[0].name,
-            "packets": work.packets,
-            "layout": work.layout,
+            **work.head,
             "direction": direction,
             "kernel": kernel,
             "launches": len(taken[0][kernel]),

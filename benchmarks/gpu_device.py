@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import subprocess
 from typing import Any
 
@@ -19,6 +21,8 @@ _FIELDS = {
 }
 # The driver's units: MiB, MHz, W and degrees Celsius.
 _PATIENCE_S = 20
+_NVML = "libnvidia-ml.so.1"
+_NVML_CLOCK_SM = 1
 
 
 def describe_gpu() -> dict[str, Any] | None:
@@ -47,3 +51,28 @@ def parse(line: str) -> dict[str, Any]:
         except ValueError:  # "[N/A]" and the like
             found[name] = None
     return found
+
+
+@functools.cache
+def _nvml() -> tuple[Any, ctypes.c_void_p] | None:
+    """Give the driver's library and its handle of the first GPU, None where there is none."""
+    handle = ctypes.c_void_p()
+    try:
+        library = ctypes.CDLL(_NVML)
+        failed = library.nvmlInit_v2() or library.nvmlDeviceGetHandleByIndex_v2(
+            ctypes.c_uint(0), ctypes.byref(handle)
+        )
+    except (OSError, AttributeError):
+        return None
+    return None if failed else (library, handle)
+
+
+def sm_megahertz() -> int | None:
+    """Give the clock at which the first GPU's multiprocessors run now; None: nobody tells."""
+    found = _nvml()
+    if found is None:
+        return None
+    library, handle = found
+    clock = ctypes.c_uint()
+    failed = library.nvmlDeviceGetClockInfo(handle, _NVML_CLOCK_SM, ctypes.byref(clock))
+    return None if failed else clock.value

@@ -15,10 +15,10 @@ packets may take a third of the time, the engine's the rest.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,12 +29,13 @@ from fcmrt.kernels.cuda.batch_encoder import Layout
 from fcmrt.kernels.cuda.cupy_device import CupyDevice
 
 from . import report
+from .attempts import Attempts, failures
 from .coder_bars import AT_LEAST, BARS, bar
 from .coder_ours import implementations
-from .coder_sources import GAUSSIANS, Source, Step, gaussian_source, gaussian_tables
 from .gpu_batch import PacketBatch
 from .gpu_codec import GpuCodec, options, to_host
 from .gpu_device import describe_gpu
+from .gpu_packets import BATCH, drawn_batches, made_batches, sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,34 +43,24 @@ if TYPE_CHECKING:
     from fcmrt.kernels.api import Kernels
     from fcmrt.kernels.cuda.device import Device
 
+    from .coder_sources import Source
+    from .gpu_packets import Made
     from .report import Row
 
+    Keep = Callable[[list[Row]], None]
+
 PACKETS, QUICK_PACKETS = 10_000, 100
-BATCH = 250
-LARGEST = 6000  # symbols of a packet, where they are drawn
-DRAWN = 1_000_000
 CODERS_SHARE = 1 / 3  # of the time, where that is limited
-NOISE = 0.05  # in deviations of a level: makes each packet of a photo another one
-LAYOUTS = (
-    *(Layout(permille, lanes) for permille in (1, 5, 50, 1000) for lanes in (1, 2)),
-    *(Layout(lanes=lanes, segments=segments) for lanes in (1, 4, 32) for segments in (1, 3)),
-)
-COLUMNS = {"part": "", "packets": "d", "integers": "d", "bytes": "d", "differing": "d"}
-
-
-def drawn_batches(packets: int) -> Iterator[tuple[list[Source], Layout]]:
-    """Give batches of distinct packets of drawn symbols, each with a layout, source by source."""
-    rng = np.random.default_rng(7)
-    tables = gaussian_tables()
-    sources = [gaussian_source(name, DRAWN, tables) for name in GAUSSIANS]
-    for first in range(0, packets, BATCH):
-        turn = first // BATCH
-        source = sources[turn % len(sources)]
-        parts = [
-            source.slice(int(rng.integers(DRAWN)), int(rng.integers(1, LARGEST)))
-            for _ in range(min(BATCH, packets - first))
-        ]
-        yield parts, LAYOUTS[turn % len(LAYOUTS)]
+DECODED, AGAIN = "engine, decoded", "engine, coded again"
+_TOLD = 20  # failures that a row tells
+COLUMNS = {
+    "part": "",
+    "packets": "d",
+    "integers": "d",
+    "bytes": "d",
+    "differing": "d",
+    "error": "",
+}
 
 
 def empty_row(part: str) -> Row:
@@ -79,87 +70,105 @@ def empty_row(part: str) -> Row:
     return row
 
 
-def compare_batch(
-    device: Device, cpu: Kernels, parts: list[Source], layout: Layout, row: Row
-) -> None:
-    """Code a batch on the CPU and on a device, and count it in a row.
+def _count(row: Row, differing: int, why: str) -> None:
+    row["differing"] += differing
+    if len(row["failures"]) < _TOLD:
+        row["failures"].append(why)
+
+
+class Comparison:
+    """A device beside the CPU.
 
     Args:
         device: The one that is compared.
         cpu: An implementation for the CPU.
-        parts: Symbols of each packet.
-        layout: How lanes and segments are chosen.
-        row: Of `empty_row`; counts on.
+        attempts: Tells when the device is lost; nothing is compared any more then.
     """
-    batch = PacketBatch(device, cpu, parts, len(parts), layout)
-    row["packets"] += batch.packets
-    row["integers"] += batch.elements
-    row["bytes"] += batch.total_bytes
-    try:
-        batch.verify()
-    except AssertionError as error:
-        row["differing"] += batch.packets  # the whole batch counts
-        row["failures"].append(f"{layout}: {error}")
 
+    def __init__(self, device: Device, cpu: Kernels, attempts: Attempts) -> None:
+        self._device, self._cpu, self._attempts = device, cpu, attempts
 
-def compare_coder(device: Device, cpu: Kernels, packets: int, until: float) -> Row:
-    """Code drawn packets on both.
+    def batch(self, parts: list[Source], layout: Layout, row: Row) -> None:
+        """Code a batch on both, and count it in a row.
 
-    Args:
-        device: The one that is compared.
-        cpu: An implementation for the CPU.
-        packets: Number of packets.
-        until: When to begin no further batch, by `time.monotonic`.
-    """
-    row = empty_row("coder")
-    for parts, layout in drawn_batches(packets):
-        if time.monotonic() >= until:
-            break
-        compare_batch(device, cpu, parts, layout, row)
-    return row
-
-
-class Maker:
-    """Makes packets of the shipped engine on the CPU; safe to be called by several threads."""
-
-    def __init__(self) -> None:
-        from .latency import photo_features
-
-        self.engine = fcmrt.Engine.builtin()
-        chosen = fcmrt.RuntimeOptions(threads=1)
-        self._encoder = fcmrt.Encoder(self.engine, options=chosen)
-        self._decoder = fcmrt.Decoder(self.engine, options=chosen)
-        self._photos = photo_features(1)
-        self._steps = list(self.engine.manifest.step_numbers)
-
-    def make(self, number: int) -> tuple[Any, Any]:
-        """Make one packet, of a photo with noise of its own, at any quality step.
-
-        Returns:
-            The packet, and its integers by latent, as the CPU decodes them.
+        Args:
+            parts: Symbols of each packet.
+            layout: How lanes and segments are chosen.
+            row: Of `empty_row`; counts on.
         """
-        rng = np.random.default_rng((11, number))
-        photo = self._photos[number % len(self._photos)]
-        noisy = {
-            name: x + NOISE * x.std() * rng.standard_normal(x.shape, np.float32)
-            for name, x in photo.items()
-        }
-        packet = self._encoder.encode(noisy, step=int(rng.choice(self._steps)))
-        return packet, self._decoder.integers(packet)
+        row["packets"] += len(parts)
+        try:
+            batch = PacketBatch(self._device, self._cpu, parts, len(parts), layout)
+            row["integers"] += batch.elements
+            row["bytes"] += batch.total_bytes
+            batch.verify()
+        except Exception as error:  # whatever it is, the whole batch counts
+            _count(row, len(parts), self._attempts.failed(error, f"{row['part']}, {layout}"))
 
+    def _goes_on(self, until: float) -> bool:
+        return not self._attempts.lost and time.monotonic() < until
 
-def sources_of(engine: fcmrt.Engine, found: Sequence[Any]) -> list[Source]:
-    """Turn the integers of packets, by latent, into what the coder is given."""
-    return [
-        Source(
-            "engine",
-            tuple(
-                Step(to_host(of.symbols), to_host(of.indexes), engine.tables(of.tables), of.skip)
-                for of in integers.values()
-            ),
-        )
-        for integers in found
-    ]
+    def coder(self, packets: int, until: float, keep: Keep) -> list[Row]:
+        """Code drawn packets on both.
+
+        Args:
+            packets: Number of packets.
+            until: When to begin no further batch, by `time.monotonic`.
+            keep: Gets the rows after each batch.
+        """
+        row = empty_row("coder")
+        for parts, layout in drawn_batches(packets):
+            if not self._goes_on(until):
+                break
+            self.batch(parts, layout, row)
+            keep([row])
+        return [row]
+
+    def engine(
+        self,
+        made: Iterator[list[Made]],
+        on_gpu: Callable[[bytes], Any],
+        until: float,
+        keep: Keep,
+    ) -> list[Row]:
+        """Decode packets of the CPU's on both, and code the integers again on both.
+
+        Args:
+            made: Packets and their integers, batch by batch.
+            on_gpu: Decodes a packet on the GPU, which compares the check over its integers there,
+                and gives the integers that the GPU's networks lead to, by the host's coder.
+            until: When to begin no further batch, by `time.monotonic`.
+            keep: Gets the rows after each batch.
+        """
+        engine = fcmrt.Engine.builtin()
+        row, again = empty_row(DECODED), empty_row(AGAIN)
+        while self._goes_on(until):
+            batch = next(made, None)
+            if batch is None:
+                break
+            report.progress(f"engine: {row['packets']} packets so far, {row['differing']} differ")
+            for packet, integers in batch:
+                if self._attempts.lost:
+                    break
+                self._decoded(row, packet, integers, on_gpu)
+            if not self._attempts.lost:
+                found = sources_of(engine, [integers for _, integers in batch])
+                self.batch(found, Layout(), again)
+            keep([row, again])
+        return [row, again]
+
+    def _decoded(
+        self, row: Row, packet: bytes, integers: Any, on_gpu: Callable[[bytes], Any]
+    ) -> None:
+        number = row["packets"]
+        row["packets"] += 1
+        row["bytes"] += len(packet)
+        row["integers"] += sum(len(of.symbols) for of in integers.values())
+        try:
+            if not same_integers(integers, on_gpu(packet)):
+                _count(row, 1, f"packet {number}: other integers")
+        except Exception as error:  # a DriftError, or whatever fails: the packet differs
+            _count(row, 1, self._attempts.failed(error, f"packet {number}"))
 
 
 def same_integers(one: Any, other: Any) -> bool:
@@ -176,92 +185,74 @@ def same_integers(one: Any, other: Any) -> bool:
     )
 
 
-def compare_engine(
-    device: Device, cpu: Kernels, on_gpu: Callable[[bytes], Any], packets: int, until: float
-) -> list[Row]:
-    """Encode on the CPU, decode on both, and code the integers again on both.
-
-    Args:
-        device: The GPU.
-        cpu: An implementation for the CPU.
-        on_gpu: Decodes a packet on the GPU, which compares the check over its integers there, and
-            gives the integers that the GPU's networks lead to, by the host's coder.
-        packets: Number of packets.
-        until: When to begin no further batch, by `time.monotonic`.
-    """
-    maker = Maker()
-    row, again = empty_row("engine, decoded"), empty_row("engine, coded again")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for first in range(0, packets, BATCH):
-            if time.monotonic() >= until:
-                break
-            report.progress(f"engine: {first} packets so far, {row['differing']} differ")
-            made = list(pool.map(maker.make, range(first, min(first + BATCH, packets))))
-            for packet, integers in made:
-                row["packets"] += 1
-                row["bytes"] += len(packet)
-                row["integers"] += sum(len(of.symbols) for of in integers.values())
-                row["differing"] += not same_integers(integers, on_gpu(packet))
-            found = sources_of(maker.engine, [integers for _, integers in made])
-            compare_batch(device, cpu, found, Layout(), again)
-    return [row, again]
-
-
 def bars(rows: Sequence[Row]) -> list[Row]:
     """Hold the packets that were compared and found identical against the bar."""
-    return [
-        bar(row["part"], AT_LEAST, PACKETS, row["packets"] - row["differing"], "identical packets")
-        for row in rows
-    ]
+    found = []
+    for row in rows:
+        identical = None if "error" in row else row["packets"] - row["differing"]
+        found.append(bar(row["part"], AT_LEAST, PACKETS, identical, "identical packets"))
+    return found
 
 
-def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
+def measure(arguments: argparse.Namespace, keep: report.Keep) -> tuple[report.Report, str]:
     """Compare.
 
     Args:
         arguments: The parsed command line.
+        keep: As `report.run` says.
 
     Returns:
         What was compared, and the same as text.
 
     Raises:
-        BackendUnavailableError: CuPy or the runner's library is not installed.
+        BackendUnavailableError: CuPy is not installed.
         DeviceError: There is no GPU.
     """
     begun = time.monotonic()
     seconds = float("inf") if arguments.seconds is None else arguments.seconds
     device = CupyDevice()
-    cpu = kernels.get(implementations()[0])
+    attempts = Attempts()
+    compared = Comparison(device, kernels.get(implementations()[0]), attempts)
     packets = arguments.packets or (QUICK_PACKETS if arguments.quick else PACKETS)
-    rows: list[Row] = []
-    if arguments.only != "engine":
-        report.progress(f"coder: {packets} packets")
-        share = 1 if arguments.only == "coder" else CODERS_SHARE
-        rows.append(compare_coder(device, cpu, packets, begun + share * seconds))
-    if arguments.only != "coder":
-        chosen = options(arguments.runner, graphs=True)
-        codec = GpuCodec.open(fcmrt.Engine.builtin(), chosen)
+    gpu = describe_gpu()
+    done: list[Row] = []
+
+    def as_report(rows: list[Row]) -> report.Report:
+        identical = all(row.get("differing") == 0 for row in rows)
+        more = {
+            "gpu": gpu,
+            "identical": identical,
+            "complete": all(row.get("packets") == packets for row in rows),
+            "bars": bars(rows),
+        }
+        notes = ["differing: packets; where a batch differs in any byte or integer, all of it"]
+        failed = not identical or bool(failures(rows))
+        return report.Report(
+            report.command_line("benchmarks.gpu_identity"), rows, more, notes, failed
+        )
+
+    def keep_with(rows: list[Row]) -> None:
+        keep(as_report([*done, *rows]))
+
+    def engine() -> list[Row]:
+        codec = GpuCodec.open(fcmrt.Engine.builtin(), options(arguments.runner, graphs=True))
 
         def on_gpu(packet: bytes) -> Any:
             codec.decoder.decode(packet)
             return codec.decoder.integers(packet)
 
-        rows += compare_engine(device, cpu, on_gpu, packets, begun + seconds)
-    identical = all(row["differing"] == 0 for row in rows)
-    held = bars(rows)
-    result = report.Report(
-        report.command_line("benchmarks.gpu_identity"),
-        rows,
-        {
-            "gpu": describe_gpu(),
-            "identical": identical,
-            "complete": all(row["packets"] == packets for row in rows),
-            "bars": held,
-        },
-        ["differing: packets; where a batch differs in any byte or integer, all of its packets"],
-        failed=not identical,
-    )
-    return result, f"{report.table(rows, COLUMNS)}\n\n{report.table(held, BARS)}"
+        with contextlib.closing(made_batches(packets, BATCH, os.cpu_count() or 1)) as made:
+            return compared.engine(made, on_gpu, begun + seconds, keep_with)
+
+    if arguments.only != "engine":
+        report.progress(f"coder: {packets} packets")
+        share = 1 if arguments.only == "coder" else CODERS_SHARE
+        until = begun + share * seconds
+        done += attempts.rows({"part": "coder"}, lambda: compared.coder(packets, until, keep_with))
+    if arguments.only != "coder":
+        done += attempts.rows({"part": DECODED}, engine)
+    result = as_report(done)
+    return result, f"{report.table(done, COLUMNS)}\n\n{report.table(result.more['bars'], BARS)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -274,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runner", default="torch", help="of networks")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
-    return report.run(lambda: measure(arguments), arguments.json)
+    return report.run(lambda keep: measure(arguments, keep), arguments.json)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,17 @@
-"""What PyTorch's networks take on a GPU: within a call, and alone in a CUDA graph."""
+"""PyTorch's networks in float16 on a GPU, and what they take within a call."""
 
 from __future__ import annotations
 
 import copy
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from fcmrt.export.deployment import Deployment
-
-WARM_UP, REPEATS = 3, 20
 
 
 class Half(nn.Module):
@@ -43,7 +40,7 @@ def in_half(deployment: Deployment, innermost: bool) -> Deployment:
 
 
 class Watched(nn.Module):
-    """A network that times its runs with a clock of pairs, and keeps what it was given last.
+    """A network that times its runs with pairs of events.
 
     Args:
         network: What to watch.
@@ -54,12 +51,10 @@ class Watched(nn.Module):
         super().__init__()
         self.network, self._event = network, event
         self.pairs: list[tuple[Any, Any]] = []
-        self.inputs: tuple[Tensor, ...] = ()
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run the network between two events."""
         start, end = self._event(), self._event()
-        self.inputs = inputs
         start.record()
         found = self.network(*inputs)
         end.record()
@@ -82,30 +77,3 @@ def watch(networks: dict[str, nn.Module], event: Callable[[], Any]) -> dict[str,
 def cuda_event() -> Any:
     """Make an event of PyTorch's that can be timed."""
     return torch.cuda.Event(enable_timing=True)
-
-
-@torch.inference_mode()
-def alone_ms(watches: Mapping[str, Watched]) -> dict[str, float]:
-    """Time each network by itself, on the inputs that it was given last, in a CUDA graph."""
-    return {name: _graph_ms(one.network, one.inputs) for name, one in watches.items() if one.inputs}
-
-
-def _graph_ms(network: nn.Module, inputs: tuple[Tensor, ...]) -> float:
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
-            network(*inputs)
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        network(*inputs)
-    taken = []
-    for _ in range(WARM_UP + REPEATS):
-        start, end = cuda_event(), cuda_event()
-        start.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        taken.append(start.elapsed_time(end))
-    return float(np.median(taken[WARM_UP:]))

@@ -139,10 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"{arguments.result}: {error}", file=sys.stderr)
         return 1
-    # In one step: what cuts a call off leaves the result of the parts before.
-    fresh = arguments.result.with_name(arguments.result.name + ".new")
-    fresh.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-    fresh.replace(arguments.result)
+    report.replace_text(arguments.result, json.dumps(result, indent=1, allow_nan=False) + "\n")
     outcomes = ", ".join(f"{name} {part['outcome']}" for name, part in result["parts"].items())
     print(f"{arguments.result}: {outcomes}")
     return int(not result["passed"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .gpu_device import describe_gpu
+from .gpu_device import describe_gpu, sm_megahertz
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
     from fcmrt.kernels.cuda.device import Argument, Device
 
-WARM_UP = 2
+WARM_UP = 2  # calls, at least
+_SHORT_S = 1e-3
 _COPIED_BYTES = 1 << 29
-_COPIES = 15
 # Warp instructions that a round of 32 symbols takes on sm_90, as docs/cuda.md counts them, and how
 # many of them a multiprocessor issues in a cycle.
 INSTRUCTIONS = {"decode": 53, "encode": 37}
@@ -28,18 +29,39 @@ _ISSUED = 4
 _LANES = 32
 
 
-class Sample(NamedTuple):
-    """One call, in seconds."""
+# Keeps the device busy for about 0.2 ms, in which the host gets ahead of it.
+_HOLD = """
+extern "C" __global__ void fcmrt_benchmark_hold(long long cycles) {
+  long long begin = clock64();
+  while (clock64() - begin < cycles) {}
+}
+"""
+_HOLD_CYCLES = 400_000
 
-    device: float  # from the first to the last of its work on the device
-    wall: float  # from the call until the device is done, by the host's clock
+
+class Effort(NamedTuple):
+    """How often something is called."""
+
+    rounds: int
+    """Of a call that takes long."""
+    short_rounds: int
+    """Of one that takes less than a millisecond."""
+    warm_up_s: float
+    """For which it is called before the clock; at least twice."""
 
 
 class Stopwatch(Protocol):
     """Times what a device does in the order of the calls."""
 
-    def sample(self, call: Callable[[], object]) -> Sample:
-        """Calls once and waits for the device."""
+    def device(self, call: Callable[[], object]) -> float:
+        """Seconds from the first to the last of a call's work on the device.
+
+        The host is ahead, as far as it can be: the device waits for no launch.
+        """
+        ...
+
+    def wall(self, call: Callable[[], object]) -> float:
+        """Seconds from a call until the device is done, by the host's clock."""
         ...
 
     def captured(self, call: Callable[[], object]) -> Callable[[], object]:
@@ -48,30 +70,44 @@ class Stopwatch(Protocol):
 
 
 class CudaStopwatch:
-    """CUDA events on a stream of its own, which is CuPy's current one from then on.
+    """CUDA events on a stream.
+
+    Args:
+        stream: CuPy's current one; None: a new one, which is CuPy's current one from then on.
 
     Raises:
         ImportError: CuPy is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stream: Any = None) -> None:
         import cupy
 
         self._cupy = cupy
-        self.stream = cupy.cuda.Stream(non_blocking=True)
-        self.stream.use()
+        if stream is None:
+            stream = cupy.cuda.Stream(non_blocking=True)
+            stream.use()
+        self.stream = stream
+        self._hold = cupy.RawKernel(_HOLD, "fcmrt_benchmark_hold")
 
-    def sample(self, call: Callable[[], object]) -> Sample:
+    def device(self, call: Callable[[], object]) -> float:
         """See `Stopwatch`."""
         start, end = self._cupy.cuda.Event(), self._cupy.cuda.Event()
         self.stream.synchronize()
-        begun = time.perf_counter()
+        # Behind it the start is not over before the host has launched what is timed.
+        self._hold((1,), (1,), (np.int64(_HOLD_CYCLES),))
         start.record(self.stream)
         call()
         end.record(self.stream)
         end.synchronize()
-        wall = time.perf_counter() - begun
-        return Sample(self._cupy.cuda.get_elapsed_time(start, end) * 1e-3, wall)
+        return 1e-3 * float(self._cupy.cuda.get_elapsed_time(start, end))
+
+    def wall(self, call: Callable[[], object]) -> float:
+        """See `Stopwatch`."""
+        self.stream.synchronize()
+        begun = time.perf_counter()
+        call()
+        self.stream.synchronize()
+        return time.perf_counter() - begun
 
     def captured(self, call: Callable[[], object]) -> Callable[[], object]:
         """See `Stopwatch`."""
@@ -85,16 +121,37 @@ class CudaStopwatch:
 
 
 class Samples(NamedTuple):
-    """Seconds of one call, by round: float64 `[rounds]`."""
+    """Seconds of one call by round, float64 `[rounds]` each; device and wall are of calls apart."""
 
     device: NDArray[np.float64]
     wall: NDArray[np.float64]
+    sm_mhz: int | None
+    """Clock of the multiprocessors right after the last call; None: the driver does not tell."""
+
+
+def warmed_up(sample: Callable[[], float], effort: Effort) -> range:
+    """Call for the time of a warm-up.
+
+    Args:
+        sample: Calls once, and gives the seconds that it took on the wall.
+        effort: How often.
+
+    Returns:
+        Numbers of the rounds for which a call of such a length is timed.
+    """
+    until = time.monotonic() + effort.warm_up_s
+    taken: list[float] = []
+    while len(taken) < WARM_UP or time.monotonic() < until:
+        taken.append(sample())
+    # The first call prepares what is prepared once.
+    short = float(np.median(taken[1:])) < _SHORT_S
+    return range(effort.short_rounds if short else effort.rounds)
 
 
 def time_call(
     stopwatch: Stopwatch,
     call: Callable[[], object],
-    rounds: int,
+    effort: Effort,
     prepare: Callable[[], object] = lambda: None,
 ) -> Samples:
     """Time one call after a warm-up.
@@ -102,16 +159,38 @@ def time_call(
     Args:
         stopwatch: The device's.
         call: What to time.
-        rounds: Number of samples.
+        effort: How often.
         prepare: Done before every call, outside of the clock.
     """
-    taken = []
-    for k in range(-WARM_UP, rounds):
+
+    def sample(clock: Callable[[Callable[[], object]], float]) -> float:
         prepare()
-        sample = stopwatch.sample(call)
-        if k >= 0:
-            taken.append(sample)
-    return Samples(*np.array(taken, np.float64).T)
+        return clock(call)
+
+    rounds = warmed_up(lambda: sample(stopwatch.wall), effort)
+    wall = np.array([sample(stopwatch.wall) for _ in rounds])
+    device = np.array([sample(stopwatch.device) for _ in rounds])
+    return Samples(device, wall, sm_megahertz())
+
+
+def wall_ms(call: Callable[[int], object], effort: Effort) -> NDArray[np.float64]:
+    """Time whole calls by the host's clock, after a warm-up.
+
+    Args:
+        call: What to time, to its end on the device; gets the number of the call.
+        effort: How often.
+
+    Returns:
+        Milliseconds, float64 `[rounds]`.
+    """
+    numbers = itertools.count()
+
+    def sample() -> float:
+        begun = time.perf_counter()
+        call(next(numbers))
+        return time.perf_counter() - begun
+
+    return 1e3 * np.array([sample() for _ in warmed_up(sample, effort)])
 
 
 class LaunchClock:
@@ -145,12 +224,12 @@ class LaunchClock:
         shared_bytes: int = 0,
     ) -> None:
         """See `Device`."""
-        sample = self._stopwatch.sample(
+        seconds = self._stopwatch.device(
             lambda: self._device.launch(
                 kernel, grid, threads, *arguments, shared_bytes=shared_bytes
             )
         )
-        self._taken[kernel].append(sample.device)
+        self._taken[kernel].append(seconds)
 
 
 class Limits(NamedTuple):
@@ -173,14 +252,14 @@ class Limits(NamedTuple):
         return symbols / _LANES * INSTRUCTIONS[direction] / rate
 
 
-def cuda_limits(stopwatch: Stopwatch) -> Limits:
+def cuda_limits(stopwatch: Stopwatch, effort: Effort) -> Limits:
     """Measure the memory's bandwidth, and ask the driver for the rest."""
     import cupy
 
     copy = cupy.ElementwiseKernel("uint64 x", "uint64 y", "y = x", "fcmrt_benchmark_copy")
     source = cupy.arange(_COPIED_BYTES // 8, dtype=cupy.uint64)
     target = cupy.empty_like(source)
-    seconds = time_call(stopwatch, lambda: copy(source, target), _COPIES).device
+    seconds = time_call(stopwatch, lambda: copy(source, target), effort).device
     device = cupy.cuda.Device()
     megahertz = (describe_gpu() or {}).get("clocks.max.sm")
     capability = str(device.compute_capability)  # 9.0 is "90", 12.0 is "120"

@@ -11,6 +11,7 @@ compiles what is measured, which torch_ans does at its first use and keeps on di
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import os
 import sys
@@ -22,6 +23,7 @@ import numpy as np
 from fcmrt.tables import PROB_BITS
 
 from . import report
+from .attempts import told
 from .coder_peers import INVERSE_BITS, PeerMissingError, give_tables
 from .coder_sources import gaussian_source, gaussian_tables
 from .gpu_timing import CudaStopwatch, Samples, time_call
@@ -29,7 +31,9 @@ from .gpu_timing import CudaStopwatch, Samples, time_call
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .attempts import Attempts
     from .coder_sources import Source
+    from .gpu_timing import Effort
     from .report import Row
 
 # What its documentation calls the fastest on a GPU: a warp for each stream, with a table for the
@@ -75,7 +79,10 @@ def import_torch_ans(folder: str | None) -> Any:
     major, minor = torch.cuda.get_device_capability()
     os.environ.setdefault(_ARCHITECTURES, f"{major}.{minor}")
     sys.path.insert(0, folder)
-    return importlib.import_module("torch_ans.utils").TorchANSInterface
+    try:
+        return importlib.import_module("torch_ans.utils").TorchANSInterface
+    except Exception as error:  # it compiles itself, which may fail in any way
+        raise PeerMissingError(f"torch_ans cannot be imported: {told(error)}") from error
 
 
 class TorchAns:
@@ -155,31 +162,35 @@ class TorchAns:
 
 
 def peer_rows(
-    interface: Any, parts: Sequence[Source], packets: int, stopwatch: CudaStopwatch, rounds: int
+    interface: Any,
+    parts: Sequence[Source],
+    packets: int,
+    stopwatch: CudaStopwatch,
+    effort: Effort,
+    attempts: Attempts,
 ) -> list[Row]:
     """Time every setting on one batch; one that fails is a row that says why."""
     torch = importlib.import_module("torch")
     stream = torch.cuda.ExternalStream(stopwatch.stream.ptr)
+
+    def row(setting: Setting, head: Row) -> list[Row]:
+        with torch.cuda.stream(stream):
+            peer = TorchAns(interface, setting, parts, packets)
+            peer.require_decoded()
+            encode = time_call(stopwatch, peer.encode, effort)
+            decode = time_call(stopwatch, peer.decode, effort, peer.prepare)
+            return [{**head, **figures(peer, encode, decode)}]
+
     rows = []
     for setting in SETTINGS:
-        row: Row = {
+        head: Row = {
             "source": parts[0].name,
             "coder": "torch_ans",
             "implementation": setting.name,
             "escapes": setting.escapes,
             "packets": packets,
         }
-        try:
-            with torch.cuda.stream(stream):
-                peer = TorchAns(interface, setting, parts, packets)
-                peer.require_decoded()
-                encode = time_call(stopwatch, peer.encode, rounds)
-                decode = time_call(stopwatch, peer.decode, rounds, peer.prepare)
-                row |= figures(peer, encode, decode)
-        except Exception as error:  # whatever foreign code raises: the others are measured still
-            report.progress(f"torch_ans, {setting.name}: {error}")
-            row["error"] = f"{type(error).__name__}: {error}"[:500]
-        rows.append(row)
+        rows += attempts.rows(head, functools.partial(row, setting, head))
     return rows
 
 
@@ -193,6 +204,7 @@ def figures(peer: TorchAns, encode: Samples, decode: Samples) -> Row:
             f"{direction}_gsym_s": speed["median"],
             f"{direction}_spread": speed["spread"],
             f"{direction}_gb_s": peer.bytes / float(np.median(samples.device)) * 1e-9,
+            f"{direction}_sm_mhz": samples.sm_mhz,
         }
     return row
 

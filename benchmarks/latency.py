@@ -221,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.device == "cuda":
         from . import latency_cuda
 
-        return report.run(lambda: latency_cuda.measure(arguments), arguments.json)
+        return report.run(lambda keep: latency_cuda.measure(arguments, keep), arguments.json)
     result, text = measure(arguments)
     report.emit(result, text, arguments.json)
     return 0

@@ -4,8 +4,10 @@
 // One rANS state of 64 bits and words of 32, probabilities in units of 2^-16. What lies outside of
 // its table is coded as the table's last event, and then a number in groups of four bits: how many
 // groups there are, in groups of which 15 means that more follow, and the groups themselves.
+//
+// Lists are read and made by Python's own functions, since pybind11's conversion takes longer than
+// the coding does.
 #include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -16,8 +18,9 @@
 
 namespace {
 
+namespace py = pybind11;
+
 using Ints = std::vector<int32_t>;
-using Tables = std::vector<Ints>;
 
 constexpr uint64_t kLeast = uint64_t{1} << 31;
 constexpr int kTableBits = 16;
@@ -34,35 +37,82 @@ uint32_t zigzag(int32_t value, int32_t most) {
   return value < 0 ? -2 * value - 1 : 2 * (value - most);
 }
 
-size_t count_of(const Tables& cdfs, const Ints& sizes, const Ints& offsets) {
-  return std::min({cdfs.size(), sizes.size(), offsets.size()});
+Ints ints(py::handle given) {
+  const auto list = py::reinterpret_steal<py::object>(PySequence_Fast(given.ptr(), "not a list"));
+  if (!list) throw py::error_already_set();
+  const size_t count = PySequence_Fast_GET_SIZE(list.ptr());
+  PyObject** items = PySequence_Fast_ITEMS(list.ptr());
+  Ints found(count);
+  for (size_t i = 0; i < count; ++i) {
+    const long value = PyLong_AsLong(items[i]);
+    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+    found[i] = int32_t(value);
+  }
+  return found;
 }
 
-size_t table(int32_t index, size_t count) {
-  if (uint32_t(index) >= count) throw std::out_of_range("there is no such table");
-  return uint32_t(index);
+py::list list_of(const Ints& values) {
+  py::list made(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    PyObject* value = PyLong_FromLong(values[i]);
+    if (value == nullptr) throw py::error_already_set();
+    PyList_SET_ITEM(made.ptr(), Py_ssize_t(i), value);
+  }
+  return made;
 }
+
+// Distributions side by side, each with the entries that its size tells.
+class Tables {
+ public:
+  struct Table {
+    const int32_t* cdf;
+    int32_t most;  // number of the last event, which is the escape
+    int32_t offset;
+  };
+
+  Tables(const py::list& cdfs, const py::list& sizes, const py::list& offsets) {
+    const Ints counts = ints(sizes), begins = ints(offsets);
+    const size_t count = std::min({size_t(cdfs.size()), counts.size(), begins.size()});
+    std::vector<size_t> places(count);
+    for (size_t t = 0; t < count; ++t) {
+      const Ints cdf = ints(cdfs[t]);
+      if (counts[t] < 2 || size_t(counts[t]) > cdf.size()) throw std::out_of_range("a size is off");
+      places[t] = entries_.size();
+      entries_.insert(entries_.end(), cdf.begin(), cdf.begin() + counts[t]);
+    }
+    for (size_t t = 0; t < count; ++t)
+      tables_.push_back({entries_.data() + places[t], counts[t] - 2, begins[t]});
+  }
+
+  const Table& operator[](int32_t index) const {
+    if (uint32_t(index) >= tables_.size()) throw std::out_of_range("there is no such table");
+    return tables_[uint32_t(index)];
+  }
+
+ private:
+  Ints entries_;
+  std::vector<Table> tables_;
+};
 
 class BufferedEncoder {
  public:
-  void add(const Ints& symbols, const Ints& indexes, const Tables& cdfs, const Ints& sizes,
-           const Ints& offsets) {
+  void add(const py::list& given_symbols, const py::list& given_indexes, const py::list& cdfs,
+           const py::list& sizes, const py::list& offsets) {
+    const Ints symbols = ints(given_symbols), indexes = ints(given_indexes);
+    const Tables tables(cdfs, sizes, offsets);
     if (symbols.size() != indexes.size()) throw std::invalid_argument("other numbers of indexes");
-    const size_t count = count_of(cdfs, sizes, offsets);
     events_.reserve(events_.size() + symbols.size());
     for (size_t i = 0; i < symbols.size(); ++i) {
-      const size_t t = table(indexes[i], count);
-      const Ints& cdf = cdfs[t];
-      const int32_t most = sizes[t] - 2;
-      const int32_t value = symbols[i] - offsets[t];
-      const int32_t event = value < 0 || value >= most ? most : value;
-      const uint32_t begin = cdf[event];
-      events_.push_back({uint32_t(cdf[event + 1]) - begin, uint16_t(begin), kTableBits});
-      if (event == most) add_escape(zigzag(value, most));
+      const Tables::Table& table = tables[indexes[i]];
+      const int32_t value = symbols[i] - table.offset;
+      const int32_t event = value < 0 || value >= table.most ? table.most : value;
+      const uint32_t begin = table.cdf[event];
+      events_.push_back({uint32_t(table.cdf[event + 1]) - begin, uint16_t(begin), kTableBits});
+      if (event == table.most) add_escape(zigzag(value, table.most));
     }
   }
 
-  pybind11::bytes flush() {
+  py::bytes flush() {
     std::vector<uint32_t> words;  // the last one first
     words.reserve(events_.size() / 2 + 2);
     uint64_t state = kLeast;
@@ -78,7 +128,7 @@ class BufferedEncoder {
     words.push_back(uint32_t(state >> 32));
     words.push_back(uint32_t(state));
     std::reverse(words.begin(), words.end());
-    return pybind11::bytes(reinterpret_cast<const char*>(words.data()), 4 * words.size());
+    return py::bytes(reinterpret_cast<const char*>(words.data()), 4 * words.size());
   }
 
  private:
@@ -98,8 +148,8 @@ class BufferedEncoder {
 
 class Encoder {
  public:
-  pybind11::bytes encode(const Ints& symbols, const Ints& indexes, const Tables& cdfs,
-                         const Ints& sizes, const Ints& offsets) {
+  py::bytes encode(const py::list& symbols, const py::list& indexes, const py::list& cdfs,
+                   const py::list& sizes, const py::list& offsets) {
     BufferedEncoder buffered;
     buffered.add(symbols, indexes, cdfs, sizes, offsets);
     return buffered.flush();
@@ -116,26 +166,25 @@ class Decoder {
     state_ |= uint64_t(word()) << 32;
   }
 
-  Ints decode_stream(const Ints& indexes, const Tables& cdfs, const Ints& sizes,
-                     const Ints& offsets) {
-    const size_t count = count_of(cdfs, sizes, offsets);
+  py::list decode_stream(const py::list& given_indexes, const py::list& cdfs,
+                         const py::list& sizes, const py::list& offsets) {
+    const Ints indexes = ints(given_indexes);
+    const Tables tables(cdfs, sizes, offsets);
     Ints symbols(indexes.size());
     for (size_t i = 0; i < indexes.size(); ++i) {
-      const size_t t = table(indexes[i], count);
-      const Ints& cdf = cdfs[t];
-      const int32_t most = sizes[t] - 2;
+      const Tables::Table& table = tables[indexes[i]];
       const int32_t slot = int32_t(state_ & ((1 << kTableBits) - 1));
-      const auto end = cdf.begin() + sizes[t];
-      const int32_t event =
-          int32_t(std::find_if(cdf.begin(), end, [=](int v) { return v > slot; }) - cdf.begin()) - 1;
-      advance(cdf[event], cdf[event + 1] - cdf[event], kTableBits);
-      symbols[i] = (event == most ? escape(most) : event) + offsets[t];
+      int32_t event = 0;
+      while (event < table.most && table.cdf[event + 1] <= slot) ++event;
+      const uint32_t begin = table.cdf[event];
+      advance(begin, table.cdf[event + 1] - begin, kTableBits);
+      symbols[i] = (event == table.most ? escape(table.most) : event) + table.offset;
     }
-    return symbols;
+    return list_of(symbols);
   }
 
-  Ints decode(const std::string& data, const Ints& indexes, const Tables& cdfs, const Ints& sizes,
-              const Ints& offsets) {
+  py::list decode(const std::string& data, const py::list& indexes, const py::list& cdfs,
+                  const py::list& sizes, const py::list& offsets) {
     set_stream(data);
     return decode_stream(indexes, cdfs, sizes, offsets);
   }
@@ -176,15 +225,15 @@ class Decoder {
 }  // namespace
 
 PYBIND11_MODULE(fcmrt_range_coder, module) {
-  pybind11::class_<BufferedEncoder>(module, "BufferedRansEncoder")
-      .def(pybind11::init<>())
+  py::class_<BufferedEncoder>(module, "BufferedRansEncoder")
+      .def(py::init<>())
       .def("encode_with_indexes", &BufferedEncoder::add)
       .def("flush", &BufferedEncoder::flush);
-  pybind11::class_<Encoder>(module, "RansEncoder")
-      .def(pybind11::init<>())
+  py::class_<Encoder>(module, "RansEncoder")
+      .def(py::init<>())
       .def("encode_with_indexes", &Encoder::encode);
-  pybind11::class_<Decoder>(module, "RansDecoder")
-      .def(pybind11::init<>())
+  py::class_<Decoder>(module, "RansDecoder")
+      .def(py::init<>())
       .def("set_stream", &Decoder::set_stream)
       .def("decode_stream", &Decoder::decode_stream)
       .def("decode_with_indexes", &Decoder::decode);

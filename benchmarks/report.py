@@ -10,6 +10,7 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -220,14 +221,26 @@ def emit(report: Report, text: str, target: str | None) -> None:
     if target == "-":
         sys.stdout.write(encoded)
     else:
-        Path(target).write_text(encoded)
+        replace_text(Path(target), encoded)
 
 
-def run(measure: Callable[[], tuple[Report, str]], target: str | None) -> int:
+def replace_text(path: Path, text: str) -> None:
+    """Write a file in one step: who is cut off leaves the one before."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+Keep = Callable[[Report], None]
+"""Writes the JSON of what has been measured so far."""
+
+
+def run(measure: Callable[[Keep], tuple[Report, str]], target: str | None) -> int:
     """Measure something that needs a device, and print it.
 
     Args:
-        measure: Gives the report and its text.
+        measure: Gives the report and its text; may have what it has so far kept, as often as it
+            likes. There the JSON says `unfinished`.
         target: As for `emit`.
 
     Returns:
@@ -237,8 +250,13 @@ def run(measure: Callable[[], tuple[Report, str]], target: str | None) -> int:
     # Imported here, since `gpu_result` writes its file where fcmrt could not be built, too.
     from fcmrt.errors import BackendUnavailableError, DeviceError
 
+    def keep(so_far: Report) -> None:
+        if target not in (None, "-"):
+            found = {**so_far.to_dict(), "unfinished": True}
+            replace_text(Path(str(target)), json.dumps(found, indent=1, allow_nan=False) + "\n")
+
     try:
-        result, text = measure()
+        result, text = measure(keep)
     except (BackendUnavailableError, DeviceError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

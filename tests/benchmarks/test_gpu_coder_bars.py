@@ -14,6 +14,7 @@ def row(symbols: int, packets: int, **more: Any) -> dict[str, Any]:
         "source": "mid",
         "packets": packets,
         "symbols": symbols,
+        "layout": "5 permille",
         "over_percent": 0.4,
         "decode_wall_us": 100.0,
         "encode_gsym_s": 50.0,
@@ -36,7 +37,9 @@ ROWS = [
     row(LARGE - 1, 2048, encode_gsym_s=900.0),  # not large
     row(LARGE, 2048, source="sparse", encode_gsym_s=900.0),
     row(SINGLE, 1, decode_wall_us=260.0),
-    row(SINGLE, 1, decode_wall_us=90.0, over_percent=1.6),  # costs too much
+    row(SINGLE, 1, decode_wall_us=90.0, over_percent=1.6, layout="15 permille"),  # costs too much
+    row(LARGE, 2048, encode_gsym_s=900.0, over_percent=10.1, layout="100 permille"),  # and this
+    {"source": "mid", "packets": 1, "layout": "5 permille", "error": "it did not run"},
 ]
 
 
@@ -69,3 +72,17 @@ def test_the_single_packet(us: float, verdict: str) -> None:
 
 def test_what_was_not_measured_is_not_met() -> None:
     assert {one["met"] for one in bars([], ratios([], []))} == {"not measured"}
+
+
+def test_figures_tell_their_layout_and_the_default_s() -> None:
+    faster = row(LARGE, 2048, encode_gsym_s=75.0, layout="15 permille", over_percent=1.5)
+    single = row(SINGLE, 1, decode_wall_us=200.0, layout="15 permille", over_percent=1.2)
+    rows = [*ROWS, faster, single]
+    compared = ratios(rows, [peer(True, 25.0, 30.0)])
+    assert (compared[0]["ratio"], compared[0]["default"]) == (3.0, 2.0)
+    encode, decode, over, *_, one = bars(rows, compared)
+    told = ("measured", "layout", "over_percent", "default")
+    assert [encode[key] for key in told] == [75.0, "15 permille", 1.5, 50.0]
+    assert [decode[key] for key in told] == [150.0, "5 permille", 0.4, 150.0]
+    assert [over[key] for key in told] == [3.0, "15 permille", 1.5, 2.0]
+    assert [one[key] for key in told] == [200.0, "15 permille", 1.2, 260.0]

@@ -37,6 +37,7 @@ case "$*" in
       fi
       shift
     done ;;
+  *benchmarks.gpu_torch_ans*) echo "${{CUDA_HOME:-none}}" >cuda_home.txt ;;
   *"-m pip "*) echo "$PYTHONPATH $*" >>pip.txt ;;
   *pytest*)
     skipped={skipped}
@@ -59,11 +60,12 @@ exec "$@"
 """
 # What is done in three calls of ten minutes each; the head of the script has them, too.
 CALLS = (
-    "build,tests,memcheck,racecheck",
     "build,peer,coder",
     "build,export,published,latency,identity",
+    "build,tests,memcheck,racecheck",
 )
 CALL_S = 540
+LEFT_S = {"coder": 180, "identity": 170, "racecheck": 100}  # for the last part, at least
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def environment(tree: Path, skipped: int = 2) -> dict[str, str]:
     for name, text in (("python", python), ("compute-sanitizer", SANITIZER)):
         (tree / name).write_text(text)
         (tree / name).chmod(0o755)
-    hidden = ("PYTHONPATH", "FCMRT_REQUIRE_CUDA", "FCMRT_WHEELS")
+    hidden = ("PYTHONPATH", "FCMRT_REQUIRE_CUDA", "FCMRT_WHEELS", "CUDA_HOME")
     return {
         **{name: value for name, value in os.environ.items() if name not in hidden},
         "PYTHON": str(tree / "python"),
@@ -216,7 +218,9 @@ def test_the_parts_of_each_call_fit_into_it(tree: Path) -> None:
         done = call(tree, "--dry-run", "--torch-ans", "/peer", "--parts", parts)
         budgets = re.findall(r"^\w+ \((\d+) s\): ", done.stdout, re.MULTILINE)
         assert len(budgets) == parts.count(",") + 1
-        assert sum(map(int, budgets)) <= CALL_S
+        last = parts.split(",")[-1]
+        assert sum(map(int, budgets[:-1])) + LEFT_S[last] <= CALL_S
+        assert int(budgets[-1]) >= LEFT_S[last]
         planned |= set(parts.split(","))
     assert planned == {*PARTS} - {"tensorrt", "onnxruntime"}
     assert f"for the whole call ({CALL_S})" in head
@@ -238,6 +242,47 @@ def test_wheels_are_in_front_of_the_build_s_tools(tree: Path) -> None:
     assert second.startswith(f"{site} ")
     assert "--no-build-isolation" in second
     assert second.endswith(f"--target {site} .")
+
+
+@pytest.fixture
+def toolkit(tree: Path) -> Path:
+    """A folder with CUDA's compiler and a header."""
+    folder = tree / "toolkit"
+    for name, mode in (("bin/nvcc", 0o755), ("include/cuda_runtime.h", 0o644)):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(mode)
+    return folder
+
+
+USUAL = Path("/usr/local/cuda")
+
+
+def test_pytorch_is_told_where_cuda_is(tree: Path, toolkit: Path) -> None:
+    (tree / "nvcc").symlink_to(toolkit / "bin" / "nvcc")  # the stand-ins' folder is on the path
+    arguments = ("--json", "r.json", "--parts", "peer", "--torch-ans", "/peer")
+    told = tree / "cuda_home.txt"
+    assert call(tree, *arguments).returncode == 0
+    usual = (USUAL / "bin" / "nvcc").exists() and (USUAL / "include" / "cuda_runtime.h").exists()
+    assert told.read_text() == f"{USUAL if usual else toolkit}\n"
+    assert call(tree, *arguments, CUDA_HOME="/elsewhere").returncode == 0
+    assert told.read_text() == "/elsewhere\n"
+    (toolkit / "include" / "cuda_runtime.h").unlink()
+    assert call(tree, *arguments).returncode == 0
+    assert told.read_text() == (f"{USUAL}\n" if usual else "none\n")
+
+
+def test_nobody_waits_for_a_lock_that_was_left(tree: Path) -> None:
+    locks = [tree / "torch" / name / "lock" for name in ("one", "other")]
+    for lock in locks:
+        lock.parent.mkdir(parents=True)
+        lock.touch()
+    arguments = ("--json", "r.json", "--parts", "peer", "--torch-ans", "/peer")
+    folder = str(tree / "torch")
+    assert call(tree, "--dry-run", *arguments, TORCH_EXTENSIONS_DIR=folder).returncode == 0
+    assert all(lock.exists() for lock in locks)
+    assert call(tree, *arguments, TORCH_EXTENSIONS_DIR=folder).returncode == 0
+    assert not any(lock.exists() for lock in locks)
 
 
 def test_a_result_is_written_where_fcmrt_is_not() -> None:

@@ -64,9 +64,10 @@ def test_it_is_called_as_its_interface_wants(setting: Setting) -> None:
     assert peer.symbols == 5 * 300
     assert peer.bytes == 5 * WORDS
     seconds = torch.tensor([1e-3, 2e-3, 3e-3], dtype=torch.float64).numpy()
-    row = figures(peer, Samples(seconds, seconds), Samples(2 * seconds, seconds))
+    row = figures(peer, Samples(seconds, seconds, 1980), Samples(2 * seconds, seconds, None))
     assert row["encode_us"] == pytest.approx(2000)
     assert row["decode_gsym_s"] == pytest.approx(1500 / 4e-3 * 1e-9)
+    assert (row["encode_sm_mhz"], row["decode_sm_mhz"]) == (1980, None)
     assert row["encode_gb_s"] == pytest.approx(50 / 2e-3 * 1e-9)
 
 

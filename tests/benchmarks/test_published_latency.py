@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,11 @@ import torch
 from benchmarks import published_codec
 from benchmarks.coder_peers import PeerMissingError, compressai_extension
 from benchmarks.compressai_path import CompressAiPath
-from benchmarks.gpu_networks import in_half, watch
-from benchmarks.published_latency import bars, networks_of, path_row, timed
+from benchmarks.gpu_networks import in_half
+from benchmarks.published_latency import bars
 from benchmarks.range_coder import range_coder
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.reference import TorchReference
-from fcmrt.schedule import Code, Run
 
 PADDED = (64, 64)
 
@@ -77,48 +75,6 @@ def test_networks_in_half_precision(
         assert (one - other).abs().mean() < 0.2 * other.abs().mean()
 
 
-class Event:
-    """An event of a device on which every record takes a millisecond."""
-
-    now = 0.0
-
-    def record(self) -> None:
-        Event.now += 1
-        self.at = Event.now
-
-    def elapsed_time(self, end: Event) -> float:
-        return end.at - self.at
-
-
-def test_networks_are_timed_within_each_call(codec: Deployment, levels: list[torch.Tensor]) -> None:
-    path = CompressAiPath(codec, ans=range_coder())
-    watches = watch(path.networks, Event)
-    waited: list[int] = []
-    taken = timed(lambda: path.compress(levels, 0, PADDED), watches, 2, lambda: waited.append(1))
-    runs = sum(isinstance(step, Run) for step in codec.encode)
-    assert [networks for _, networks in taken] == [runs] * 2
-    assert len(waited) == 2 * (3 + 2)
-    assert all(whole > 0 for whole, _ in taken)
-    assert {name for name, one in watches.items() if one.inputs} == {
-        step.graph for step in codec.encode if isinstance(step, Run)
-    }
-
-
-def test_the_rest_is_what_networks_leave() -> None:
-    row = path_row("plain", "encode", [(10.0, 4.0), (12.0, 4.0), (30.0, 25.0)], 99)
-    assert (row["whole_ms"], row["networks_ms"], row["rest_ms"]) == (12.0, 4.0, 6.0)
-
-
-def test_networks_of_a_side_are_added_up() -> None:
-    run = Run("analysis", ("x",), ("y",))
-    again = Run("hyper", ("y",), ("z",))
-    steps = (run, again, Code("y"))
-    engine = SimpleNamespace(manifest=SimpleNamespace(encode=steps, decode=(again,)))
-    alone = {"analysis": 3.0, "hyper": 0.5, "synthesis": 7.0}
-    assert networks_of(engine, "encode", alone) == 3.5
-    assert networks_of(engine, "decode", alone) == 0.5
-
-
 def row(system: str, direction: str, whole: float, rest: float | None) -> dict[str, Any]:
     return {"system": system, "direction": direction, "whole_ms": whole, "rest_ms": rest}
 
@@ -131,6 +87,8 @@ def test_bars_take_each_sides_best() -> None:
         row("fcmrt", "encode", 12.0, None),
         row("fcmrt", "encode", 9.0, 1.0),
         row("fcmrt", "decode", 20.0, -0.1),
+        {"system": "fcmrt", "direction": "decode", "error": "it did not run"},
+        {"system": "compressai", "error": "there is no compiler"},
     ]
     found = bars(rows)
     assert [one["met"] for one in found] == ["yes", "no", "yes", "not measured"]

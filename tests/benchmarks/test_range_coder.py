@@ -87,6 +87,30 @@ def test_a_string_that_is_too_short_is_refused() -> None:
         ans.RansDecoder().set_stream(b"abcd")
 
 
+def test_what_is_no_table_and_no_number_is_refused() -> None:
+    encode = range_coder().RansEncoder().encode_with_indexes
+    cdf = [0, 1 << 15, 1 << 16]
+    with pytest.raises(IndexError, match="no such table"):
+        encode([0], [1], [cdf], [3], [0])
+    with pytest.raises(IndexError, match="size"):
+        encode([0], [0], [cdf], [4], [0])
+    with pytest.raises(ValueError, match="indexes"):
+        encode([0, 0], [0], [cdf], [3], [0])
+    with pytest.raises(TypeError):
+        encode(["0"], [0], [cdf], [3], [0])
+
+
+def test_tables_may_be_wider_than_they_are_long() -> None:
+    rng = np.random.default_rng(5)
+    of = model(rng, 4)
+    wide = ([[*cdf, *[0] * (40 - len(cdf))] for cdf in of[0]], *of[1:])
+    indexes = rng.integers(0, 4, 50).tolist()
+    symbols = symbols_of(rng, indexes, of)
+    data = range_coder().RansEncoder().encode_with_indexes(symbols, indexes, *wide)
+    assert data == range_coder().RansEncoder().encode_with_indexes(symbols, indexes, *of)
+    assert range_coder().RansDecoder().decode_with_indexes(data, indexes, *wide) == symbols
+
+
 def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     range_coder.cache_clear()
     monkeypatch.setenv("CXX", "")

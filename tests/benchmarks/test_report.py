@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.report import Report
+from fcmrt.errors import DeviceError
 
 
 def example() -> Report:
@@ -65,3 +66,37 @@ def test_progress_tells_the_time(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r" *\d+ s  a: 1", first)
     assert int(second.split()[0]) >= int(first.split()[0])
+
+
+def test_what_was_measured_so_far_is_kept(tmp_path: Path) -> None:
+    """And stays where the rest of the run is cut off, or ends in an error."""
+    path = tmp_path / "result.json"
+
+    def kept() -> dict[str, object]:
+        found: dict[str, object] = json.loads(path.read_text())
+        return found
+
+    def measure(keep: report.Keep) -> tuple[Report, str]:
+        keep(example())
+        assert kept()["unfinished"] is True
+        assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+        raise DeviceError("planted")
+
+    assert report.run(measure, str(path)) == 1
+    assert kept()["rows"] == [{"name": "a", "value": 1.5, "low": None}]
+    assert report.run(lambda keep: (example(), "a table"), str(path)) == 0
+    assert "unfinished" not in kept()
+
+
+@pytest.mark.parametrize("target", [None, "-"])
+def test_without_a_file_nothing_is_kept(
+    target: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(keep: report.Keep) -> tuple[Report, str]:
+        keep(example())
+        assert capsys.readouterr().out == ""
+        failed = example()
+        failed.failed = True
+        return failed, "a table"
+
+    assert report.run(measure, target) == 1

@@ -1,0 +1,76 @@
+"""Work on a device that may fail: the rest is measured all the same, unless the device is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .report import Row
+
+LOST = "not run: the device had stopped answering"
+_MOST_WORDS = 500
+
+
+def told(error: Exception) -> str:
+    """Give what a row says of an error."""
+    return f"{type(error).__name__}: {error}"[:_MOST_WORDS]
+
+
+def gpu_answers() -> bool:
+    """Whether the GPU still does what it is told; after some errors, nothing works any more."""
+    import cupy
+
+    numbers = np.arange(256, dtype=np.int32)
+    try:
+        cupy.cuda.Device().synchronize()
+        return bool((cupy.asarray(numbers).get() == numbers).all())
+    except Exception:  # CuPy's errors have no other base
+        return False
+
+
+class Attempts:
+    """Does one piece of work after another until the device is lost.
+
+    Args:
+        answers: Whether the device still does what it is told.
+    """
+
+    def __init__(self, answers: Callable[[], bool] = gpu_answers) -> None:
+        self._answers = answers
+        self.lost = False
+        """Whether the device has stopped answering; nothing is begun any more."""
+
+    def rows(self, head: Row, work: Callable[[], Iterable[Row]]) -> list[Row]:
+        """Give the rows of some work; where it fails or is not begun, one with the `error`.
+
+        Args:
+            head: What that row says besides.
+            work: Gives the rows.
+        """
+        if self.lost:
+            return [{**head, "error": LOST}]
+        try:
+            return list(work())
+        except Exception as error:  # whatever fails, the others are measured still
+            return [{**head, "error": self.failed(error, ", ".join(map(str, head.values())))}]
+
+    def failed(self, error: Exception, what: str) -> str:
+        """Note a failure of something, and see whether the device is lost.
+
+        Returns:
+            The words for it.
+        """
+        report.progress(f"{what}: {told(error)}")
+        self.lost = not self._answers()
+        return told(error)
+
+
+def failures(rows: Iterable[Row]) -> list[Row]:
+    """Give the rows that have an error in the place of figures."""
+    return [row for row in rows if "error" in row]
