@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ...errors import BackendUnavailableError, DeviceError, DTypeError
 from . import sources
 from .borrowing import borrowed
+from .collection import uncollected
 from .device import Argument, DeviceArray, Mark, Recording
 from .staging import Staging
 
@@ -103,7 +104,7 @@ class CupyDevice:
             stream = self._idle.pop()
         except IndexError:
             stream = self._cupy.cuda.Stream(non_blocking=True)
-        with stream:
+        with stream, uncollected():
             stream.begin_capture()
             try:
                 launches()
