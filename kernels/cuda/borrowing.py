@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ...errors import DeviceError, DTypeError
 
 _DLPACK_CUDA_DEVICES = (2, 13)  # kDLCUDA and kDLCUDAManaged
+_UNREGISTERED = 0  # cudaMemoryTypeUnregistered
 
 
 class Interface(NamedTuple):
@@ -85,8 +86,7 @@ def _by_interface(cupy: Any, array: Any, name: str) -> Any:
 def _device_of(cupy: Any, address: int) -> int | None:
     """The device whose memory it is; None if CUDA does not know it."""
     attributes = cupy.cuda.runtime.pointerGetAttributes(address)
-    known = attributes.type != cupy.cuda.runtime.memoryTypeUnregistered
-    return int(attributes.device) if known else None
+    return None if attributes.type == _UNREGISTERED else int(attributes.device)
 
 
 def _unknown(name: str, reason: str) -> DeviceError:

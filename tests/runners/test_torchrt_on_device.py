@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fcmrt.errors import DeviceError
+from fcmrt.kernels.cuda.recordings import recording
 from fcmrt.onnxgraph import read_graph
 
 from .. import engines
@@ -124,6 +125,17 @@ def test_pools_wait_for_other_threads_before_they_die(cuda: StrictTorchCuda) -> 
     thread.join()
     third = load()
     assert set(cuda.living) == {network._pool for network in (running, second, third)}
+
+
+def test_pools_do_not_die_while_launches_are_recorded(cuda: StrictTorchCuda) -> None:
+    """Also between those of two networks: it may wait for the device."""
+    lose_a_network()
+    gc.collect()
+    with recording():
+        second = load()
+        assert len(cuda.living) == 2
+    third = load()
+    assert set(cuda.living) == {second._pool, third._pool}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ...kernels.cuda.recordings import no_recording
 from .settings import Settings
 
 _left: deque[Any] = deque()
@@ -28,7 +29,7 @@ def make_pool(owner: object) -> Any:
 
 
 def drop_pools() -> None:
-    """Gives back the memory of networks that are gone, unless any network runs."""
-    with Settings.held() as idle:
-        while idle and _left:
+    """Gives back the memory of networks that are gone, unless a network runs or is recorded."""
+    with Settings.held() as idle, no_recording() as quiet:
+        while idle and quiet and _left:
             _left.popleft()

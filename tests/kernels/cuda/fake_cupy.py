@@ -197,7 +197,6 @@ class FakeCupy(types.ModuleType):
                 getDeviceProperties=lambda number: {"name": b"Stand-in"},
                 memcpyAsync=self.memcpy,
                 eventRecord=self.record,
-                memoryTypeUnregistered=0,
                 pointerGetAttributes=self.attributes,
             ),
         )

@@ -146,7 +146,7 @@ def test_no_collection_comes_by_while_launches_are_recorded(device: CupyDevice) 
 def test_the_stand_in_asks_for_no_collections(
     device: CupyDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cupy_device, "uncollected", contextlib.nullcontext)
+    monkeypatch.setattr(cupy_device, "recording", contextlib.nullcontext)
     with pytest.raises(AssertionError, match="collection may wait"):
         device.capture(lambda: None)
 
