@@ -51,9 +51,13 @@ class CudaMemory:
         """A stream that does not wait for the default one; with `ptr` and `synchronize`."""
         return self._cupy.cuda.Stream(non_blocking=True)
 
-    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
-        """An array in the device's memory; DeviceError if that is short."""
-        return allocated(self._cupy, self._cupy.empty, shape, dtype)
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike, stream: Any) -> Any:
+        """An array in the device's memory, for a stream; DeviceError if that is short.
+
+        CuPy lends what was given back in the same stream, where work on it may be under way.
+        """
+        with stream:
+            return allocated(self._cupy, self._cupy.empty, shape, dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike, stream: Any) -> Any:
         """As `empty`, of zeros; for a stream, and for others when what it does now is over."""
@@ -71,13 +75,16 @@ class CudaMemory:
         """Whether what is put into a stream is recorded in a CUDA graph."""
         return bool(self._cupy.cuda.runtime.streamIsCapturing(stream))
 
-    def wait(self) -> None:
-        """Waits for all that the device was told to do."""
-        self._cupy.cuda.runtime.deviceSynchronize()
+    def event(self) -> Any:
+        """A point in a stream, as soon as there is a `mark`.
 
-    def wait_for(self, stream: int) -> None:
-        """Waits for all that was put into a stream, which is not recorded."""
-        self._cupy.cuda.runtime.streamSynchronize(stream)
+        Its `synchronize` waits, also when the stream is gone; before the first mark for nothing.
+        """
+        return self._cupy.cuda.Event(disable_timing=True)
+
+    def mark(self, event: Any, stream: int) -> None:
+        """Lets an event be the end of what a stream has, which is not recorded."""
+        self._cupy.cuda.runtime.eventRecord(event.ptr, stream)
 
 
 def upload(host: npt.NDArray[Any], device: Any, stream: Any) -> None:

@@ -116,7 +116,8 @@ class OnnxRuntimeCudaNetwork:
         """
         settings = dict(self._settings)
         if stream is not None:
-            settings["user_compute_stream"] = str(stream)
+            # The library takes 0 for none, and then one of its own; to CUDA 1 is the same as 0.
+            settings["user_compute_stream"] = str(stream or 1)
         options = session_options(self.onnxruntime, self._options)
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:

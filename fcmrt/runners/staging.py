@@ -103,6 +103,9 @@ class _Lane:
         told = self._network.outputs(shapes)
         ports = {name: (shape, types[name]) for name, shape in shapes.items()} | dict(told)
         self._host = {name: self._memory.pinned(*port) for name, port in ports.items()}
-        self._device = {name: self._memory.empty(*port) for name, port in ports.items()}
+        self._device = {
+            name: self._memory.empty(shape, dtype, self._stream)
+            for name, (shape, dtype) in ports.items()
+        }
         self._results = tuple(told)
         self.shapes, self._types = shapes, types

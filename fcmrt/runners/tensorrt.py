@@ -174,6 +174,8 @@ class TensorRTDeviceNetwork:
         self._inputs: Ports = {}
         self._outputs: Ports = {}
         self._stream: int | None = None
+        with memory.device():
+            self._last_run = memory.event()
         self._capturable = False
 
     @property
@@ -191,8 +193,7 @@ class TensorRTDeviceNetwork:
         memory = self._memory
         shapes = {name: tuple(map(int, shape)) for name, shape in inputs.items()}
         with memory.device():
-            if self._stream is not None:
-                memory.wait()  # for the runs in a stream that may be gone
+            self._last_run.synchronize()  # its stream may be gone by now
             self._stream, self._inputs, self._outputs, self._capturable = None, {}, {}, False
             plan = self._plans.find(shapes)
             if self._context is None or plan is not self._plan:
@@ -227,25 +228,28 @@ class TensorRTDeviceNetwork:
             outputs, self._outputs, place
         )
         with self._memory.device():
-            if stream != self._stream:
-                self._change_stream(stream)
+            recorded = self._memory.records(stream)
+            if recorded:
+                self._last_run.synchronize()  # a context must not be under way in two streams
+            else:
+                self._settle(stream)
             try:
                 self._context.launch(addresses, stream)
             except EngineError as error:
                 raise EngineError(f"{place}: {error}") from error
+            if not recorded:
+                self._memory.mark(self._last_run, stream)
 
-    def _change_stream(self, stream: int) -> None:
-        own = self._stream
-        if not self._memory.records(stream):
-            if own is not None:
-                raise EngineError(
-                    f"{self._plans.place} runs in the stream {own:#x} and was given {stream:#x}: "
-                    "take another network for it (`on_device`), or call `outputs` again, which "
-                    "waits"
-                )
+    def _settle(self, stream: int) -> None:
+        """Takes the stream of the first run, and refuses others."""
+        if self._stream is None:
             self._stream = stream
-        elif own is not None:
-            self._memory.wait_for(own)  # a context must not be under way in two streams
+        elif stream != self._stream:
+            raise EngineError(
+                f"{self._plans.place} runs in the stream {self._stream:#x} and was given "
+                f"{stream:#x}: take another network for it (`on_device`), or call `outputs` again, "
+                "which waits"
+            )
 
 
 def _addresses(arrays: Mapping[str, Any], ports: Ports, place: str) -> dict[str, int]:

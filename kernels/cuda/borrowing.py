@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ...errors import DeviceError, DTypeError
 
 _DLPACK_CUDA_DEVICES = (2, 13)  # kDLCUDA and kDLCUDAManaged
+_UNREGISTERED = 0  # cudaMemoryTypeUnregistered
 
 
 class Interface(NamedTuple):
@@ -64,16 +65,36 @@ def borrowed(cupy: Any, array: Any, name: str) -> Any:
 
 def _by_interface(cupy: Any, array: Any, name: str) -> Any:
     found = read_interface(array, name)
-    current = cupy.cuda.get_current_stream()
-    if found.stream is not None and found.stream != current.ptr:
-        # CuPy's own way would make the host wait.
-        event = cupy.cuda.Event(disable_timing=True)
-        event.record(cupy.cuda.ExternalStream(found.stream))
-        current.wait_event(event)
     span = _span(found)
-    memory = cupy.cuda.UnownedMemory(found.address, span, array)
+    try:
+        device = _device_of(cupy, found.address) if span else cupy.cuda.Device().id
+        current = cupy.cuda.get_current_stream()
+        if found.stream is not None and found.stream != current.ptr:
+            # CuPy's own way would make the host wait.
+            event = cupy.cuda.Event(disable_timing=True)
+            cupy.cuda.runtime.eventRecord(event.ptr, found.stream)
+            current.wait_event(event)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise _unknown(name, str(error)) from error
+    if device is None:
+        raise _unknown(name, "unregistered memory")
+    memory = cupy.cuda.UnownedMemory(found.address, span, array, device)
     pointer = cupy.cuda.MemoryPointer(memory, 0)
     return cupy.ndarray(found.shape, found.dtype, pointer, strides=found.strides)
+
+
+def _device_of(cupy: Any, address: int) -> int | None:
+    """The device whose memory it is; None if CUDA does not know it."""
+    attributes = cupy.cuda.runtime.pointerGetAttributes(address)
+    return None if attributes.type == _UNREGISTERED else int(attributes.device)
+
+
+def _unknown(name: str, reason: str) -> DeviceError:
+    return DeviceError(
+        f"{name} is in memory, or in a stream, that the GPU's primary context does not know "
+        f"({reason}); copy what is in the host's memory (cupy.asarray), and let other libraries "
+        "use that context (pycuda.autoprimaryctx)"
+    )
 
 
 def _span(found: Interface) -> int:

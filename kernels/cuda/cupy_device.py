@@ -15,6 +15,7 @@ from ...errors import BackendUnavailableError, DeviceError, DTypeError
 from . import sources
 from .borrowing import borrowed
 from .device import Argument, DeviceArray, Mark, Recording
+from .recordings import recording
 from .staging import Staging
 
 
@@ -103,7 +104,7 @@ class CupyDevice:
             stream = self._idle.pop()
         except IndexError:
             stream = self._cupy.cuda.Stream(non_blocking=True)
-        with stream:
+        with stream, recording():
             stream.begin_capture()
             try:
                 launches()
@@ -112,9 +113,9 @@ class CupyDevice:
                     stream.end_capture()
                 raise
             graph = stream.end_capture()
-        recording = CapturedGraph(graph)
-        weakref.finalize(recording, self._idle.append, stream)  # holds the stream until then
-        return recording
+        captured = CapturedGraph(graph)
+        weakref.finalize(captured, self._idle.append, stream)  # holds the stream until then
+        return captured
 
     def launch(
         self,

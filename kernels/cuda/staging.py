@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ class Staging:
     def __init__(self, cupy: Any) -> None:
         self._cuda = cupy.cuda
         self._busy: deque[tuple[Any, Any]] = deque()
+        self._lock = threading.Lock()  # between the look at what comes first and its end
 
     def write(self, target: int, values: npt.NDArray[Any]) -> None:
         """Copies values to an address of the device, in the current stream."""
@@ -56,8 +58,9 @@ class Staging:
         return get
 
     def _lend(self, size: int) -> Any:
-        while self._busy and self._busy[0][0].done:
-            self._busy.popleft()
+        with self._lock:
+            while self._busy and self._busy[0][0].done:
+                self._busy.popleft()
         return self._cuda.alloc_pinned_memory(max(size, 1))
 
     def _copy(self, target: int, source: int, size: int, kind: int) -> None:

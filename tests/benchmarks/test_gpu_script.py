@@ -175,6 +175,16 @@ def test_no_test_that_ran_is_a_failure(tree: Path, name: str) -> None:
     assert (part["outcome"], part["why"]) == ("failed", "no test has run")
 
 
+@pytest.mark.parametrize(("name", "silent"), [("memcheck", True), ("racecheck", False)])
+def test_what_the_api_answers_is_no_mistake_of_a_kernel(
+    tree: Path, name: str, silent: bool
+) -> None:
+    """As that an event is not over yet; the option is of memcheck alone."""
+    told = call(tree, "--dry-run", "--parts", name).stdout
+    assert ("--report-api-errors no " in told) == silent
+    assert f"--tool {name} " in told
+
+
 def test_what_was_done_is_there_when_a_call_is_cut_off(tree: Path) -> None:
     """As far as the last part that ended; and each of its files, where they are asked for."""
     arguments = ["--json", "r.json", "--logs", "r.tar.gz", "--parts", "latency,coder,identity"]

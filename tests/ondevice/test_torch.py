@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
-from fcmrt.errors import DeviceError, EngineError
+from fcmrt.errors import EngineError
 from fcmrt.onnxgraph import read_graph
 from fcmrt.runner import make_runner
 from fcmrt.schedule import Run
@@ -92,44 +91,6 @@ def test_every_graph_as_it_is_run(floats: str) -> None:
                 np.testing.assert_array_equal(found, array)
 
 
-@pytest.mark.parametrize("stream", [0, 1, 4711])
-def test_the_stream_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, stream: int) -> None:
-    """What PyTorch is told of CUDA, by a stand-in; 0 is the default stream."""
-    engine = engines.tiny_hyperprior()
-    network = load("synthesis", engine.graph("synthesis"))
-    network._cuda, network._pool = True, "pool"
-    said: list[Any] = []
-
-    def context(kind: str) -> Any:
-        @contextlib.contextmanager
-        def enter(value: Any) -> Any:
-            said.append((kind, value))
-            yield
-            said.append((kind, "left"))
-
-        return enter
-
-    def as_tensor(array: Any, device: str) -> Any:
-        assert device == "cuda"
-        return torch.from_numpy(array)
-
-    monkeypatch.setattr(torch.cuda, "use_mem_pool", context("pool"))
-    monkeypatch.setattr(torch.cuda, "stream", context("stream"))
-    monkeypatch.setattr(torch.cuda, "default_stream", lambda device: "default")
-    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda address, device: address)
-    monkeypatch.setattr(torch, "as_tensor", as_tensor)
-    given = {"y_hat": np.ones((1, 12, 2, 2), np.float32)}
-    found = {"p4_hat": np.zeros((1, 8, 2, 2), np.float32)}
-    network.launch(given, found, stream)
-    assert said == [
-        ("pool", "pool"),
-        ("stream", stream or "default"),
-        ("stream", "left"),
-        ("pool", "left"),
-    ]
-    assert found["p4_hat"].any()
-
-
 def test_what_cannot_be_taken() -> None:
     engine = engines.tiny_hyperprior()
     network = load("synthesis", engine.graph("synthesis"))
@@ -140,57 +101,3 @@ def test_what_cannot_be_taken() -> None:
         network.launch({}, {}, 1)
     with pytest.raises(EngineError, match="no output"):
         network.launch(given, {"other": given["y_hat"]}, 1)
-
-
-@pytest.mark.parametrize(
-    ("failures", "recorded", "wanted"),
-    [
-        (1, False, ["run", "empty", "run"]),
-        (2, False, ["run", "empty", "run"]),
-        (1, True, ["run"]),
-    ],
-)
-def test_idle_memory_is_given_back_before_the_gpu_counts_as_full(
-    monkeypatch: pytest.MonkeyPatch, failures: int, recorded: bool, wanted: list[str]
-) -> None:
-    """Once, outside of the network's own pool, and not while launches are recorded."""
-    engine = engines.tiny_hyperprior()
-    network = load("synthesis", engine.graph("synthesis"))
-    right, said, pools = network._program.run, [], []
-
-    def run(tensors: Any) -> Any:
-        said.append("run")
-        assert pools == [network._pool]
-        if said.count("run") <= failures:
-            raise torch.OutOfMemoryError("no more")
-        return right(tensors)
-
-    def empty_cache() -> None:
-        assert not pools
-        said.append("empty")
-
-    @contextlib.contextmanager
-    def pool(value: Any) -> Any:
-        pools.append(value)
-        try:
-            yield
-        finally:
-            pools.remove(value)
-
-    network._cuda, network._pool = True, "pool"
-    monkeypatch.setattr(network._program, "run", run)
-    monkeypatch.setattr(torch.cuda, "use_mem_pool", pool)
-    monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
-    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda address, device: address)
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: recorded)
-    monkeypatch.setattr(torch.cuda, "empty_cache", empty_cache)
-    monkeypatch.setattr(torch, "as_tensor", lambda array, device: torch.from_numpy(array))
-    given = {"y_hat": np.ones((1, 12, 2, 2), np.float32)}
-    found = {"p4_hat": np.zeros((1, 8, 2, 2), np.float32)}
-    if failures == 1 and not recorded:
-        network.launch(given, found, 7)
-        assert found["p4_hat"].any()
-    else:
-        with pytest.raises(DeviceError, match="no more"):
-            network.launch(given, found, 7)
-    assert said == wanted

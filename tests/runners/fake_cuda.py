@@ -2,7 +2,9 @@
 
 The memory is the host's, so that a library on the CPU can work in it. What is put into a stream is
 done when somebody waits for it and not before. Then every copy must still find both its ends alive:
-memory that was given back too early, or that is not pinned, is a failure.
+memory that was given back too early, or that is not pinned, is a failure. So is memory that CuPy
+allocates for one stream and another writes: its pool lends what was given back in the same stream,
+where a kernel may still work on it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import functools
 import threading
 import types
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,15 +32,23 @@ class FakeCuda:
         self._memory: weakref.WeakValueDictionary[int, Bytes] = weakref.WeakValueDictionary()
         self._kinds: dict[int, str] = {}
         self._streams: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
+        self.default = self._streams[0] = Stream(self, 0)
+        self._events: weakref.WeakValueDictionary[int, Event] = weakref.WeakValueDictionary()
         self._next = 0x5000
         self._lock = threading.Lock()  # of what is iterated over
-        self.current: list[Stream] = []
+        self._thread = threading.local()
         self.full = False
         """Whether there is no memory left."""
         self.waits = 0
         """How often the host has waited."""
         self.allocations = 0
         """Of memory of either kind, so far."""
+
+    @property
+    def current(self) -> list[Stream]:
+        """This thread's current streams, the last one in truth."""
+        streams: list[Stream] = self._thread.__dict__.setdefault("streams", [])
+        return streams
 
     def allocate(self, size: int, kind: str) -> Bytes:
         """Memory of the "device" or "pinned"; there as long as it, or a view of it, is."""
@@ -69,42 +80,54 @@ class FakeCuda:
         return stream
 
     def stream(self, address: int) -> Stream:
-        """The living stream of an address."""
+        """The living stream of an address; 0 and 1 are both the default one."""
         assert type(address) is int
+        if address in (0, 1):
+            return self.default
         assert address in self._streams, f"there is no stream {address:#x}"
         return self._streams[address]
 
-    def synchronize(self) -> None:
-        self.waits += 1
+    def event(self, *, disable_timing: bool) -> Event:
+        assert disable_timing, "takes the time, which waits"
+        with self._lock:
+            self._next += 0x10
+            event = Event(self, self._next)
+            self._events[event.ptr] = event
+        return event
+
+    def finish(self) -> None:
+        """Does all that is under way."""
         with self._lock:
             living = tuple(self._streams.values())
         for stream in living:
-            assert not stream.is_capturing(), "waits while a stream is recorded"
-            stream.drain()
+            stream.work.run_to(stream.work.end)
 
     def cupy(self, devices: int = 1) -> types.ModuleType:
         """Makes a module `cupy`."""
         module: Any = types.ModuleType("cupy")
         module.cuda = types.SimpleNamespace(
             Device=self._device,
+            Event=self.event,
             Stream=self._stream_for_cupy,
             memory=types.SimpleNamespace(OutOfMemoryError=MemoryError),
             alloc_pinned_memory=lambda size: self.allocate(size, "pinned"),
             runtime=types.SimpleNamespace(
                 getDeviceCount=lambda: devices,
-                deviceSynchronize=self.synchronize,
-                streamSynchronize=lambda address: self.stream(address).synchronize(),
+                eventRecord=lambda event, stream: self._events[event].record(self.stream(stream)),
                 streamIsCapturing=lambda address: self.stream(address).is_capturing(),
                 CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
             ),
         )
-        module.empty = lambda shape, dtype: DeviceArray(self, shape, dtype)
+        module.empty = self._empty
         module.zeros = self._zeros
         return module
 
+    def _empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
+        return DeviceArray(self, shape, dtype, self.current[-1] if self.current else self.default)
+
     def _zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
         assert self.current, "filled in the default stream"
-        array = DeviceArray(self, shape, dtype)
+        array = self._empty(shape, dtype)
         self.current[-1].put(functools.partial(array.data.memory.fill, 0))
         return array
 
@@ -118,12 +141,39 @@ class FakeCuda:
         return self.new_stream()
 
 
+class Work:
+    """What is under way in a stream, in its order; also when the stream is gone."""
+
+    def __init__(self) -> None:
+        self._left: deque[Callable[[], None]] = deque()
+        self._done = 0
+        self._turn = threading.RLock()  # whoever waits, waits for what another has begun
+
+    @property
+    def end(self) -> int:
+        """The place behind all of it."""
+        with self._turn:
+            return self._done + len(self._left)
+
+    def put(self, work: Callable[[], None]) -> None:
+        with self._turn:
+            self._left.append(work)
+
+    def reached(self, place: int) -> bool:
+        return self._done >= place
+
+    def run_to(self, place: int) -> None:
+        with self._turn:
+            while not self.reached(place):
+                self._done += 1
+                self._left.popleft()()
+
+
 class Stream:
     def __init__(self, cuda: FakeCuda, address: int) -> None:
         self._cuda = cuda
         self.ptr = address
-        self._work: list[Callable[[], None]] = []
-        self._turn = threading.RLock()  # whoever waits, waits for what another has begun
+        self.work = Work()
         self._recorded: list[Callable[[], None]] | None = None
 
     def __enter__(self) -> Stream:
@@ -134,13 +184,16 @@ class Stream:
         assert self._cuda.current.pop() is self
 
     def put(self, work: Callable[[], None]) -> None:
-        with self._turn:
-            (self._work if self._recorded is None else self._recorded).append(work)
+        if self._recorded is None:
+            self.work.put(work)
+        else:
+            self._recorded.append(work)
 
     def is_capturing(self) -> bool:
         return self._recorded is not None
 
     def begin_capture(self) -> None:
+        assert self.ptr, "the default stream cannot be recorded"
         assert self._recorded is None, "is recorded already"
         self._recorded = []
 
@@ -152,18 +205,29 @@ class Stream:
     @property
     def idle(self) -> bool:
         """Whether all work was waited for."""
-        return not self._work
+        return self.work.reached(self.work.end)
 
     def synchronize(self) -> None:
         assert self._recorded is None, "waits while it is recorded"
         self._cuda.waits += 1
-        self.drain()
+        self.work.run_to(self.work.end)
 
-    def drain(self) -> None:
-        with self._turn:
-            work, self._work = self._work, []
-            for one in work:
-                one()
+
+class Event:
+    """A point in a stream, which may be waited for when the stream is gone."""
+
+    def __init__(self, cuda: FakeCuda, address: int) -> None:
+        self._cuda = cuda
+        self.ptr = address
+        self._work, self._place = Work(), 0
+
+    def record(self, stream: Stream) -> None:
+        assert not stream.is_capturing(), "would be a point in the recording"
+        self._work, self._place = stream.work, stream.work.end
+
+    def synchronize(self) -> None:
+        self._cuda.waits += 1
+        self._work.run_to(self._place)
 
 
 class Graph:
@@ -178,12 +242,19 @@ class Graph:
 
 
 class DeviceArray:
-    """As `cupy.ndarray`, C-contiguous."""
+    """As `cupy.ndarray`, C-contiguous; with a home, it is for that stream alone."""
 
-    def __init__(self, cuda: FakeCuda, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+    def __init__(
+        self,
+        cuda: FakeCuda,
+        shape: tuple[int, ...],
+        dtype: npt.DTypeLike,
+        home: Stream | None = None,
+    ) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
         self.nbytes = int(np.prod(shape)) * self.dtype.itemsize
-        self.data = MemoryPointer(cuda, cuda.allocate(self.nbytes, "device"))
+        memory = cuda.allocate(self.nbytes, "device")
+        self.data = MemoryPointer(cuda, memory, None if home is None else home.ptr)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -196,8 +267,8 @@ class DeviceArray:
         }
 
     def get(self) -> npt.NDArray[Any]:
-        """A copy; waits for everything."""
-        self.data.cuda.synchronize()
+        """A copy, after all that is under way."""
+        self.data.cuda.finish()
         return self.data.memory[: self.nbytes].view(self.dtype).reshape(self.shape).copy()
 
     def set(self, values: npt.NDArray[Any]) -> None:
@@ -206,8 +277,9 @@ class DeviceArray:
 
 
 class MemoryPointer:
-    def __init__(self, cuda: FakeCuda, memory: Bytes) -> None:
+    def __init__(self, cuda: FakeCuda, memory: Bytes, home: int | None) -> None:
         self.cuda = cuda
+        self._home = home
         self.memory = memory
         self.ptr = memory.ctypes.data
 
@@ -226,6 +298,7 @@ class MemoryPointer:
             memory_at(target, size)[:] = memory_at(source, size)
 
         assert cuda.holds(host, size, "pinned"), "copies of other memory than pinned wait"
+        assert self._home in (None, stream.ptr), "memory of another stream's pool"
         cuda.stream(stream.ptr).put(copy)
 
 

@@ -119,6 +119,7 @@ class InferenceSession:
         assert name == PROVIDER
         settings = dict(settings)
         stream = settings.pop("user_compute_stream", None)
+        assert stream != "0", "0 is no stream: it would run in one of its own"
         for key, value in settings.items():
             assert value in PROVIDER_OPTIONS[key], key
         assert settings.get("use_tf32") == "0", "TF32 is on if nobody switches it off"

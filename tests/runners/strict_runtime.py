@@ -176,7 +176,7 @@ class IExecutionContext:
         self._shapes: dict[str, Shape] = {}
         self._addresses: dict[str, int] = {}
         self._ready: dict[str, Shape] = {}  # the shapes of the last run that is over
-        self._running: tuple[int, Stream] | None = None  # whose thread, in which stream
+        self._running: tuple[int, int] | None = None  # whose thread, in which stream
         self._under_way = 0
 
     def _alive(self) -> ICudaEngine:
@@ -247,7 +247,8 @@ class IExecutionContext:
         engine = self._alive()
         stream = self._cuda.stream(stream_handle)
         recorded = stream.is_capturing()
-        assert self._running is None or self._running[1] is stream, "two streams use one context"
+        elsewhere = self._running is not None and self._running[1] != stream_handle
+        assert not elsewhere, "two streams use one context"
         if self._profile_stream is not None:
             assert self._profile_stream is stream or self._profile_stream.idle, (
                 "the profile may not be there yet"
@@ -263,7 +264,7 @@ class IExecutionContext:
         stream.put(self._work(dict(self._shapes), dict(self._addresses), recorded))
         self._module.runs.append(stream_handle)
         if not recorded:
-            self._running = threading.get_ident(), stream
+            self._running = threading.get_ident(), stream_handle
             self._under_way += 1
         return True
 

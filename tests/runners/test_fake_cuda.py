@@ -25,7 +25,7 @@ def memory(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> CudaMemory:
 
 def test_copies_are_done_when_they_are_waited_for(memory: CudaMemory) -> None:
     stream = memory.stream()
-    host, device = memory.pinned((2, 3), np.float32), memory.empty((2, 3), np.float32)
+    host, device = memory.pinned((2, 3), np.float32), memory.empty((2, 3), np.float32, stream)
     back = memory.pinned((2, 3), np.float32)
     host[...], back[...] = 7, 0
     upload(host, device, stream)
@@ -36,13 +36,15 @@ def test_copies_are_done_when_they_are_waited_for(memory: CudaMemory) -> None:
 
 
 def test_memory_that_is_not_pinned(memory: CudaMemory) -> None:
-    device = memory.empty((4,), np.float32)
+    stream = memory.stream()
+    device = memory.empty((4,), np.float32, stream)
     with pytest.raises(AssertionError, match="wait"):
-        upload(np.zeros(4, np.float32), device, memory.stream())
+        upload(np.zeros(4, np.float32), device, stream)
 
 
 def test_pinned_memory_given_back_too_early(memory: CudaMemory) -> None:
-    device, stream = memory.empty((4,), np.float32), memory.stream()
+    stream = memory.stream()
+    device = memory.empty((4,), np.float32, stream)
     upload(memory.pinned((4,), np.float32), device, stream)
     with pytest.raises(AssertionError, match="not pinned, or was given back"):
         stream.synchronize()
@@ -50,7 +52,7 @@ def test_pinned_memory_given_back_too_early(memory: CudaMemory) -> None:
 
 def test_device_memory_given_back_too_early(memory: CudaMemory) -> None:
     host, stream = memory.pinned((4,), np.float32), memory.stream()
-    upload(host, memory.empty((4,), np.float32), stream)
+    upload(host, memory.empty((4,), np.float32, stream), stream)
     with pytest.raises(AssertionError, match="device's memory was given back"):
         stream.synchronize()
 
@@ -70,7 +72,7 @@ def test_zeros_in_the_default_stream(cuda: FakeCuda) -> None:
 
 def test_what_is_recorded_is_done_when_it_is_replayed(memory: CudaMemory) -> None:
     stream, other = memory.stream(), memory.stream()
-    host, device = memory.pinned((4,), np.float32), memory.empty((4,), np.float32)
+    host, device = memory.pinned((4,), np.float32), memory.empty((4,), np.float32, stream)
     assert not memory.records(stream.ptr)
     stream.begin_capture()
     assert memory.records(stream.ptr)
@@ -86,12 +88,51 @@ def test_what_is_recorded_is_done_when_it_is_replayed(memory: CudaMemory) -> Non
 
 
 def test_waiting_while_a_stream_is_recorded(memory: CudaMemory) -> None:
-    stream = memory.stream()
+    stream, event = memory.stream(), memory.event()
     stream.begin_capture()
     with pytest.raises(AssertionError, match="recorded"):
         stream.synchronize()
-    with pytest.raises(AssertionError, match="recorded"):
-        memory.wait()
+    with pytest.raises(AssertionError, match="point in the recording"):
+        memory.mark(event, stream.ptr)
+
+
+def test_the_default_stream_is_not_recorded(cuda: FakeCuda) -> None:
+    assert cuda.stream(0) is cuda.stream(1) is cuda.default
+    with pytest.raises(AssertionError, match="default stream"):
+        cuda.default.begin_capture()
+
+
+def test_an_event_outlives_its_stream(cuda: FakeCuda, memory: CudaMemory) -> None:
+    done: list[str] = []
+    stream, event = memory.stream(), memory.event()
+    event.synchronize()  # for nothing
+    stream.put(lambda: done.append("before"))
+    memory.mark(event, stream.ptr)
+    stream.put(lambda: done.append("behind"))
+    gone = stream.ptr
+    del stream
+    with pytest.raises(AssertionError, match="there is no stream"):
+        memory.mark(event, gone)
+    assert done == []
+    event.synchronize()
+    assert done == ["before"]
+
+
+def test_events_that_take_the_time(cuda: FakeCuda) -> None:
+    with pytest.raises(AssertionError, match="time"):
+        cuda.cupy().cuda.Event(disable_timing=False)
+
+
+def test_memory_of_another_streams_pool(cuda: FakeCuda, memory: CudaMemory) -> None:
+    """As of the default stream's, when nobody says for which it is."""
+    stream, host = memory.stream(), memory.pinned((4,), np.float32)
+    for device in memory.empty((4,), np.float32, memory.aside), cuda.cupy().empty((4,), np.float32):
+        for copy in (
+            lambda device=device: upload(host, device, stream),
+            lambda device=device: download(device, host, stream),
+        ):
+            with pytest.raises(AssertionError, match="another stream's pool"):
+                copy()
 
 
 def test_streams_that_wait_for_the_default_one(cuda: FakeCuda) -> None:

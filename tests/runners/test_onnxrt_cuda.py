@@ -102,6 +102,17 @@ def test_runs_follow_each_other_in_the_caller_s_stream(network, cuda, ort) -> No
         np.testing.assert_array_equal(outputs["y"].get(), expected(features(seed)))
 
 
+@pytest.mark.parametrize("address", [0, 1])
+def test_runs_follow_each_other_in_the_default_stream(network, cuda, address) -> None:
+    device = network.on_device()
+    device.outputs({"f": SHAPE})
+    inputs, outputs = arrays(cuda)
+    device.launch(inputs, outputs, address)
+    assert not cuda.default.idle
+    cuda.default.synchronize()
+    np.testing.assert_array_equal(outputs["y"].get(), expected(features()))
+
+
 def test_sizes_are_asked_for_once(network, cuda) -> None:
     device, stream = network.on_device(), cuda.new_stream()
     for shape in (SHAPE, (1, 4, 8, 8), SHAPE):

@@ -46,7 +46,8 @@ def load(ort: Any, stream: Any = None, **changes: Any) -> Any:
         ({"fallback": "1"}, "leave nodes to the CPU"),
         ({"settings": {"use_tf32": "1"}}, "TF32"),
         ({"settings": {"cudnn_conv_algo_search": "BEST"}}, "cudnn_conv_algo_search"),
-        ({"settings": {"user_compute_stream": "57005"}}, "no stream"),
+        ({"settings": {"user_compute_stream": "57005"}}, "there is no stream"),
+        ({"settings": {"user_compute_stream": "0"}}, "0 is no stream"),
     ],
     ids=str,
 )

@@ -49,7 +49,7 @@ class Bench:
 
     def plan_shape(self) -> tuple[int, ...]:
         shapes = self.plan.context().prepare({"f": SHAPE}, self.stream.ptr)
-        self.stream.drain()
+        self.stream.synchronize()
         ((shape, _),) = shapes.values()
         return shape
 

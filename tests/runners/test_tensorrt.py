@@ -258,6 +258,32 @@ class TestOnTheDevice:
             device.launch(inputs, outputs, stream.ptr)
         np.testing.assert_array_equal(outputs["y"].get(), expected(features()))
 
+    def test_a_stream_that_is_gone_is_waited_for(self, device, cuda) -> None:
+        """Its last run, and nothing else: another thread may record."""
+        device.outputs({"f": SHAPE})
+        (inputs, outputs), stream, other = self.arrays(cuda), cuda.new_stream(), cuda.new_stream()
+        device.launch(inputs, outputs, stream.ptr)
+        del stream
+        other.begin_capture()
+        device.outputs({"f": (1, 4, 8, 8)})
+        out = expected(features())
+        found = outputs["y"].data.memory[: out.nbytes].view(np.float32).reshape(out.shape)
+        np.testing.assert_array_equal(found, out)
+
+    def test_its_own_stream_is_recorded(self, device, cuda) -> None:
+        """Behind a run that is under way there, which is waited for."""
+        device.outputs({"f": SHAPE})
+        (inputs, outputs), stream = self.arrays(cuda), cuda.new_stream()
+        device.launch(inputs, outputs, stream.ptr)
+        stream.begin_capture()
+        device.launch(inputs, outputs, stream.ptr)
+        graph = stream.end_capture()
+        assert stream.idle
+        inputs["f"].set(features(1)["f"])
+        graph.launch(stream)
+        np.testing.assert_array_equal(outputs["y"].get(), expected(features(1)))
+        device.launch(inputs, outputs, stream.ptr)
+
     def test_another_stream_is_refused_until_prepared_again(self, device, cuda) -> None:
         device.outputs({"f": SHAPE})
         inputs, outputs = self.arrays(cuda)

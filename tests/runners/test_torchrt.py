@@ -215,6 +215,9 @@ def test_the_number_of_threads_is_set() -> None:
 
 
 def test_settings_are_held_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others than a run wants, so that each is seen to change."""
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     before = [getattr(owner, name) for owner, name in settings._places()]
     seen = []
     for optimise in (True, False):
@@ -227,7 +230,10 @@ def test_settings_are_held_and_given_back(monkeypatch: pytest.MonkeyPatch) -> No
         )[1]
         network.run({"f": np.zeros((1, 4, 8, 8), np.float32)}, ["y"])
     assert [values[0] for values in seen] == [True, False]
-    assert all(value in (False, "ieee") for values in seen for value in values[2:])
+    benchmark, deterministic, *precisions = seen[0][2:]
+    assert (benchmark, deterministic) == (False, True)
+    assert all(value in (False, "ieee") for value in precisions)
+    assert seen[0][1:] == seen[1][1:]
     assert [getattr(owner, name) for owner, name in settings._places()] == before
 
 

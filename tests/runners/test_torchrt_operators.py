@@ -19,6 +19,8 @@ from fcmrt.runner import make_runner
 
 torch = pytest.importorskip("torch")
 
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
 Array = npt.NDArray[Any]
 
 
@@ -229,6 +231,47 @@ LAYOUT = [
 @pytest.mark.parametrize("case", [*UNARY, *BINARY, *CONVOLUTIONS, *LAYOUT], ids=str)
 def test_it_computes_what_onnx_runtime_computes(case: Case) -> None:
     check(case.graph(), case.feed(), case.outputs)
+
+
+class KernelsOnly(TorchDispatchMode):
+    """Refuses what makes a tensor of the host's values, or a host's value of a tensor.
+
+    On a GPU these are copies that are waited for, which cannot be recorded.
+    """
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), named: Any = None
+    ) -> Any:
+        assert function not in (
+            torch.ops.aten.lift_fresh.default,
+            torch.ops.aten.item.default,
+            torch.ops.aten.nonzero.default,
+        ), f"{function} waits"
+        return function(*arguments, **(named or {}))
+
+
+@pytest.mark.parametrize("case", [*UNARY, *BINARY, *CONVOLUTIONS, *LAYOUT], ids=str)
+def test_what_can_be_recorded_leaves_the_host_alone(case: Case) -> None:
+    network: Any = make_runner(RuntimeOptions(runner="torch", threads=1)).load(
+        "g", case.graph(), exact=False
+    )
+    if network._program.reads_host:
+        pytest.skip("is not recorded")
+    tensors = {name: network._take(name, array) for name, array in case.feed().items()}
+    with torch.inference_mode(), KernelsOnly():
+        network._program.run(tensors)
+
+
+def test_what_waits_for_the_host_is_noticed() -> None:
+    """As when the places of a cut are copied to the device."""
+    x = torch.zeros(3)
+    for mistake in (
+        lambda: x.index_select(0, torch.tensor([2, 1])),
+        lambda: x[0].item(),
+        lambda: x.nonzero(),
+    ):
+        with torch.inference_mode(), KernelsOnly(), pytest.raises(AssertionError, match="waits"):
+            mistake()
 
 
 def port(name: str, *dims: Any) -> Any:

@@ -120,17 +120,20 @@ def _split(site: Site) -> Function:
 @operator("Slice", 3, 5, plain=(1, 2, 3, 4))
 def _slice(site: Site) -> Function:
     def cut(x: Tensor, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Tensor:
-        index = [slice(None)] * x.ndim
+        index, backwards = [slice(None)] * x.ndim, []
         axes = range(len(starts)) if axes is None else axes
         steps = [1] * len(starts) if steps is None else steps
         for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-            part = slice(start, end, step)
+            places = range(x.shape[axis])[start:end:step]
             if step > 0:
-                index[axis] = part
-            else:  # PyTorch has no slices that run backwards
-                places = list(range(*part.indices(x.shape[axis])))
-                x = x.index_select(axis, torch.tensor(places, dtype=torch.int64, device=x.device))
-        return x[tuple(index)]
+                index[axis] = slice(start, end, step)
+            elif places:  # PyTorch has no slices that run backwards
+                index[axis] = slice(places[-1], places[0] + 1, -step)
+                backwards.append(axis)
+            else:
+                index[axis] = slice(0, 0)
+        part = x[tuple(index)]
+        return part.flip(backwards) if backwards else part
 
     return cut
 

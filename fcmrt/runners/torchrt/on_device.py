@@ -12,6 +12,7 @@ import torch
 from ...errors import EngineError
 from .network import TorchNetwork
 from .operator import Tensor
+from .pools import drop_pools, make_pool
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -26,7 +27,10 @@ class DeviceTorchNetwork(TorchNetwork):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._cuda = self._placement.device.type == "cuda"
-        self._pool = torch.cuda.MemPool() if self._cuda else None
+        self._pool = None
+        if self._cuda:
+            drop_pools()
+            self._pool = make_pool(self)
         self._outputs: dict[tuple[tuple[str, tuple[int, ...]], ...], Any] = {}
 
     def on_device(self) -> DeviceTorchNetwork:
@@ -47,6 +51,7 @@ class DeviceTorchNetwork(TorchNetwork):
         """See `DeviceNetwork.outputs`."""
         key = tuple(sorted(inputs.items()))
         if key not in self._outputs:
+            drop_pools()
             zeros = {
                 name: torch.zeros(shape, dtype=self._port_type(name)).numpy()
                 for name, shape in inputs.items()
@@ -98,8 +103,9 @@ class DeviceTorchNetwork(TorchNetwork):
 
     def _stream(self, address: int) -> Any:
         device = self._placement.device
-        # To PyTorch an external stream at 0 is not the default stream, but any of its own.
-        if address == 0:
+        # Both are the default stream. To PyTorch an external stream at 0 is any of its own, and
+        # one at 1 is an error.
+        if address in (0, 1):
             return torch.cuda.default_stream(device)
         return torch.cuda.ExternalStream(address, device)
 

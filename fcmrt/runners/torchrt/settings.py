@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,6 +14,9 @@ _OLD = not hasattr(torch.backends, "fp32_precision")  # before PyTorch 2.9
 
 class Settings:
     """A context in which float32 means float32, and only the wanted libraries compute.
+
+    cuDNN takes algorithms that add up in one order, and by its rules: timing them would wait, which
+    launches must not, and may choose others the next day.
 
     Runs with equal settings go side by side; a run with others waits until they are through. What
     was set before is set again after the last one.
@@ -36,7 +41,7 @@ class Settings:
             if not Settings._running:
                 Settings._before = tuple(getattr(owner, name) for owner, name in _places())
                 Settings._now = self._wanted
-                _set((*self._wanted, *_FULL_PRECISION))
+                _set((*self._wanted, *_FIXED))
             Settings._running += 1
 
     def __exit__(self, *_: object) -> None:
@@ -46,14 +51,26 @@ class Settings:
                 _set(Settings._before)
                 Settings._turn.notify_all()
 
+    @staticmethod
+    @contextlib.contextmanager
+    def held() -> Iterator[bool]:
+        """Tells whether nothing runs; as long as the context lasts, nothing begins or ends."""
+        with Settings._turn:
+            yield not Settings._running
+
 
 def _places() -> tuple[tuple[Any, str], ...]:
     backends = torch.backends
-    libraries = ((backends.mkldnn, "enabled"), (backends.cudnn, "enabled"))
+    common = (
+        (backends.mkldnn, "enabled"),
+        (backends.cudnn, "enabled"),
+        (backends.cudnn, "benchmark"),
+        (backends.cudnn, "deterministic"),
+    )
     if _OLD:
-        return (*libraries, (backends.cuda.matmul, "allow_tf32"), (backends.cudnn, "allow_tf32"))
+        return (*common, (backends.cuda.matmul, "allow_tf32"), (backends.cudnn, "allow_tf32"))
     return (
-        *libraries,
+        *common,
         (backends.cuda.matmul, "fp32_precision"),
         (backends.cudnn.conv, "fp32_precision"),
         (backends.mkldnn.matmul, "fp32_precision"),
@@ -61,7 +78,7 @@ def _places() -> tuple[tuple[Any, str], ...]:
     )
 
 
-_FULL_PRECISION: tuple[Any, ...] = (False,) * 2 if _OLD else ("ieee",) * 4
+_FIXED: tuple[Any, ...] = (False, True, *((False,) * 2 if _OLD else ("ieee",) * 4))
 
 
 def _set(values: tuple[Any, ...]) -> None:

@@ -8,10 +8,12 @@ before.
 from __future__ import annotations
 
 import ctypes
+import gc
 import itertools
 import re
 import sys
 import types
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -109,6 +111,7 @@ class FakeStream:
         assert self._cupy.streams.pop() is self
 
     def begin_capture(self) -> None:
+        assert not gc.isenabled(), "a collection may wait for the device"
         assert self.ptr != 0, "the null stream cannot be captured"
         assert self.queue.captured is None
         self.queue.captured = []
@@ -139,8 +142,9 @@ class FakeGraph:
 
 
 class FakeEvent:
-    def __init__(self, cupy: FakeCupy) -> None:
+    def __init__(self, cupy: FakeCupy, ptr: int) -> None:
         self.stream: FakeStream | None = None
+        self.ptr = ptr
         self._cupy = cupy
         self._place = 0
 
@@ -160,7 +164,10 @@ class FakeEvent:
 
 
 class FakeCupy(types.ModuleType):
-    """The few names of CuPy that the host side uses, as CuPy 13 has them."""
+    """The few names of CuPy that the host side uses, as CuPy 13 and 14 have them.
+
+    `foreign` are addresses and streams of another context.
+    """
 
     def __init__(self, devices: int | None) -> None:
         super().__init__("cupy")
@@ -170,16 +177,16 @@ class FakeCupy(types.ModuleType):
         self.kept: list[Any] = []  # memory that work under way may point to
         self.queues: dict[int, Queue] = {}
         self.streams = [FakeStream(self, 0)]
-        pointers = itertools.count(1000)
+        self.foreign: set[int] = set()
+        self._pointers = itertools.count(1000)
+        self._events: weakref.WeakValueDictionary[int, FakeEvent] = weakref.WeakValueDictionary()
         self.ndarray = type("FakeArray", (FakeArray,), {"cupy": self})
         self.cuda = types.SimpleNamespace(
             Device=lambda: types.SimpleNamespace(id=0),
-            Event=lambda *, disable_timing: FakeEvent(self),
-            ExternalStream=lambda ptr: FakeStream(self, ptr),
-            Stream=lambda *, non_blocking: FakeStream(self, next(pointers)),
-            UnownedMemory=lambda address, size, owner: types.SimpleNamespace(
-                address=address, size=size, owner=owner
-            ),
+            Event=self.event,
+            ExternalStream=self.external_stream,
+            Stream=lambda *, non_blocking: FakeStream(self, next(self._pointers)),
+            UnownedMemory=self.unowned_memory,
             MemoryPointer=lambda memory, offset: types.SimpleNamespace(memory=memory),
             alloc_pinned_memory=lambda size: FakePinned(self, size),
             get_current_stream=lambda: self.stream,
@@ -189,6 +196,8 @@ class FakeCupy(types.ModuleType):
                 getDeviceCount=lambda: self.count(devices),
                 getDeviceProperties=lambda number: {"name": b"Stand-in"},
                 memcpyAsync=self.memcpy,
+                eventRecord=self.record,
+                pointerGetAttributes=self.attributes,
             ),
         )
 
@@ -201,6 +210,37 @@ class FakeCupy(types.ModuleType):
     @property
     def stream(self) -> FakeStream:
         return self.streams[-1]
+
+    def event(self, *, disable_timing: bool) -> FakeEvent:
+        event = FakeEvent(self, next(self._pointers))
+        self._events[event.ptr] = event
+        return event
+
+    def record(self, event: int, stream: int) -> None:
+        if stream in self.foreign:
+            raise FakeRuntimeError("cudaErrorInvalidResourceHandle")
+        self._events[event].record(FakeStream(self, stream))
+
+    def external_stream(self, ptr: int) -> FakeStream:
+        warnings.warn("ExternalStream is deprecated.", DeprecationWarning, stacklevel=2)
+        return FakeStream(self, ptr)
+
+    def attributes(self, address: int) -> Any:
+        """Memory is known if it is the emulator's; since CUDA 11, other is no error."""
+        if address in self.foreign:
+            raise FakeRuntimeError("cudaErrorInvalidValue")
+        known = any(a.ctypes.data <= address < a.ctypes.data + a.nbytes for a in self.kept_arrays())
+        return types.SimpleNamespace(type=2 if known else 0, device=0 if known else -2)
+
+    def kept_arrays(self) -> list[Any]:
+        return [memory for memory in self.kept if isinstance(memory, np.ndarray)]
+
+    def unowned_memory(self, address: int, size: int, owner: Any, device_id: int = -1) -> Any:
+        if device_id < 0 and not address:
+            raise RuntimeError("UnownedMemory requires explicit device ID for a null pointer.")
+        device = self.attributes(address).device if device_id < 0 else device_id
+        assert device == 0, "memory of no device"
+        return types.SimpleNamespace(address=address, size=size, owner=owner)
 
     def put(self, work: Callable[[], object]) -> None:
         """Launches in the current stream."""

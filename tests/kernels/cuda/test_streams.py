@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import threading
+import types
 from typing import Any
 
 import numpy as np
@@ -52,6 +56,26 @@ def test_what_is_written_is_taken_at_once(fake: FakeCupy, device: CupyDevice) ->
     assert len(device._staging._busy) <= 2  # the others are lent again
 
 
+def test_pinned_memory_is_lent_again_by_one_thread_at_a_time(device: CupyDevice) -> None:
+    """Another that asks in between must not end what has only now come first."""
+    staging = device._staging
+    other = threading.Thread(target=staging._lend, args=[1])
+
+    class Copied:
+        @property
+        def done(self) -> bool:
+            if not other.ident:
+                other.start()
+                other.join(0.2)  # as far as it comes
+            return True
+
+    under_way = types.SimpleNamespace(done=False)
+    staging._busy.extend([(Copied(), "first"), (under_way, "second")])
+    staging._lend(1)
+    other.join()
+    assert [memory for _, memory in staging._busy] == ["second"]
+
+
 def test_empty_arrays_cross_as_well(device: CupyDevice) -> None:
     array = device.upload(np.zeros((0, 3), np.int32))
     device.write(array, np.zeros((0, 3), np.int32))
@@ -89,6 +113,42 @@ def test_a_recording_that_fails_ends_the_capture(fake: FakeCupy, device: CupyDev
         device.capture(launches)
     assert fake.stream.ptr == 0
     device.download(doubled(device, device.upload(maps())))
+
+
+def test_no_collection_comes_by_while_launches_are_recorded(device: CupyDevice) -> None:
+    """What it finds may wait for the device when it dies."""
+    count = device.upload(np.array([5], np.uint32))
+
+    class Session:
+        def __del__(self) -> None:
+            died.append(recorded)
+
+    def launches() -> None:
+        nonlocal recorded
+        recorded = True
+        lost = Session()
+        lost.itself = lost  # type: ignore[attr-defined]
+        del lost
+        device.write(count, 7)
+        for _ in range(10):
+            _kept = [[] for _ in range(1000)]  # which is when Python collects
+        recorded = False
+
+    died: list[bool] = []
+    recorded = False
+    assert gc.isenabled()
+    device.capture(launches)
+    assert gc.isenabled()
+    gc.collect()
+    assert died == [False]
+
+
+def test_the_stand_in_asks_for_no_collections(
+    device: CupyDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cupy_device, "recording", contextlib.nullcontext)
+    with pytest.raises(AssertionError, match="collection may wait"):
+        device.capture(lambda: None)
 
 
 def test_a_recording_s_stream_serves_the_next_one(fake: FakeCupy, device: CupyDevice) -> None:
@@ -287,6 +347,35 @@ def test_interfaces_that_are_not_as_the_protocol_says(
 ) -> None:
     with pytest.raises(DTypeError, match=message):
         device.borrow(Resident(device, maps(), **interface), "p3")
+
+
+def test_empty_arrays_of_other_libraries_have_no_address(device: CupyDevice) -> None:
+    view = device.borrow(Resident(device, np.zeros((0, 3), np.float32), data=(0, False)), "p3")
+    assert (view.shape, view.dtype) == ((0, 3), np.float32)
+
+
+def test_memory_that_cuda_does_not_know(fake: FakeCupy, device: CupyDevice) -> None:
+    """The host's, that of another context, and what another context has launched."""
+    host = maps()
+    for given in (
+        Resident(device, host, data=(host.ctypes.data, False)),
+        Resident(device, host, data=(0, False)),
+        Resident(device, host, data=(0xF00, False)),
+        Resident(device, host, stream=0xF10),
+    ):
+        fake.foreign = {0xF00, 0xF10}
+        with pytest.raises(DeviceError, match=r"p3 is in memory.*cupy.asarray.*autoprimaryctx"):
+            device.borrow(given, "p3")
+
+
+def test_the_stand_in_refuses_what_cupy_does(fake: FakeCupy, device: CupyDevice) -> None:
+    """Null pointers without a device, memory of none, and what CuPy 14 warns about."""
+    with pytest.raises(RuntimeError, match="explicit device ID"):
+        fake.cuda.UnownedMemory(0, 0, None)
+    with pytest.raises(AssertionError, match="no device"):
+        fake.cuda.UnownedMemory(maps().ctypes.data, 4, None)
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        fake.cuda.ExternalStream(42)
 
 
 def test_what_is_no_array_on_a_device(device: CupyDevice) -> None:
