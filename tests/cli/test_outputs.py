@@ -130,3 +130,18 @@ def test_a_lost_packet_is_not_told_as_written(run, engine_file, stream, tmp_path
     assert "packet 0 is lost" in err
     assert "nothing was written" in out
     assert target.read_bytes() == b"old"
+
+
+def test_reports_and_pictures_are_not_written_over_inputs(run, own_engine, one, tmp_path):
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"a picture")
+    for command in (
+        ("verify", own_engine, "--json", own_engine),
+        ("verify", own_engine, "--features", one, "--json", one),
+        ("demo", "--image", photo, "--out", photo),
+    ):
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        code, _, err = run(*command)
+        assert code == 2
+        assert "is one of the inputs" in err
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
