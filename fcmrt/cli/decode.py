@@ -19,6 +19,7 @@ from .outputs import check_output
 from .runtime import add_runtime_arguments, options_of
 from .stream import add_limits_argument, open_stream, told_with_option
 from .task import TASKS, Detector, detections_dict, picture_size_of
+from .text import counted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         decoder = Decoder(engine, header=reader.header, options=options, limits=limits)
         if reader.recovered:
             why = "no index, so the file is still being written or was cut off"
-            print(f"fcmrt decode: {why}; {_packets(len(reader))} found", file=sys.stderr)
+            print(f"fcmrt decode: {why}; {counted(len(reader), 'packet')} found", file=sys.stderr)
         numbers = _numbers(args.packet, len(reader))
         target = None
         if args.output is not None:
@@ -111,12 +112,12 @@ class _Target:
         special = path.exists() and not path.is_file()
         self.single = not path.is_dir() and (path.suffix.lower() == ".npz" or special)
         self.written = 0
-        if self.single and len(numbers) != 1:
+        if self.single and not numbers:
+            raise ConfigError(f"there is no whole packet in the file, so nothing for {path}")
+        if self.single and len(numbers) > 1:
             raise ConfigError(
-                f"{_packets(len(numbers))} do not go into one .npz; give a folder, or choose with "
+                f"{len(numbers)} packets do not go into one .npz; give a folder, or choose with "
                 "--packet"
-                if numbers
-                else f"there is no whole packet in the file, so nothing to write to {path}"
             )
         if not self.single and path.is_file():
             raise ConfigError(f"{path} is a file already; features go into an .npz or a folder")
@@ -135,14 +136,10 @@ class _Target:
         """Says what was written."""
         if not self.written:
             return f"{self.path}: nothing was written"
-        return f"{self.path}: features of {_packets(self.written)}"
+        return f"{self.path}: features of {counted(self.written, 'packet')}"
 
     def _place(self, number: int) -> Path:
         return self.path if self.single else self.path / f"{number:05d}.npz"
-
-
-def _packets(number: int) -> str:
-    return "1 packet" if number == 1 else f"{number} packets"
 
 
 def _json_line(number: int, size: tuple[int, int], found: list[dict[str, Any]]) -> str:
@@ -151,7 +148,7 @@ def _json_line(number: int, size: tuple[int, int], found: list[dict[str, Any]]) 
 
 
 def _lines(number: int, found: list[dict[str, Any]]) -> str:
-    lines = [f"packet {number}: {len(found)} detections"]
+    lines = [f"packet {number}: {counted(len(found), 'detection')}"]
     for row in found:
         x0, y0, x1, y1 = row["box"]
         box = f"({x0:.0f}, {y0:.0f}) to ({x1:.0f}, {y1:.0f})"

@@ -14,7 +14,7 @@ from .inputs import add_engine_argument, is_array_file, load_engine, read_featur
 from .outputs import check_output
 from .runtime import add_runtime_arguments, options_of
 from .task import TASKS, Detector, describe_pictures
-from .text import count
+from .text import count, counted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -192,8 +192,7 @@ class _Totals:
 
     def summary(self) -> str:
         """Gives the line for all packets."""
-        packets = "1 packet" if self.packets == 1 else f"{self.packets} packets"
-        return f"{packets}, {_cost(self.bytes, self.elements)}"
+        return f"{counted(self.packets, 'packet')}, {_cost(self.bytes, self.elements)}"
 
 
 def _cost(size: int, elements: int) -> str:
