@@ -25,7 +25,7 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
             gives new files.
 
     Raises:
-        OSError: The file cannot be written. The error names `path`, whatever was written so far.
+        OSError: The file cannot be written; an error of opening it names `path`.
     """
     there = _mode_of(path)
     if there is not None and not stat.S_ISREG(there):
