@@ -33,6 +33,7 @@ from . import evaluation_set, report
 from .blocks import in_blocks
 from .coder_peers import PeerMissingError
 from .compressai_path import CompressAiPath
+from .evaluation import load_network
 from .teacher_forced import against_networks
 
 if TYPE_CHECKING:
@@ -95,10 +96,13 @@ def load(path: Path, folder: Path) -> Codec:
 
 
 def task_features(name: str, count: int) -> list[Features]:
-    """Give features of test pictures, whole photos first: float32 `[C, H, W]` by level."""
+    """Give features of test pictures, whole photos first: float32 `[C, H, W]` by level.
+
+    Raises:
+        FileNotFoundError: The task's network, or a picture, is not there.
+    """
     task = TASKS[name]
-    assets = evaluation_set.assets_folder()
-    network = task.load(None if assets is None else assets / "models", None)
+    network = load_network(task)
     pictures = evaluation_set.whole_first(evaluation_set.photos().items)[:count]
     report.progress(f"{name}: features of {len(pictures)} pictures")
     maps = [network.features(task.letterbox(picture.image)[0]) for picture in pictures]
@@ -191,6 +195,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     repeats = arguments.repeats or (QUICK_REPEATS if quick else REPEATS)
     rows: list[Row] = []
     timed: list[Row] = []
+    engines: list[fcmrt.Engine] = []
     notes = [
         "symbols: integers compared; differing: those that differ from the PyTorch networks'; "
         "ties: of these, how many were rounded from within 1e-4 of the middle",
@@ -202,7 +207,12 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     with tempfile.TemporaryDirectory() as folder:
         for path in paths:
             codec = load(path, Path(folder))
-            pictures = task_features(codec.task, count)
+            try:
+                pictures = task_features(codec.task, count)
+            except FileNotFoundError as error:
+                notes.append(f"{codec.name} was not measured: {error}")
+                continue
+            engines.append(codec.engine)
             report.progress(f"{codec.name}: {len(pictures)} pictures")
             rows += compare(codec, pictures, arguments.quality)
             try:
@@ -210,7 +220,11 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
             except PeerMissingError as error:
                 notes.append(f"{codec.name} was not timed: {error}")
     result = report.Report(
-        report.command_line("benchmarks.codecs"), rows, {"times": timed, "repeats": repeats}, notes
+        report.command_line("benchmarks.codecs"),
+        rows,
+        {"times": timed, "repeats": repeats},
+        notes,
+        engines=engines,
     )
     return result, f"{report.table(rows, COLUMNS)}\n\n{report.table(timed, TIME_COLUMNS)}"
 

@@ -12,6 +12,7 @@ import itertools
 import sys
 from typing import TYPE_CHECKING
 
+import fcmrt
 from fcmrt import kernels
 from fcmrt.config import DEVICES
 
@@ -174,6 +175,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         rows,
         {**more, "peers": coder_peers.versions()},
         notes,
+        engines=[fcmrt.Engine.builtin()],  # whose integers are a source
     )
     return result, as_text(rows, more)
 

@@ -324,7 +324,9 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
             report.progress(f"{name}: {len(pictures)} inputs")
             rows.append(compare(name, pictures, steps))
     sizes = {"width": WIDTH, "lic_tcm_width": TCM_WIDTH, "mosaic_elic": MOSAIC_ELIC, "steps": steps}
-    result = report.Report(report.command_line("benchmarks.families"), rows, sizes, notes)
+    engines = [fcmrt.Engine.builtin(SHIPPED)] if SHIPPED in names else []
+    command = report.command_line("benchmarks.families")
+    result = report.Report(command, rows, sizes, notes, engines=engines)
     return result, report.table(rows, COLUMNS)
 
 

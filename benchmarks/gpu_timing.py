@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from fcmrt.kernels.cuda.recordings import recording
+
 from .gpu_device import describe_gpu, sm_megahertz
 
 if TYPE_CHECKING:
@@ -112,11 +114,12 @@ class CudaStopwatch:
     def captured(self, call: Callable[[], object]) -> Callable[[], object]:
         """See `Stopwatch`."""
         self.stream.synchronize()
-        self.stream.begin_capture()
-        try:
-            call()
-        finally:
-            graph = self.stream.end_capture()
+        with recording():
+            self.stream.begin_capture()
+            try:
+                call()
+            finally:
+                graph = self.stream.end_capture()
         return lambda: graph.launch(self.stream)
 
 

@@ -280,7 +280,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = report.command_line("benchmarks.importance_cost")
     more = {"codec": engine.manifest.name, "same_bytes": same, "bars": bars}
     text = "\n\n".join(report.table(*one) for one in ((rows, COLUMNS), (bars, BARS)))
-    report.emit(report.Report(command, rows, more, notes), text, arguments.json)
+    result = report.Report(command, rows, more, notes, engines=[engine])
+    report.emit(result, text, arguments.json)
     return 0
 
 

@@ -196,6 +196,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
             f"{WARM_UP} calls of warm-up; features of {len(inputs)} photos in turn; no transfers, "
             "everything is on the CPU",
         ],
+        engines=[engine],
     )
     return result, report.table(rows, COLUMNS) + "\n\n" + "\n".join(diagnosis)
 

@@ -238,6 +238,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
             "times are the least of whole calls in ms on one thread; ONNX Runtime's CPU computes "
             "fp16 graphs in float32 and has no bf16",
         ],
+        engines=[engine],
     )
     text = f"{report.table(rows, COLUMNS)}\n\n{report.table(times, TIMES)}"
     return result, text

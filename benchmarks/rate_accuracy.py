@@ -193,7 +193,11 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     report.progress("done")
     more["bars"] = rate_bars(task, codecs, more["bd_rates"], more["time_ratios"])
     result = report.Report(
-        report.command_line("benchmarks.rate_accuracy"), rows, more, notes(evaluation, pictures)
+        report.command_line("benchmarks.rate_accuracy"),
+        rows,
+        more,
+        notes(evaluation, pictures),
+        engines=engines,
     )
     if arguments.plot and rows:
         plot_rate_accuracy(

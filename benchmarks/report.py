@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from fcmrt import Engine
+
 Row = dict[str, Any]
 
 BEGUN = time.monotonic()
+ROOT = Path(__file__).resolve().parents[1]
 
 # Instruction sets that the kernels or the networks' libraries make use of.
 CPU_FLAGS = [
@@ -78,17 +82,25 @@ class Report:
     # sentences on what was measured and what was not
     failed: bool = False
     # whether something was not as it must be, or could not be measured
+    engines: Sequence[Engine] = ()
+    # those that were measured, told by name and digest
 
     def to_dict(self, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
         """Give the object that `--json` writes: plain JSON values, NaN and infinity as null."""
         whole = {
             "machine": machine(),
             "versions": versions(packages),
+            "commit": commit(),
             "command": self.command,
             "notes": self.notes,
             "rows": self.rows,
             **self.more,
         }
+        if self.engines:
+            whole["engines"] = [
+                {"name": engine.manifest.name, "digest": engine.digest_hex}
+                for engine in self.engines
+            ]
         return dict(plain(whole))
 
 
@@ -131,6 +143,23 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str | None]:
     if zstandard is not None:
         found["zstd"] = ".".join(str(part) for part in zstandard.ZSTD_VERSION)
     return found
+
+
+def commit() -> str | None:
+    """Give the commit that the repository's working tree is of, None where there is none."""
+    try:
+        told = subprocess.run(
+            ["git", "rev-parse", "--show-toplevel", "HEAD"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    # Sources without a repository of their own may lie in somebody else's.
+    top, head = told.stdout.splitlines()
+    return head if Path(top).resolve() == ROOT else None
 
 
 def command_line(module: str) -> str:

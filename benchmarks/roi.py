@@ -250,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "bars": bars,
     }
     command = report.command_line("benchmarks.roi")
-    result = report.Report(command, rows, more, notes(pictures, cases, task))
+    result = report.Report(command, rows, more, notes(pictures, cases, task), engines=[engine])
     tables = ((rows, COLUMNS), (tests, TEST_COLUMNS), (bars, BARS))
     text = "\n\n".join(report.table(*one) for one in tables)
     report.emit(result, text, arguments.json)

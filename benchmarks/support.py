@@ -65,7 +65,8 @@ COLUMNS = {
     "ties": "d",
     "plan": "",
 }
-EARLIER = ("command", "machine", "versions", "runners", "plans")  # kept with rows of earlier runs
+# Kept with rows of earlier runs.
+EARLIER = ("command", "machine", "versions", "commit", "runners", "plans")
 
 
 def runners() -> list[Configuration]:
@@ -279,7 +280,7 @@ def merged(rows: Sequence[Row], before: dict[str, Any]) -> tuple[list[Row], list
     runs = before.get("earlier", [])
     named = {family for run in runs for family in run["families"]}
     latest = dict.fromkeys(row["family"] for row in kept if row["family"] not in named)
-    runs = [*runs, {**{key: before[key] for key in EARLIER}, "families": list(latest)}]
+    runs = [*runs, {**{key: before.get(key) for key in EARLIER}, "families": list(latest)}]
     earlier = []
     for run in runs:
         families = [family for family in run["families"] if family not in measured]

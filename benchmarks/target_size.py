@@ -211,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "analysis_runs: the most for any packet",
     ]
     command = report.command_line("benchmarks.target_size")
-    result = report.Report(command, rows, {"bars": bars}, notes)
+    result = report.Report(command, rows, {"bars": bars}, notes, engines=[engine])
     text = "\n\n".join(report.table(*one) for one in ((rows, COLUMNS), (bars, BARS)))
     report.emit(result, text, arguments.json)
     return 0

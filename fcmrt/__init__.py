@@ -13,8 +13,8 @@ import importlib.util
 
 if importlib.util.find_spec("fcmrt.kernels") is None:
     raise ImportError(
-        "this is fcmrt's source folder, which is not a complete package: install it "
-        "(pip install '.[cpu]') and import it from elsewhere"
+        "this is fcmrt's source folder, which is not a complete package: install it editable "
+        "(pip install -e '.[cpu]') to import it here, or (pip install '.[cpu]') from elsewhere"
     )
 
 from . import errors

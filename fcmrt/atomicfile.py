@@ -2,30 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pathlib
-import tempfile
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 
-def replace_file(path: pathlib.Path, data: bytes, *, mode: int = 0o600) -> None:
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Opens a file that is at a path when the block is over, and not before.
+
+    Until then it has another name in the same folder; where the block fails it is removed, and
+    what was at the path stays. Links are followed. What is there and is no file, such as a pipe or
+    a device, is never replaced: it is written directly, as far as the block comes.
+
+    Args:
+        path: Where to; its folder exists.
+        mode: The file's permissions; None: those of the file that is there, or what the process
+            gives new files.
+
+    Raises:
+        OSError: The file cannot be written; an error of opening it names `path`.
+    """
+    there = _mode_of(path)
+    if there is not None and not stat.S_ISREG(there):
+        with path.open("wb") as special:
+            yield special
+        return
+    if mode is None and there is not None:
+        mode = stat.S_IMODE(there)
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".fcmrt-{secrets.token_hex(8)}")
+    try:
+        file = partial.open("xb")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    try:
+        with file:
+            if mode is not None:
+                partial.chmod(mode)
+            yield file
+        os.replace(partial, target)
+    except BaseException:
+        partial.unlink()
+        raise
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Writes a file in one step, so that readers see what was there before or all of `data`.
 
     Args:
-        path: A file that is there is replaced; its folder exists.
+        path: As for `replacing`.
         data: The content.
         mode: The file's permissions.
 
     Raises:
         OSError: The file cannot be written; what was there before still is.
     """
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        try:
-            file.write(data)
-            file.close()
-            pathlib.Path(file.name).chmod(mode)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with replacing(path, mode=mode) as file:
+        file.write(data)
+
+
+def _mode_of(path: Path) -> int | None:
+    """Kind and permissions of what a path leads to; None where there is nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None

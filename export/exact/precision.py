@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fcmrt.errors import ConfigError
+
 from .operations import LARGEST_FACTOR
 
 _FINEST = 16  # fractional bits of a chosen grid, at most
@@ -29,9 +31,9 @@ class Precision:
 
     def __post_init__(self) -> None:
         if not 4 <= self.activation_bits <= 11:
-            raise ValueError(f"activation_bits must be 4 to 11, got {self.activation_bits}")
+            raise ConfigError(f"activation_bits must be 4 to 11, got {self.activation_bits}")
         if not self.margin >= 1:
-            raise ValueError(f"margin must be at least 1, got {self.margin}")
+            raise ConfigError(f"margin must be at least 1, got {self.margin}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import torch
 
@@ -13,6 +14,7 @@ from fcmrt.errors import EngineError
 from fcmrt.export.importance.predictor import ImportancePredictor
 from fcmrt.export.onnx import export_graph
 from fcmrt.importance_model import OUTPUT, ImportanceModel
+from fcmrt.spec import FeatureSpec
 
 
 def write_with_importance(
@@ -42,6 +44,7 @@ def write_with_importance(
     manifest = engine.manifest
     if manifest.importance is not None:
         raise EngineError(f"engine {manifest.name!r} has an importance model already")
+    check_levels(manifest.features, network)
     graphs = {name: engine.graph(name) for name in manifest.graphs}
     side = 2 * manifest.padding.multiple
     examples = [
@@ -51,3 +54,22 @@ def write_with_importance(
     graphs[model.graph] = export_graph(network, examples, names, [OUTPUT])
     tables = {name: engine.tables(name).to_bytes() for name in manifest.tables}
     return write_engine(path, dataclasses.replace(manifest, importance=model), graphs, tables)
+
+
+def check_levels(features: Sequence[FeatureSpec], network: ImportancePredictor) -> None:
+    """Checks that a network predicts the importances of a codec's levels.
+
+    Raises:
+        EngineError: It was made for others.
+    """
+    channels = tuple(feature.channels for feature in features)
+    if network.channels != channels:
+        raise EngineError(
+            f"the predictor of importances takes levels of {_list(network.channels)} channels; the "
+            f"codec's have {_list(channels)}. Make one with this codec: "
+            "python -m fcmrt.export.importance"
+        )
+
+
+def _list(channels: Sequence[int]) -> str:
+    return ", ".join(map(str, channels))

@@ -50,6 +50,11 @@ class ImportancePredictor(nn.Module):
             nn.Conv2d(mixed, len(channels), 1),
         )
 
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of each level, finest first."""
+        return tuple(norm.mean.numel() for norm in self.norms)
+
     def forward(self, *features: Tensor) -> Tensor:
         """Features (`[N, C, H, W]`) to logarithms, `[N, levels, h, w]`."""
         levels = [

@@ -23,6 +23,9 @@ The loss is the mean over the last 500 steps before the polish. Bytes, the norma
 features, and what the task network noticed are of the last validation at d = 0, on crops of
 training pictures: they say how training went, not how good the codec is (that is measured by
 `benchmarks/`).
+
+The commands are run from the repository's root, where fcmrt is installed editable:
+`pip install -e '.[export]'`.
 """
 COLUMNS = (
     "file",

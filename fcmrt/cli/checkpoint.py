@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import export
 from ..errors import BackendUnavailableError, ConfigError
-from ..export.families import FAMILIES
+from ..export.families import FAMILIES, REFUSED, Deploy
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -51,21 +54,63 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, dict[str, Any]]
         args: With `checkpoint`, a file, and what `add_codec_arguments` has added.
 
     Raises:
-        ConfigError: An option is not one.
+        ConfigError: An option is not one, or none that this codec takes.
         ExportError: As `find_family`, `read_checkpoint` and the family.
         BackendUnavailableError: A package that exporting needs is not installed.
     """
     options = {"level_names": args.level_names, "levels": args.levels}
     chosen = {key: value for key, value in options.items() if value is not None}
     chosen |= dict(_option(text) for text in args.option)
+    if any(":" in text for text in (args.codec, *args.option)):
+        _import_from_here()
     try:
         deploy, found = export.find_family(args.codec), export.read_checkpoint(args.checkpoint)
         from ..export.checkpoint import card_of
 
+        _check_options(deploy, args.codec, found, chosen)
         return deploy(found, **chosen), card_of(found)
     except ModuleNotFoundError as error:
-        raise BackendUnavailableError(
-            f"exporting needs {error.name}, which is not installed: pip install 'fcmrt[export]'"
+        raise missing_package(error, args.codec) from error
+
+
+def missing_package(error: ModuleNotFoundError, codec: str = "") -> BackendUnavailableError:
+    """Tells what to install where exporting came upon a package that is not there.
+
+    Args:
+        error: What importing raised.
+        codec: Which codec was to be exported, where one was.
+    """
+    home = FAMILIES[codec].function if codec in FAMILIES else REFUSED.get(codec, "")
+    extras = "export,compressai" if "compressai" in f"{error.name} {home}" else "export"
+    return BackendUnavailableError(
+        f"exporting needs {error.name}, which is not installed: pip install 'fcmrt[{extras}]'"
+    )
+
+
+def _import_from_here() -> None:
+    """Lets modules of the working directory be imported, as `python -m` does."""
+    here = os.getcwd()
+    if not {"", here} & set(sys.path):
+        sys.path.insert(0, here)
+
+
+def _check_options(
+    deploy: Deploy, codec: str, checkpoint: dict[str, Any], chosen: dict[str, Any]
+) -> None:
+    """Holds options against those that a codec's function takes."""
+    try:
+        signature = inspect.signature(deploy)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"codec {codec} is no function of a checkpoint: {error}") from error
+    try:
+        signature.bind(checkpoint, **chosen)
+    except TypeError as error:
+        kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        _, *rest = signature.parameters.values()
+        taken = [one.name for one in rest if one.kind in kinds]
+        raise ConfigError(
+            f"codec {codec}: {error}; its options are {', '.join(taken) or 'none'} (given by "
+            "--option NAME=JSON, or --level-names and --levels)"
         ) from error
 
 

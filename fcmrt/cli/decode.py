@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..atomicfile import replacing
+from ..config import Limits
 from ..errors import BitstreamError, ConfigError
 from .inputs import add_engine_argument, load_engine
+from .outputs import check_output
+from .runtime import add_runtime_arguments, options_of
+from .stream import add_limits_argument, open_stream, told_with_option
 from .task import TASKS, Detector, detections_dict, picture_size_of
+from .text import counted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(00000.npz, ...); may be left out with --task",
     )
     add_engine_argument(parser)
+    add_limits_argument(parser)
     parser.add_argument("--packet", metavar="N", type=int, help="only this packet, counted from 0")
     parser.add_argument("--task", choices=TASKS, help="network whose back half takes the features")
     parser.add_argument(
@@ -38,33 +45,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="detections as JSON, one line per packet"
     )
+    add_runtime_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Decodes a file, or one packet of it."""
-    from ..container import Reader
     from ..decoder import Decoder
 
     if args.output is None and args.task is None:
         raise ConfigError("nothing to do: say where the features go (-o), or what to run (--task)")
     if args.json and args.task is None:
         raise ConfigError("--json writes detections; it needs --task")
+    options, limits = options_of(args), Limits(max_elements=args.max_elements)
     engine = load_engine(args.engine)
     failed = 0
-    with Reader(args.input) as reader:
-        decoder = Decoder(engine, header=reader.header)
+    with open_stream(Path(args.input), limits, engine) as reader:
+        decoder = Decoder(engine, header=reader.header, options=options, limits=limits)
         if reader.recovered:
             why = "no index, so the file is still being written or was cut off"
-            print(f"fcmrt decode: {why}; {len(reader)} packets found", file=sys.stderr)
+            print(f"fcmrt decode: {why}; {counted(len(reader), 'packet')} found", file=sys.stderr)
         numbers = _numbers(args.packet, len(reader))
-        target = None if args.output is None else _Target(Path(args.output), len(numbers))
+        target = None
+        if args.output is not None:
+            target = _Target(Path(args.output), numbers, (args.input, args.engine))
         detector = None if args.task is None else Detector()
         for number in numbers:
             try:
                 features = decoder.decode(reader[number])
             except BitstreamError as error:
                 # The packets are independent of each other: the others may well be intact.
-                print(f"fcmrt decode: packet {number} is lost: {error}", file=sys.stderr)
+                print(
+                    f"fcmrt decode: packet {number} is lost: {told_with_option(error)}",
+                    file=sys.stderr,
+                )
                 failed += 1
                 continue
             if target is not None:
@@ -87,29 +100,46 @@ def _numbers(wanted: int | None, packets: int) -> list[int]:
 
 
 class _Target:
-    """Where the features go: one .npz, or a folder of them."""
+    """Where the features go: one .npz, or a folder of them.
 
-    def __init__(self, path: Path, packets: int) -> None:
+    Raises:
+        ConfigError: The packets do not go there, or one would take the place of an input.
+    """
+
+    def __init__(self, path: Path, numbers: list[int], inputs: Iterable[str | None]) -> None:
         self.path = path
-        self.single = path.suffix.lower() == ".npz" and not path.is_dir()
+        # What is neither file nor folder, a pipe or a device, takes one packet.
+        special = path.exists() and not path.is_file()
+        self.single = not path.is_dir() and (path.suffix.lower() == ".npz" or special)
         self.written = 0
-        if self.single and packets != 1:
+        if self.single and not numbers:
+            raise ConfigError(f"there is no whole packet in the file, so nothing for {path}")
+        if self.single and len(numbers) > 1:
             raise ConfigError(
-                f"{packets} packets do not go into one .npz; give a folder, or choose with --packet"
+                f"{len(numbers)} packets do not go into one .npz; give a folder, or choose with "
+                "--packet"
             )
+        if not self.single and path.is_file():
+            raise ConfigError(f"{path} is a file already; features go into an .npz or a folder")
         if not self.single:
             path.mkdir(parents=True, exist_ok=True)
+        for number in numbers:
+            check_output(self._place(number), inputs)
 
     def write(self, number: int, features: Mapping[str, npt.NDArray[Any]]) -> None:
         """Writes one packet's features."""
-        with (self.path if self.single else self.path / f"{number:05d}.npz").open("wb") as file:
+        with replacing(self._place(number)) as file:
             np.savez(file, **features)  # type: ignore[arg-type]
         self.written += 1
 
     def summary(self) -> str:
         """Says what was written."""
-        packets = "1 packet" if self.written == 1 else f"{self.written} packets"
-        return f"{self.path}: features of {packets}"
+        if not self.written:
+            return f"{self.path}: nothing was written"
+        return f"{self.path}: features of {counted(self.written, 'packet')}"
+
+    def _place(self, number: int) -> Path:
+        return self.path if self.single else self.path / f"{number:05d}.npz"
 
 
 def _json_line(number: int, size: tuple[int, int], found: list[dict[str, Any]]) -> str:
@@ -118,7 +148,7 @@ def _json_line(number: int, size: tuple[int, int], found: list[dict[str, Any]]) 
 
 
 def _lines(number: int, found: list[dict[str, Any]]) -> str:
-    lines = [f"packet {number}: {len(found)} detections"]
+    lines = [f"packet {number}: {counted(len(found), 'detection')}"]
     for row in found:
         x0, y0, x1, y1 = row["box"]
         box = f"({x0:.0f}, {y0:.0f}) to ({x1:.0f}, {y1:.0f})"

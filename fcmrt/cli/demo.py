@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from .inputs import add_engine_argument, load_engine
+from .outputs import check_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from ..demo.run import Demo
 
     if not args.no_plot:
+        check_output(Path(args.out), (*(args.image or ()), args.engine))
         check_target(args.out)
     photos = [read_photo(path) for path in args.image or ()] or [shipped_photo(SHIPPED[0])]
     engine = load_engine(args.engine)

@@ -18,15 +18,16 @@ from ..bitstream import (
     read_packet,
 )
 from ..config import Limits
-from ..container import Reader
+from ..container import FILE_MAGIC, Reader
 from ..errors import BitstreamError, ConfigError
 from .inputs import load_engine
+from .stream import ZIP_MAGIC
 
 if TYPE_CHECKING:
     from ..engine import Engine
 
-ENGINE_MAGIC = b"PK\x03\x04"
-FILE_MAGIC = b"\x89FCM\r\n\x1a\n"
+# Syntax alone takes no memory for elements, so a file may have any number of them.
+_LIMITS = Limits(max_elements=1 << 60)
 
 Description = dict[str, Any]
 
@@ -49,12 +50,12 @@ def describe(path: Path, load: Callable[[], Engine]) -> Description:
         begin = file.read(len(FILE_MAGIC))
         if begin == FILE_MAGIC:
             return describe_file(path)
-        if begin.startswith(ENGINE_MAGIC):
+        if begin.startswith(ZIP_MAGIC):
             return describe_engine(path)
         file.seek(0)
-        data = file.read(Limits().max_packet_bytes + 1)
+        data = file.read(_LIMITS.max_packet_bytes + 1)
     if is_self_contained(data):
-        header, length = read_header(data)
+        header, length = read_header(data, limits=_LIMITS)
         what = {"header": describe_header(header)}
         if length == len(data):
             return {"kind": "header", "bytes": length, **what}
@@ -115,7 +116,7 @@ def describe_engine(path: Path) -> Description:
 def describe_file(path: Path) -> Description:
     """Describes an .fcm file and every packet in it."""
     packets: list[Description] = []
-    with Reader(path) as reader:
+    with Reader(path, limits=_LIMITS) as reader:
         header = reader.header
         for number in range(len(reader)):
             row: Description = {"number": number}
@@ -173,8 +174,8 @@ def _packet(data: bytes, digest: bytes, levels: Sequence[object], begin: int = 0
     Raises:
         BitstreamError: It is malformed, or its checksum does not match.
     """
-    read_packet(memoryview(data)[begin:], digest, Limits(), levels=len(levels))
-    info = peek_packet(data, levels=len(levels))
+    read_packet(memoryview(data)[begin:], digest, _LIMITS, levels=len(levels))
+    info = peek_packet(data, limits=_LIMITS, levels=len(levels))
     head = info.head
     return {
         "bytes": len(data),

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..importance import ROI_GAIN
 from .inputs import add_engine_argument, is_array_file, load_engine, read_features
+from .outputs import check_output
+from .runtime import add_runtime_arguments, options_of
 from .task import TASKS, Detector, describe_pictures
-from .text import count
+from .text import count, counted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "be told several times",
     )
     parser.add_argument(
-        "--roi-gain", metavar="N", type=int, help="by how many steps boxes are finer"
+        "--roi-gain",
+        metavar="N",
+        type=int,
+        help=f"by how many steps boxes are finer (default: {ROI_GAIN})",
     )
     parser.add_argument(
         "--level-offset",
@@ -70,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target-bytes", metavar="N", type=int, help="length that each packet comes near to"
     )
     parser.add_argument("--task", choices=TASKS, help="network whose front half takes the pictures")
+    add_runtime_arguments(parser)
 
 
 def _box(text: str) -> tuple[float, ...]:
@@ -90,11 +97,17 @@ def _offset(text: str) -> tuple[str, int]:
 
 def run(args: argparse.Namespace) -> int:
     """Encodes all inputs into one file."""
+    from ..atomicfile import replacing
     from ..container import Writer
     from ..encoder import Encoder
 
+    if args.roi_gain is not None and args.roi is None:
+        raise ConfigError("--roi-gain says by how much boxes are finer; give them with --roi")
+    options = options_of(args)
     paths = [Path(name) for name in args.inputs]
     _check_kinds(paths, args.task)
+    output = Path(args.output)
+    check_output(output, [*paths, args.engine])
     engine = load_engine(args.engine)
     if args.task is None:
         levels = [feature.name for feature in engine.manifest.features]
@@ -106,7 +119,11 @@ def run(args: argparse.Namespace) -> int:
     sizes = {name: level.shape[-2:] for name, level in first[1].items()}
     halves = all(level.dtype == "float16" for level in first[1].values())
     encoder = Encoder(
-        engine, quality=args.quality, sizes=sizes, dtype="float16" if halves else "float32"
+        engine,
+        quality=args.quality,
+        options=options,
+        sizes=sizes,
+        dtype="float16" if halves else "float32",
     )
     header = encoder.header
     if args.task is not None:
@@ -119,19 +136,15 @@ def run(args: argparse.Namespace) -> int:
     if args.roi_gain is not None:
         wishes["roi_gain"] = args.roi_gain
     totals = _Totals()
-    output = Path(args.output)
-    partial = output.with_name(output.name + ".part")
-    try:
-        with partial.open("wb") as file, Writer(file, header) as writer:
-            for name, features in itertools.chain([first], sources):
-                coded = encoder.encode(features, **wishes)
-                for packet in coded if isinstance(coded, list) else [coded]:
-                    writer.write(packet)
-                    print(totals.add(name, packet))
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
-    print(f"{output}: {totals.summary()}, file {count(output.stat().st_size)} bytes")
+    with replacing(output) as file, Writer(file, header) as writer:
+        for name, features in itertools.chain([first], sources):
+            coded = encoder.encode(features, **wishes)
+            for packet in coded if isinstance(coded, list) else [coded]:
+                writer.write(packet)
+                print(totals.add(name, packet))
+    # Pipes and devices have no size.
+    written = f", file {count(output.stat().st_size)} bytes" if output.is_file() else ""
+    print(f"{output}: {totals.summary()}{written}")
     return 0
 
 
@@ -179,8 +192,7 @@ class _Totals:
 
     def summary(self) -> str:
         """Gives the line for all packets."""
-        packets = "1 packet" if self.packets == 1 else f"{self.packets} packets"
-        return f"{packets}, {_cost(self.bytes, self.elements)}"
+        return f"{counted(self.packets, 'packet')}, {_cost(self.bytes, self.elements)}"
 
 
 def _cost(size: int, elements: int) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import export
-from ..errors import ConfigError
-from .checkpoint import add_codec_arguments, deployment_of
+from ..atomicfile import replace_file
+from ..errors import ConfigError, EngineError
+from .checkpoint import add_codec_arguments, deployment_of, missing_package
 from .inputs import read_pictures
+from .outputs import check_output
 from .text import count
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from ..arrays import FloatArray
     from ..engine import Engine
     from ..export import Deployment
+    from ..export.importance.predictor import ImportancePredictor
     from ..export.onnx import Precision
+    from ..importance_model import ImportanceModel
 
     Picture = Sequence[FloatArray]
+    Importance = tuple[ImportanceModel, ImportancePredictor]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,9 +91,16 @@ def run(args: argparse.Namespace) -> int:
     """Exports, and says what came of it."""
     if args.precision == "int8" and args.calibrate is None:
         raise ConfigError("--precision int8 needs --calibrate: the ranges of activations")
-    given = _card(args.card)
-    deployment, card = deployment_of(args)
+    if args.activation_bits is not None and args.calibrate is None:
+        raise ConfigError("--activation-bits goes with --calibrate, which makes integers")
     out = Path(args.out)
+    check_output(out, _inputs(args))
+    given = _card(args.card)
+    # Read first, so that what does not go together is told before the work.
+    importance = None if args.importance is None else _read_importance(args.importance)
+    deployment, card = deployment_of(args)
+    if importance is not None:
+        _check_importance(args.importance, deployment, importance)
     pictures = []
     if args.calibrate is not None:
         levels = [feature.name for feature in deployment.features]
@@ -101,22 +112,32 @@ def run(args: argparse.Namespace) -> int:
             "--profile exact needs --calibrate: the ranges of what reaches "
             f"{', '.join(deployment.entropy_path)}"
         )
-    write = functools.partial(
-        export.write,
-        deployment=deployment,
-        name=args.name or out.stem,
-        card=card if given is None else given,
-        half_weights=not args.float32_weights,
-    )
-    if args.precision == "fp32":
-        engine = write(out)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            engine = _in_precision(out, write(Path(folder) / out.name), args.precision, pictures)
-    if args.importance is not None:
-        engine = _with_importance(out, engine, args.importance)
-    print(f"{out}: {_summary(engine)}, {count(out.stat().st_size)} bytes")
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "made.fcmrt"
+        engine = export.write(
+            made,
+            deployment,
+            name=args.name or out.stem,
+            card=card if given is None else given,
+            half_weights=not args.float32_weights,
+        )
+        if args.precision != "fp32":
+            engine = _in_precision(made, engine, args.precision, pictures)
+        if importance is not None:
+            engine = _with_importance(made, engine, args.importance, importance)
+        written = made.read_bytes()
+    replace_file(out, written, mode=0o644)
+    print(f"{out}: {_summary(engine)}, {count(len(written))} bytes")
     return 0
+
+
+def _inputs(args: argparse.Namespace) -> list[str | Path | None]:
+    """All files that the command reads."""
+    files = [args.checkpoint, args.card, args.importance]
+    if args.calibrate is None:
+        return files
+    source = Path(args.calibrate)
+    return [*files, *(source.glob("*.npy") if source.is_dir() else (source,))]
 
 
 def _exact(
@@ -125,16 +146,35 @@ def _exact(
     from ..export.exact import Precision
     from ..export.exact.path import convert_path
 
-    precision = Precision(activation_bits=activation_bits) if activation_bits else None
+    precision = None if activation_bits is None else Precision(activation_bits=activation_bits)
     return deployment.with_networks(convert_path(deployment, pictures, precision=precision))
 
 
-def _with_importance(out: Path, engine: Engine, file: str) -> Engine:
-    from ..export.importance import files
+def _read_importance(path: str) -> Importance:
+    try:
+        from ..export.importance import files
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
+    model, network, _ = files.read(path)
+    return model, network
+
+
+def _check_importance(path: str, deployment: Deployment, importance: Importance) -> None:
+    from ..export.importance.engine import check_levels
+
+    try:
+        check_levels(deployment.features, importance[1])
+    except EngineError as error:
+        raise EngineError(f"{path}: {error}") from error
+
+
+def _with_importance(out: Path, engine: Engine, path: str, importance: Importance) -> Engine:
     from ..export.importance.engine import write_with_importance
 
-    model, network, _ = files.read(file)
-    return write_with_importance(out, engine, model, network)
+    try:
+        return write_with_importance(out, engine, *importance)
+    except EngineError as error:
+        raise EngineError(f"{path}: {error}") from error
 
 
 def _in_precision(

@@ -6,11 +6,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from .text import count, size, table
+from .text import count, counted, size, table
 
 Description = dict[str, Any]
 
 PACKETS_SHOWN = 20
+OFFSETS_SHOWN = 4
+
+_PACKET_HEAD = (
+    *("packet", "pts", "bytes", "bits/element", "step d", "lanes", "segments"),
+    "importance",
+)
 
 
 def listing(description: Description) -> str:
@@ -114,7 +120,7 @@ def _file(file: Description) -> list[str]:
     packets = file["packets"]
     sizes = file["packet_bytes"]
     rows = [
-        ("packets", f"{len(packets)}, {count(sizes['total'])} bytes"),
+        ("packets", f"{count(len(packets))}, {count(sizes['total'])} bytes"),
         (
             "packet size",
             f"{count(sizes['least'])} to {count(sizes['greatest'])} bytes, "
@@ -128,9 +134,8 @@ def _file(file: Description) -> list[str]:
     lines += _header(file["header"])
     shown = packets[:PACKETS_SHOWN]
     if shown:
-        columns = ("packet", "pts", "bytes", "bits/element", "step d", "lanes", "segments")
-        body = [columns, *(_packet_row(packet) for packet in shown)]
-        lines += _section("packets", body, right=tuple(range(len(columns))))
+        body = [_PACKET_HEAD, *(_packet_row(packet) for packet in shown)]
+        lines += _section("packets", body, right=tuple(range(len(_PACKET_HEAD) - 1)))
     for packet in packets:
         if "error" in packet:
             lines.append(f"  packet {packet['number']} is damaged: {packet['error']}")
@@ -148,13 +153,14 @@ def _state(file: Description) -> str:
     if file["skipped_bytes"]:
         troubles.append(f"{count(file['skipped_bytes'])} bytes belong to no packet")
     if file["damaged_packets"]:
-        troubles.append(f"{file['damaged_packets']} packets are damaged")
+        verb = "is" if file["damaged_packets"] == 1 else "are"
+        troubles.append(f"{counted(file['damaged_packets'], 'packet')} {verb} damaged")
     return "; ".join(troubles) or "complete"
 
 
 def _packet_row(packet: Description) -> tuple[str, ...]:
     if "error" in packet:
-        return str(packet["number"]), str(packet.get("pts", "")), "damaged", "", "", "", ""
+        return str(packet["number"]), str(packet.get("pts", "")), "damaged", "", "", "", "", ""
     rate = packet.get("bits_per_element")
     return (
         str(packet["number"]),
@@ -164,6 +170,7 @@ def _packet_row(packet: Description) -> tuple[str, ...]:
         str(packet["step"]),
         str(packet["lanes"]),
         str(packet["segments"]),
+        _importance_in_short(packet["importance"]),
     )
 
 
@@ -212,10 +219,26 @@ def _importance(importance: Description | None) -> str:
     if importance["rectangles"]:
         steps = sorted({one["offset"] for one in importance["rectangles"]})
         parts.append(
-            f"{len(importance['rectangles'])} rectangles of {importance['block']}-cell blocks at "
-            + ", ".join(f"{step:+d}" for step in steps)
+            f"{counted(len(importance['rectangles']), 'rectangle')} of "
+            f"{importance['block']}-cell blocks at " + ", ".join(f"{step:+d}" for step in steps)
         )
     return "; ".join(parts)
+
+
+def _importance_in_short(importance: Description | None) -> str:
+    """Says it in a cell of a table; blank where the step is the same everywhere."""
+    if importance is None:
+        return ""
+    parts = []
+    if importance["offsets"]:
+        shown = [f"{n:+d}" for n in importance["offsets"][:OFFSETS_SHOWN]]
+        more = "..." if len(importance["offsets"]) > OFFSETS_SHOWN else ""
+        parts.append(f"offsets {' '.join(shown)}{more}")
+    if importance["mix"]:
+        parts.append("mix")
+    if importance["rectangles"]:
+        parts.append(counted(len(importance["rectangles"]), "rectangle"))
+    return ", ".join(parts)
 
 
 def _packet_alone(packet: Description) -> list[str]:

@@ -12,6 +12,11 @@ def count(value: int) -> str:
     return f"{value:,}".replace(",", " ")
 
 
+def counted(number: int, noun: str) -> str:
+    """Counts things: `1 packet`, `2 packets`."""
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
 def size(value: int) -> str:
     """Writes a size in bytes for the eye: `512 B`, `5.3 kB`, `13.2 MB`."""
     if value < 1000:

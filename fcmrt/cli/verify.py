@@ -18,6 +18,7 @@ from ..errors import ConfigError
 from ..spec import level_sizes
 from .checkpoint import add_codec_arguments, deployment_of, reference_of
 from .inputs import add_engine_operand, load_engine, read_features
+from .outputs import check_output
 from .task import TASKS, Detector
 from .text import count, table
 
@@ -72,6 +73,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.repeats < 1:
         raise ConfigError("--repeats must be at least 1")
+    if args.json not in (None, "-"):
+        read = (args.engine, args.checkpoint, *(args.features or ()), *(args.photo or ()))
+        check_output(Path(args.json), read)
     engine = load_engine(args.engine)
     described, pictures = _inputs(args, engine)
     found = verify(

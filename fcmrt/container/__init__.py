@@ -11,10 +11,11 @@ from typing import BinaryIO, Literal, overload
 from ..bitstream import BytesLike, StreamHeader
 from ..config import Limits
 from ..errors import ConfigError
+from .prefix import FILE_MAGIC
 from .reader import Reader
 from .writer import Writer
 
-__all__ = ["Reader", "Writer", "open"]
+__all__ = ["FILE_MAGIC", "Reader", "Writer", "open"]
 
 
 @overload

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import fcmrt
 from benchmarks import report
 from benchmarks.report import Report
 from fcmrt.errors import DeviceError
@@ -23,7 +26,8 @@ def test_json_on_stdout_is_alone_there(capsys: pytest.CaptureFixture[str]) -> No
     report.emit(example(), "a table", "-")
     printed = capsys.readouterr()
     found = json.loads(printed.out)
-    assert set(found) == {"machine", "versions", "command", "notes", "rows", "more"}
+    keys = {"machine", "versions", "commit", "command", "notes", "rows", "more"}
+    assert set(found) == keys
     assert found["rows"] == [{"name": "a", "value": 1.5, "low": None}]
     assert found["more"] == [0, 1]
     assert "a table" in printed.err
@@ -100,3 +104,30 @@ def test_without_a_file_nothing_is_kept(
         return failed, "a table"
 
     assert report.run(measure, target) == 1
+
+
+def test_what_was_measured_is_told_by_digest() -> None:
+    engine = fcmrt.Engine.builtin()
+    found = dataclasses.replace(example(), engines=[engine]).to_dict()
+    assert found["engines"] == [{"name": engine.manifest.name, "digest": engine.digest_hex}]
+
+
+def test_the_commit_is_that_of_the_repository(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def git(*arguments: str) -> str:
+        name = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        command = ["git", *name, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    assert report.commit() is None
+    git("init", "--quiet")
+    assert report.commit() is None
+    git("commit", "--quiet", "--allow-empty", "--message", "first")
+    assert report.commit() == git("rev-parse", "HEAD")
+    (tmp_path / "sources").mkdir()
+    monkeypatch.setattr(report, "ROOT", tmp_path / "sources")
+    assert report.commit() is None

@@ -69,6 +69,7 @@ def row(family: str = "small", **more: Any) -> dict[str, Any]:
 
 def result(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
+        "commit": "0" * 40,
         "machine": {"cpu": "a processor", "cores": 2, "python": "3.11"},
         "versions": {"torch": "2.13", "onnxruntime": "1.31", "numpy": "2.4"},
         "command": "python -m benchmarks.support",
@@ -112,6 +113,7 @@ def test_rows_are_added_to_those_of_other_runs() -> None:
         ("c", 6.2e-7),
     ]
     assert [(run["families"], run["versions"]) for run in earlier] == [(["a"], {"torch": "1"})]
+    assert earlier[0]["commit"] == first["commit"]
     second = result(*rows, versions={"torch": "2"}, earlier=earlier)
     rows, earlier = support.merged([row("c")], second)
     assert [r["family"] for r in rows] == ["a", "b", "c"]

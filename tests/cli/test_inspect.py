@@ -73,6 +73,7 @@ def test_cut_off_and_damaged_file(run, stream):
     text = run("inspect", stream)[1]
     assert "no index" in text
     assert "packet 1 is damaged" in text
+    assert "1 packet is damaged" in text
 
 
 def test_header(run, engine_file, tmp_path):
@@ -149,7 +150,28 @@ def test_a_packet_with_an_importance(run, engine_file, features, tmp_path):
     text = run("inspect", path, "--engine", engine_file)[1]
     assert "offsets by group +2" in text
     assert "first channels by group 5" in text
-    assert "1 rectangles of 2-cell blocks at -8" in text
+    assert "1 rectangle of 2-cell blocks at -8" in text
     path.write_bytes(encoder.encode(picture))
     assert inspected(run, path, "--engine", engine_file)["importance"] is None
     assert "the same step everywhere" in run("inspect", path, "--engine", engine_file)[1]
+
+
+def test_the_importance_of_packets_in_a_file(run, engine_file, features, tmp_path):
+    encoder = fcmrt.Encoder(fcmrt.Engine.load(engine_file))
+    picture = {name: level[0] for name, level in features.items()}
+    told = (
+        None,
+        fcmrt.Importance((2,), (5,)),
+        fcmrt.Importance((), (), fcmrt.Regions(1, ((0, 1, 2, 3, -8), (2, 1, 1, 1, 4)))),
+    )
+    path = tmp_path / "o.fcm"
+    with fcmrt.open(path, "wb", header=encoder.header) as writer:
+        for importance in told:
+            writer.write(encoder.encode(picture, importance=importance))
+    lines = run("inspect", path)[1].splitlines()
+    head = next(n for n, line in enumerate(lines) if line.endswith("  importance"))
+    plain, offsets, regions = lines[head + 1 : head + 4]
+    assert plain.split()[-1] == "1"
+    assert offsets.endswith("  offsets +2, mix")
+    assert regions.endswith("  2 rectangles")
+    assert all(len(line) <= 120 for line in lines)

@@ -1,0 +1,27 @@
+"""What the commands write: checked before any work is done for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import ConfigError
+
+
+def check_output(path: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Refuses a file that the command must not or cannot write.
+
+    Args:
+        path: The file, which may be there already.
+        inputs: What the command reads; None is nothing.
+
+    Raises:
+        ConfigError: It is one of the inputs, or a folder, or there is no folder for it.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give the name of a file to write")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.parent}; make it first")
+    for source in inputs:
+        if source is not None and path.is_file() and path.samefile(source):
+            raise ConfigError(f"{path} is one of the inputs; give another file to write")

@@ -1,0 +1,53 @@
+"""How the commands run networks: the library, the device, its arithmetic and threads."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..config import DEVICES, PRECISIONS, RUNNERS, RuntimeOptions
+
+
+def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds `--runner`, `--device`, `--precision` and `--threads`."""
+    usual = RuntimeOptions()
+    group = parser.add_argument_group(
+        "running the networks",
+        "What is decoded of a same-engine codec must be run as it was encoded; of an exact one the "
+        "packets are the same either way.",
+    )
+    group.add_argument(
+        "--runner",
+        choices=RUNNERS,
+        default=usual.runner,
+        help=f"library that runs them (default: {usual.runner})",
+    )
+    group.add_argument(
+        "--device",
+        choices=DEVICES,
+        default=usual.device,
+        help=f"where they run (default: {usual.device})",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=usual.precision,
+        help="floating point that the runner torch computes in, outside of the exact path "
+        f"(default: {usual.precision})",
+    )
+    group.add_argument(
+        "--threads",
+        metavar="N",
+        type=int,
+        help="threads of one run; without it, the library's own choice",
+    )
+
+
+def options_of(args: argparse.Namespace) -> RuntimeOptions:
+    """Returns what was chosen.
+
+    Raises:
+        ConfigError: The choices contradict each other.
+    """
+    return RuntimeOptions(
+        runner=args.runner, device=args.device, precision=args.precision, threads=args.threads
+    )
