@@ -85,12 +85,15 @@ def as_features(array: Any, name: str) -> FloatArray:
     taken = as_numpy(array, name)
     require_float(taken, name)
     features = np.ascontiguousarray(taken, dtype=np.float32)
-    # A sum is one quick pass and finite whenever all its terms are, unless it overflows.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.add.reduce(features, axis=None)
-    if not np.isfinite(total) and not np.isfinite(features).all():
+    if not all_finite(features):
         raise DTypeError(f"{name} holds NaN or infinity, which no codec can take")
     return features
+
+
+def all_finite(array: npt.NDArray[Any]) -> bool:
+    """Whether an array is free of NaN and infinity; quickest where it is contiguous."""
+    # With its array of truth values it takes half the time of a sum, which can overflow besides.
+    return bool(np.isfinite(array).all())
 
 
 def require_float(array: Any, name: str) -> None:

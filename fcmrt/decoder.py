@@ -97,6 +97,9 @@ class Decoder:
             EngineMismatchError: It brings a stream header of another engine.
             RunnerMismatchError: It brings the stream header of a same-engine codec that ran on
                 something else.
+            NonFiniteError: NaN or infinity came out of the networks here, as of features too large
+                for the floating point that they run in. (What is infinite only as float16, in which
+                it was asked for, is given back so.)
             InexactRunnerError: The runner here is not exact at the packet's size.
             BitstreamError: It is malformed in another way.
             DTypeError: Not bytes-like; or an array of `out` is not as said here.

@@ -142,7 +142,8 @@ class Encoder:
 
         Raises:
             ShapeError: Wrong rank, channels, number of levels, or levels of different batches.
-            DTypeError: Not arrays of float32 or float16, or NaN or infinity among them.
+            DTypeError: Not arrays of float32 or float16, or NaN or infinity among them, or among
+                what the networks make of them: they are too large.
             DeviceError: Arrays on a GPU, and the coder is on the host.
             ConfigError: A quality or step that the engine does not have, or an importance that
                 does not go with it; or a size, and quality does not follow steps.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from fcmrt import CodingParams, Decoder, Encoder
+from fcmrt import CodingParams, Decoder, Encoder, Engine, RuntimeOptions
 from fcmrt.errors import ConfigError, DeviceError, DTypeError, FcmrtError, ShapeError
 from fcmrt.observe import StageTimes
 from tests import engines
@@ -63,7 +64,36 @@ def test_a_large_sum_of_finite_values_is_no_infinity() -> None:
     engine = engines.tiny_factorized()
     (level,) = engine.manifest.features
     features = np.full((level.channels, 64, 64), 3e38, np.float32)
-    Encoder(engine).encode(features)
+    Encoder(engine).take(features)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda encoder, features: encoder.encode(features),
+        lambda encoder, features: encoder.encode(features, target_bytes=300),
+        lambda encoder, features: encoder.encode_into(features, bytearray(1 << 16)),
+        lambda encoder, features: encoder.walk(features),
+    ],
+    ids=["encode", "encode to a size", "encode_into", "walk"],
+)
+def test_latents_that_overflow_are_no_packet(call: Callable[[Encoder, object], object]) -> None:
+    """Every feature is finite; what analysis makes of them is not."""
+    engine = Engine.builtin()
+    features = random_features(engine, (8, 8))
+    features["p3"][0, 0, 0] = 1e38
+    with pytest.raises(DTypeError, match=r"too large for them\. Use precision='float32'"):
+        call(Encoder(engine), features)
+
+
+def test_latents_that_overflow_in_half_precision_are_no_packet() -> None:
+    pytest.importorskip("torch")
+    engine = Engine.builtin()
+    features = random_features(engine, (8, 8), scale=1000.0)
+    options = RuntimeOptions(runner="torch", precision="float16")
+    with pytest.raises(DTypeError, match="precision='float32'"):
+        Encoder(engine, options=options).encode(features)
+    Encoder(engine, options=RuntimeOptions(runner="torch")).encode(features)
 
 
 @pytest.mark.parametrize("quality", [0, 0.99, 1e9, float("nan"), -3, "high"])
