@@ -13,10 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import word
 from .errors import BackendUnavailableError, ConfigError, DeviceError, DTypeError, ShapeError
 
 FloatArray = npt.NDArray[np.float32]
 Framework = Literal["numpy", "torch", "cupy"]
+FRAMEWORKS: tuple[Framework, ...] = ("numpy", "torch", "cupy")
 
 _DLPACK_CPU_DEVICES = (1, 3)  # kDLCPU and kDLCUDAHost, of the DLPack specification
 
@@ -62,7 +64,7 @@ def as_numpy(array: Any, name: str) -> npt.NDArray[Any]:
         raise DeviceError(f"{name} is on a CUDA device; copy it to the CPU's memory first")
     try:
         return np.asarray(memoryview(array))
-    except TypeError:
+    except (TypeError, ValueError):  # no buffer, or one of elements that NumPy does not know
         raise DTypeError(
             f"{name} is a {type(array).__name__}; an array is needed: NumPy, or anything that "
             "speaks DLPack or the buffer protocol"
@@ -118,7 +120,7 @@ def as_writable_bytes(buffer: Any, name: str) -> memoryview:
     """
     try:
         view = memoryview(buffer)
-    except TypeError:
+    except (TypeError, ValueError):
         raise DTypeError(
             f"{name} is a {type(buffer).__name__}; a writable buffer is needed, like a bytearray"
         ) from None
@@ -175,6 +177,7 @@ def check_framework(framework: str, on_device: bool) -> None:
         ConfigError: Not known; or "cupy", and features are in the CPU's memory.
         BackendUnavailableError: "torch", and PyTorch is not installed.
     """
+    word(framework, "output", FRAMEWORKS)
     if framework == "torch":
         try:
             import torch  # noqa: F401
@@ -182,15 +185,10 @@ def check_framework(framework: str, on_device: bool) -> None:
             raise BackendUnavailableError(
                 "output='torch' needs PyTorch: pip install torch"
             ) from error
-    elif framework == "cupy":
-        if not on_device:
-            raise ConfigError(
-                "output 'cupy' is for features in a GPU's memory: ask for device='cuda' with the "
-                "coder there"
-            )
-    elif framework != "numpy":
+    elif framework == "cupy" and not on_device:
         raise ConfigError(
-            f"output {framework!r} is not known; there are 'numpy', 'torch' and 'cupy'"
+            "output 'cupy' is for features in a GPU's memory: ask for device='cuda' with the coder "
+            "there"
         )
 
 

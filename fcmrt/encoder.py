@@ -6,21 +6,22 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from .arguments import instance, method, word
 from .arrays import FloatArray, as_writable_bytes
-from .bitstream import EVEN, FeatureDType, Importance, StreamHeader, put_packet
+from .bitstream import EVEN, FEATURE_DTYPES, FeatureDType, Importance, StreamHeader, put_packet
 from .config import CodingParams, RuntimeOptions
 from .engine import Engine
 from .errors import ShapeError
 from .executor import executor_for
 from .importance import ROI_GAIN, importance_of
-from .intake import Intake, Level, in_order, sizes_of
+from .intake import Intake, Level, sizes_in_order, sizes_of
 from .observe import Recorder, StageClock
 from .ondevice import DeviceEncoder, machine_for
-from .packet import Packet
+from .packet import Packet, presentation_time
 from .picture_encoder import PictureEncoder
 from .requantise import requantised
 from .spec import Size
-from .stream_header import make_header
+from .stream_header import fraction, make_header
 from .walk import Walk
 from .wish import Wish, Wishes
 
@@ -45,7 +46,8 @@ class Encoder:
         recorder: Is told how long each stage takes.
 
     Raises:
-        ConfigError: A quality out of range, or sizes for other levels than the engine's.
+        ConfigError: An option of another type or out of range, or sizes for other levels than the
+            engine's.
         BackendUnavailableError: A library that the options ask for is not installed.
     """
 
@@ -61,17 +63,23 @@ class Encoder:
         time_base: Fraction = Fraction(1),
         recorder: Recorder | None = None,
     ) -> None:
+        instance(engine, Engine, "engine", "load it: Engine.load(path)")
         self.engine = engine
-        self.params = params or CodingParams()
-        options = options or RuntimeOptions()
+        self.params = CodingParams() if params is None else params
+        instance(self.params, CodingParams, "params")
+        options = RuntimeOptions() if options is None else options
+        instance(options, RuntimeOptions, "options")
+        word(dtype, "dtype", FEATURE_DTYPES)
+        self._time_base = fraction(time_base)
+        if recorder is not None:
+            method(recorder, "record", "recorder")
         self._executor = executor_for(engine, options)
         self._machine = machine_for(self._executor, options)
         levels = engine.manifest.features
         self._intake = Intake(levels, None if self._machine is None else self._machine.device)
         self._wishes = Wishes(self._executor, quality)
-        self._sizes = None if sizes is None else in_order(levels, sizes)
+        self._sizes = None if sizes is None else sizes_in_order(levels, sizes)
         self._dtype: FeatureDType = dtype
-        self._time_base = time_base
         self._recorder = recorder
         self._pictures = PictureEncoder(self._executor, self.params, self._sizes)
         self._on_device = (
@@ -158,6 +166,7 @@ class Encoder:
             are the same for the same input on the same machine, library and thread count.
         """
         d = self._wishes.step(quality, step)
+        pts = None if pts is None else presentation_time(pts)
         clock = StageClock(self._recorder)
         levels = self._intake.levels(features)
         wish = self._wishes.wish(
@@ -270,7 +279,7 @@ class Encoder:
             ShapeError, DTypeError, DeviceError: As `encode`.
         """
         sizes = sizes_of(self._intake.levels(features))
-        return importance_of(self.engine.manifest, sizes, level_offsets or {}, roi, roi_gain)
+        return importance_of(self.engine.manifest, sizes, level_offsets, roi, roi_gain)
 
     def predict_weights(self, features: Any) -> dict[str, float]:
         """Predicts how much the task needs each level of one picture.
@@ -359,6 +368,9 @@ class Encoder:
         Raises:
             ConfigError: As `encode`.
         """
+        instance(walk, Walk, "walk")
+        if importance is not None:
+            instance(importance, Importance, "importance")
         d = walk.d if quality is None and step is None else self._wishes.step(quality, step)
         return requantised(walk, d, walk.importance if importance is None else importance)
 
@@ -375,6 +387,8 @@ class Encoder:
         Raises:
             ConfigError: Its integers are not such as this engine codes.
         """
+        instance(walk, Walk, "walk")
+        pts = None if pts is None else presentation_time(pts)
         return self._pictures.packet(walk, pts, StageClock(None))
 
     def _one_picture(self, features: Any) -> list[Level]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import instance, whole
 from .arrays import as_numpy
 from .bitstream import Importance, Rectangle, Regions
 from .bitstream.importance import MAX_BLOCK_BITS, MAX_OFFSET
@@ -37,7 +38,7 @@ I16 = npt.NDArray[np.int16]
 def importance_of(
     manifest: Manifest,
     sizes: Sequence[Size],
-    level_offsets: Mapping[str, int],
+    level_offsets: Mapping[str, int] | None,
     roi: Any,
     roi_gain: int,
 ) -> Importance:
@@ -46,18 +47,21 @@ def importance_of(
     Args:
         manifest: Of the engine.
         sizes: Height and width of every level, in the engine's order.
-        level_offsets: By level.
+        level_offsets: By level; None: there are none.
         roi: Boxes or a mask; None: neither.
         roi_gain: Of boxes, and of masks of truth values.
     """
+    gain = whole(roi_gain, "roi_gain")
     groups = quality_groups(manifest)
     offsets = [0] * len(groups)
-    for name, offset in level_offsets.items():
-        offsets[_number(groups, name)] = offset
+    if level_offsets is not None:
+        instance(level_offsets, Mapping, "level_offsets", "it must be steps by level")
+        for name, offset in level_offsets.items():
+            offsets[_number(groups, name)] = whole(offset, f"the offset of level {name!r}")
     if roi is None:
         return Importance(tuple(offsets))
     finest = next(n for n, feature in enumerate(manifest.features) if feature.stride == 1)
-    cells = _cells(roi, sizes[finest], roi_gain)
+    cells = _cells(roi, sizes[finest], gain)
     padded = padded_size(manifest.features, sizes, manifest.padding)
     top, bottom, left, right = margins(sizes[finest], padded, manifest.padding)
     cells = np.pad(cells, ((top, bottom), (left, right)), mode="edge")

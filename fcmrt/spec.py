@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal
 
+from .arguments import real
 from .errors import ConfigError, ShapeError
 
 Size = tuple[int, int]
@@ -233,10 +233,7 @@ class Quality:
         Raises:
             ConfigError: Not a number, or out of range.
         """
-        number: object = quality
-        if isinstance(number, bool) or not isinstance(number, numbers.Real):
-            raise ConfigError(f"quality is {quality!r}; it must be a number")
-        value = float(number)
+        value = real(quality, "quality")
         if not 1 <= value <= len(self.levels):
             raise ConfigError(f"quality is {quality}; this engine has 1 to {len(self.levels)}")
         below = math.floor(value)
