@@ -48,6 +48,7 @@ class Encoder:
     Raises:
         ConfigError: An option of another type or out of range, or sizes for other levels than the
             engine's.
+        ShapeError: Sizes that levels of one picture cannot have.
         BackendUnavailableError: A library that the options ask for is not installed.
     """
 
@@ -149,7 +150,9 @@ class Encoder:
             exact engine).
 
         Raises:
-            ShapeError: Wrong rank, channels, number of levels, or levels of different batches.
+            ShapeError: Wrong rank, channels, number of levels, or levels of different batches; or
+                of sizes that levels of one picture cannot have: each must have the finest level's
+                rows and columns divided by its stride, up to rounding and a cell.
             DTypeError: Not arrays of float32 or float16, or NaN or infinity among them, or among
                 what the networks make of them: they are too large.
             DeviceError: Arrays on a GPU, and the coder is on the host.

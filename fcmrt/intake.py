@@ -11,7 +11,7 @@ from .arguments import instance, sequence, whole
 from .arrays import FloatArray, as_features, as_numpy, is_on_device
 from .bitstream.varint import U32_MAX
 from .errors import ConfigError, ShapeError
-from .spec import FeatureSpec, Size
+from .spec import FeatureSpec, Size, require_related
 
 Borrow = Callable[[Any, str], Any]
 """Views an array on a GPU, called so in errors, as one of this library's arrays there."""
@@ -112,6 +112,7 @@ def arrange(
             "the levels differ in batch: "
             + ", ".join(f"{level.name} {list(level.array.shape)}" for level in levels)
         )
+    require_related(specs, sizes_of(levels))
     return levels
 
 
@@ -139,6 +140,7 @@ def sizes_in_order(specs: Sequence[FeatureSpec], sizes: Any) -> tuple[Size, ...]
 
     Raises:
         ConfigError: Other levels than the engine's, or what are no sizes.
+        ShapeError: Sizes that levels of one picture cannot have.
     """
     instance(sizes, Mapping, "sizes", "it must be height and width of every level, by name")
     found = []
@@ -148,6 +150,7 @@ def sizes_in_order(specs: Sequence[FeatureSpec], sizes: Any) -> tuple[Size, ...]
             raise ConfigError(f"the size of {spec.name} is {sides}; it must be height and width")
         height, width = (whole(side, f"a side of {spec.name}", 1, U32_MAX) for side in sides)
         found.append((height, width))
+    require_related(specs, found)
     return tuple(found)
 
 

@@ -104,6 +104,34 @@ def level_sizes(features: Sequence[FeatureSpec], height: int, width: int) -> tup
     return tuple((_ceil_div(height, f.stride), _ceil_div(width, f.stride)) for f in features)
 
 
+def require_related(features: Sequence[FeatureSpec], sizes: Sequence[Size]) -> None:
+    """Refuses sizes that levels of one picture cannot have.
+
+    Networks round the finest level's height and width by the stride up or down, or drop or add a
+    cell by how they pad; more than one cell beside these no picture's levels are.
+
+    Args:
+        features: The levels.
+        sizes: Size of each, in the same order.
+
+    Raises:
+        ShapeError: They are of several pictures, or in another order.
+    """
+    finest = next(size for f, size in zip(features, sizes, strict=True) if f.stride == 1)
+    for feature, size in zip(features, sizes, strict=True):
+        for side, whole in zip(size, finest, strict=True):
+            least, most = whole // feature.stride - 1, _ceil_div(whole, feature.stride) + 1
+            if not least <= side <= most:
+                told = ", ".join(
+                    f"{f.name} {s[0]} x {s[1]} (stride {f.stride})"
+                    for f, s in zip(features, sizes, strict=True)
+                )
+                raise ShapeError(
+                    f"these are not levels of one picture: {told}; {feature.name} must have about "
+                    f"1/{feature.stride} of the finest level's rows and columns. Check their order"
+                )
+
+
 def padded_size(features: Sequence[FeatureSpec], sizes: Sequence[Size], padding: Padding) -> Size:
     """The canonical size of the finest level: the least allowed one that holds all levels.
 

@@ -53,6 +53,7 @@ def wrong(name: str, value: object) -> dict[str, object]:
         (wrong("p9", np.zeros((6, 8, 8), np.float32)), ConfigError, "p9"),
         ([np.zeros((6, 8, 8), np.float32)], ShapeError, "1 levels"),
         (np.zeros((6, 8, 8), np.float32), ShapeError, "1 levels"),
+        (wrong("p4", np.zeros((8, 99, 99), np.float32)), ShapeError, r"p4 99 x 99 \(stride 2\)"),
     ],
 )
 def test_bad_features_are_refused(features: object, error: type[FcmrtError], text: str) -> None:
@@ -130,6 +131,15 @@ def test_header_tells_what_the_packets_have_in_common() -> None:
         ("p3", 20, 30),
         ("p4", 10, 15),
     ]
+
+
+def test_levels_in_another_order_are_refused() -> None:
+    engine = Engine.builtin()
+    levels = list(random_features(engine, (52, 40)).values())
+    with pytest.raises(ShapeError, match=r"p3 13 x 10 \(stride 1\).*Check their order"):
+        Encoder(engine).encode(levels[::-1])
+    with pytest.raises(ShapeError, match="not levels of one picture"):
+        Encoder(engine, sizes={"p3": (13, 10), "p4": (26, 20), "p5": (52, 40)})
 
 
 def test_overhead_buys_lanes() -> None:
