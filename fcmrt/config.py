@@ -11,7 +11,7 @@ import os
 from typing import Final, Literal
 
 from .arguments import instance, truth, whole, word
-from .errors import ConfigError
+from .errors import ConfigError, LimitExceededError
 
 RUNNERS: Final = ("onnxruntime", "torch", "tensorrt", "reference")
 DEVICES: Final = ("cpu", "cuda")
@@ -141,3 +141,23 @@ class Limits:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, whole(getattr(self, field.name), field.name, 1))
+
+    def require(self, field: str, number: int, what: str, offset: int | None = None) -> None:
+        """Refuses a number over a limit.
+
+        Args:
+            field: Name of the limit.
+            number: What is asked for.
+            what: What asks for it, and for what, for the error.
+            offset: Where in the bytes it stands; None: nowhere.
+
+        Raises:
+            LimitExceededError: It is over; the text tells how to take it all the same.
+        """
+        allowed = getattr(self, field)
+        if number > allowed:
+            raise LimitExceededError(
+                f"{what}; the limits allow {allowed}. To take it all the same, give limits with "
+                f"Limits({field}={number}) or more",
+                offset=offset,
+            )

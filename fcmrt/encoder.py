@@ -10,6 +10,7 @@ from .arguments import instance, method, word
 from .arrays import FloatArray, as_writable_bytes
 from .bitstream import EVEN, FEATURE_DTYPES, FeatureDType, Importance, StreamHeader, put_packet
 from .config import CodingParams, RuntimeOptions
+from .demand import LimitWarnings
 from .engine import Engine
 from .errors import ShapeError
 from .executor import executor_for
@@ -82,6 +83,9 @@ class Encoder:
         self._sizes = None if sizes is None else sizes_in_order(levels, sizes)
         self._dtype: FeatureDType = dtype
         self._recorder = recorder
+        self._limit_warnings = LimitWarnings(engine.manifest)
+        if self._sizes is not None:
+            self._limit_warnings.see_sizes(self._sizes)
         self._pictures = PictureEncoder(self._executor, self.params, self._sizes)
         self._on_device = (
             None
@@ -161,6 +165,9 @@ class Encoder:
             TargetError: A size that no steps lead to; the text tells the picture's range.
             InexactRunnerError: The runner is not exact at this size; nothing was encoded.
 
+        Warns (`UserWarning`, once of an encoder) of pictures that decoders refuse unless they are
+        given other limits than `Limits()`; the text tells which.
+
         With the coder on a GPU, launches go to CuPy's current stream, and the call waits for the
         packets. What looks for its steps (`target_bytes`, importance as True or weights) is done by
         the host's kernels even so; the networks run where they always do.
@@ -172,12 +179,14 @@ class Encoder:
         pts = None if pts is None else presentation_time(pts)
         clock = StageClock(self._recorder)
         levels = self._intake.levels(features)
+        self._limit_warnings.see_sizes(sizes_of(levels))
         wish = self._wishes.wish(
             sizes_of(levels), importance, target_bytes, level_offsets, roi, roi_gain
         )
-        if levels[0].is_batch:
-            return self._encode(levels, d, wish, pts, clock)
-        return self._encode([level.as_batch() for level in levels], d, wish, pts, clock)[0]
+        batch = levels if levels[0].is_batch else [level.as_batch() for level in levels]
+        packets = self._encode(batch, d, wish, pts, clock)
+        self._limit_warnings.see_packet(max(map(len, packets)))
+        return packets if levels[0].is_batch else packets[0]
 
     def _encode(
         self, levels: list[Level], d: int, wish: Wish, pts: int | None, clock: StageClock
@@ -230,6 +239,7 @@ class Encoder:
         target = as_writable_bytes(buffer, "buffer")
         clock = StageClock(self._recorder)
         levels = self._one_picture(features)
+        self._limit_warnings.see_sizes(sizes_of(levels))
         wish = self._wishes.wish(
             sizes_of(levels), importance, target_bytes, level_offsets, roi, roi_gain
         )
@@ -237,6 +247,7 @@ class Encoder:
             return put_packet(target, bytes(self._encode(levels, d, wish, None, clock)[0]))
         size = self._pictures.encode_into(target, self._intake.on_host(levels), d, wish, clock)
         clock.report()
+        self._limit_warnings.see_packet(size)
         return size
 
     def take(self, features: Any) -> list[FloatArray]:

@@ -130,13 +130,14 @@ class Reader:
         record = read_record_head(self._read(offset, RECORD_HEAD_BYTES))
         if record is None:
             raise ChecksumError(f"record {number} is damaged", offset=offset, packet_index=number)
-        if record.payload_bytes > self._limits.max_packet_bytes:
-            raise LimitExceededError(
-                f"packet {number} has {record.payload_bytes} bytes; the limits allow "
-                f"{self._limits.max_packet_bytes}",
-                offset=offset,
-                packet_index=number,
+        size = record.payload_bytes
+        try:
+            self._limits.require(
+                "max_packet_bytes", size, f"packet {number} has {size} bytes", offset
             )
+        except LimitExceededError as error:
+            error.packet_index = number
+            raise
         begin = offset + RECORD_HEAD_BYTES
         if begin + record.payload_bytes > self._size:
             raise TruncatedError(
