@@ -59,7 +59,13 @@ def as_numpy(array: Any, name: str) -> npt.NDArray[Any]:
         try:
             return np.from_dlpack(array)
         except (BufferError, RuntimeError, TypeError) as error:
-            raise DTypeError(f"{name} cannot be taken through DLPack: {error}") from error
+            dtype = str(getattr(array, "dtype", "")).rpartition(".")[2]
+            if dtype in ("", "float32", "float16"):
+                raise DTypeError(f"{name} cannot be taken through DLPack: {error}") from error
+            raise DTypeError(
+                f"{name} is {dtype}, which cannot be taken through DLPack ({error}); features are "
+                "float32 or float16: call .float()"
+            ) from error
     if hasattr(array, "__cuda_array_interface__"):
         raise DeviceError(f"{name} is on a CUDA device; copy it to the CPU's memory first")
     try:

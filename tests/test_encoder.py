@@ -61,6 +61,17 @@ def test_bad_features_are_refused(features: object, error: type[FcmrtError], tex
         Encoder(engines.tiny_hyperprior()).encode(features)
 
 
+def test_what_numpy_does_not_know_is_told_what_to_do() -> None:
+    torch = pytest.importorskip("torch")
+    encoder = Encoder(engines.tiny_hyperprior())
+    half = torch.zeros(6, 8, 8, dtype=torch.bfloat16)
+    with pytest.raises(DTypeError, match=r"p3 is bfloat16.*float32 or float16: call \.float\(\)"):
+        encoder.encode(wrong("p3", half))
+    encoder.encode(wrong("p3", half.float()))
+    with pytest.raises(DTypeError, match=r"p3 cannot be taken through DLPack.*detach"):
+        encoder.encode(wrong("p3", half.float().requires_grad_()))
+
+
 def test_a_large_sum_of_finite_values_is_no_infinity() -> None:
     engine = engines.tiny_factorized()
     (level,) = engine.manifest.features
