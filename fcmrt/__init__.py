@@ -10,6 +10,7 @@ Importing fcmrt loads NumPy and nothing heavier; libraries that run networks loa
 from __future__ import annotations
 
 import importlib.util
+from typing import TYPE_CHECKING
 
 if importlib.util.find_spec("fcmrt.kernels") is None:
     raise ImportError(
@@ -18,36 +19,60 @@ if importlib.util.find_spec("fcmrt.kernels") is None:
     )
 
 from . import errors
-from .bitstream import Importance, Regions, StreamHeader
+from .bitstream import Importance, LevelSpec, Rectangle, Regions, StreamHeader
 from .config import CodingParams, Limits, RuntimeOptions
-from .container import open
+from .container import Reader, Writer, open
 from .decoder import Decoder
 from .encoder import Encoder
-from .engine import Engine
+from .engine import Engine, EngineLimits
+from .exact import Proof
+from .manifest import Manifest
+from .observe import Recorder, StageTimes
+from .onnxgraph import Graph
 from .packet import Packet
-from .spec import FeatureSpec
+from .spec import FeatureSpec, TensorSpec
+from .tables import CdfTables
+from .walk import Integers, Walk
 
 __all__ = [
+    "CdfTables",
     "CodingParams",
     "Decoder",
     "Encoder",
     "Engine",
+    "EngineLimits",
     "FeatureSpec",
+    "Graph",
     "Importance",
+    "Integers",
+    "LevelSpec",
     "Limits",
+    "Manifest",
     "Packet",
+    "Proof",
+    "Reader",
+    "Recorder",
+    "Rectangle",
     "Regions",
     "RuntimeOptions",
+    "StageTimes",
     "StreamHeader",
+    "TensorSpec",
+    "Walk",
+    "Writer",
     "__version__",
     "errors",
     "open",
 ]
 
 
-def __getattr__(name: str) -> str:
-    if name == "__version__":  # looked up when asked for: reading metadata takes a while
-        from importlib import metadata
+if TYPE_CHECKING:  # with a function for all names, checkers would take any
+    __version__: str
+else:
 
-        return metadata.version("fcmrt")
-    raise AttributeError(f"module 'fcmrt' has no attribute {name!r}")
+    def __getattr__(name: str) -> str:
+        if name == "__version__":  # looked up when asked for: reading metadata takes a while
+            from importlib import metadata
+
+            return metadata.version("fcmrt")
+        raise AttributeError(f"module 'fcmrt' has no attribute {name!r}")

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import real
 from .bitstream import Regions
 from .errors import ConfigError, EngineError
 from .executor import Executor
@@ -132,7 +133,7 @@ class Allocator:
         names = [group.name for group in self._groups]
         if set(weights) != set(names):
             raise ConfigError(f"give a weight for each level: {', '.join(names)}")
-        found = np.array([float(weights[name]) for name in names])
+        found = np.array([real(weights[name], f"the weight of {name!r}") for name in names])
         if not (np.isfinite(found).all() and (found > 0).all()):
             raise ConfigError("weights of levels must be above 0")
         return np.asarray(found * len(found) / found.sum())

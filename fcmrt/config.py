@@ -7,13 +7,16 @@ work is done. `Limits` bounds what untrusted bytes may ask for.
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Final, Literal
 
-from .errors import ConfigError
+from .arguments import instance, truth, whole, word
+from .errors import ConfigError, LimitExceededError
 
 RUNNERS: Final = ("onnxruntime", "torch", "tensorrt", "reference")
 DEVICES: Final = ("cpu", "cuda")
 CODERS: Final = ("auto", "cuda", "cpu")
+MAX_THREADS: Final = 1024
 PRECISIONS: Final = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -36,10 +39,9 @@ class CodingParams:
     """
 
     def __post_init__(self) -> None:
-        if not 1 <= self.overhead_permille <= 1000:
-            raise ConfigError(
-                f"overhead_permille is {self.overhead_permille}; it must be 1 to 1000"
-            )
+        permille = whole(self.overhead_permille, "overhead_permille", 1, 1000)
+        object.__setattr__(self, "overhead_permille", permille)
+        object.__setattr__(self, "check_bits", whole(self.check_bits, "check_bits"))
         if self.check_bits not in (16, 32):
             raise ConfigError(f"check_bits is {self.check_bits}; it must be 16 or 32")
 
@@ -83,8 +85,8 @@ class RuntimeOptions:
 
     threads: int | None = None
     """Threads of one network run, threads that share the segments of a large packet, and pictures
-    of a batch that are worked on at the same time; None: one per core, of networks the library's
-    own choice."""
+    of a batch that are worked on at the same time, 1 to 1024; None: one per core, of networks the
+    library's own choice."""
 
     kernels: str | None = None
     """Name of the implementation of coder and quantiser, of those that `fcmrt doctor` lists; None:
@@ -93,16 +95,23 @@ class RuntimeOptions:
     For machines where the fastest by name is not: where wide vectors are slow, try `avx2` or
     `scalar`."""
 
-    cache_dir: str | None = None
+    cache_dir: str | os.PathLike[str] | None = None
     """Folder for what was found out about this machine, such as which runners are exact; None:
     `$FCMRT_CACHE_DIR`, or else the user's cache folder."""
 
     def __post_init__(self) -> None:
         words = (("device", DEVICES), ("coder", CODERS), ("runner", RUNNERS))
         for name, known in (*words, ("precision", PRECISIONS)):
-            value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(f"{name} {value!r} is not known; there are {', '.join(known)}")
+            word(getattr(self, name), name, known)
+        for name in "cuda_graphs", "optimise":
+            truth(getattr(self, name), name)
+        if self.kernels is not None:
+            instance(self.kernels, str, "kernels", "it must be a name, or None")
+        if self.cache_dir is not None:
+            instance(self.cache_dir, str | os.PathLike, "cache_dir", "it must be a path, or None")
+            object.__setattr__(self, "cache_dir", os.fspath(self.cache_dir))
+        if self.threads is not None:
+            object.__setattr__(self, "threads", whole(self.threads, "threads", 1, MAX_THREADS))
         fixed = {"tensorrt": "cuda", "reference": "cpu"}.get(self.runner)
         if fixed not in (None, self.device):
             raise ConfigError(f"the runner {self.runner!r} runs on {fixed!r}, not {self.device!r}")
@@ -114,8 +123,6 @@ class RuntimeOptions:
             )
         if self.coder == "cuda" and self.device != "cuda":
             raise ConfigError("coder 'cuda' goes with device 'cuda', where the networks run")
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"threads is {self.threads}; it must be at least 1, or None")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,5 +140,24 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if getattr(self, field.name) < 1:
-                raise ConfigError(f"{field.name} must be at least 1")
+            object.__setattr__(self, field.name, whole(getattr(self, field.name), field.name, 1))
+
+    def require(self, field: str, number: int, what: str, offset: int | None = None) -> None:
+        """Refuses a number over a limit.
+
+        Args:
+            field: Name of the limit.
+            number: What is asked for.
+            what: What asks for it, and for what, for the error.
+            offset: Where in the bytes it stands; None: nowhere.
+
+        Raises:
+            LimitExceededError: It is over; the text tells how to take it all the same.
+        """
+        allowed = getattr(self, field)
+        if number > allowed:
+            raise LimitExceededError(
+                f"{what}; the limits allow {allowed}. To take it all the same, give limits with "
+                f"Limits({field}={number}) or more",
+                offset=offset,
+            )

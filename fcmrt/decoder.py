@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .arguments import instance, method, word
 from .arrays import Framework, as_outputs, check_framework, from_numpy
-from .bitstream import StreamHeader
+from .bitstream import FEATURE_DTYPES, StreamHeader
 from .config import Limits, RuntimeOptions
 from .engine import Engine
-from .errors import BitstreamError, ConfigError, FcmrtError, ShapeError
+from .errors import BitstreamError, FcmrtError, ShapeError
 from .executor import executor_for
 from .observe import Recorder, StageClock
 from .ondevice import Delivery, DeviceDecoder, SteppedPacket, machine_for
@@ -56,11 +57,18 @@ class Decoder:
         dtype: Literal["float32", "float16"] | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        if dtype not in (None, "float32", "float16"):
-            raise ConfigError(f"dtype {dtype!r} is not known; there are 'float32' and 'float16'")
+        instance(engine, Engine, "engine", "load it: Engine.load(path)")
         self.engine = engine
-        self.limits = limits or Limits()
-        options = options or RuntimeOptions()
+        self.limits = Limits() if limits is None else limits
+        instance(self.limits, Limits, "limits")
+        options = RuntimeOptions() if options is None else options
+        instance(options, RuntimeOptions, "options")
+        if header is not None:
+            instance(header, StreamHeader, "header")
+        if dtype is not None:
+            word(dtype, "dtype", FEATURE_DTYPES)
+        if recorder is not None:
+            method(recorder, "record", "recorder")
         self._executor = executor_for(engine, options)
         machine = machine_for(self._executor, options)
         check_framework(output, machine is not None)
@@ -97,6 +105,9 @@ class Decoder:
             EngineMismatchError: It brings a stream header of another engine.
             RunnerMismatchError: It brings the stream header of a same-engine codec that ran on
                 something else.
+            NonFiniteError: NaN or infinity came out of the networks here, as of features too large
+                for the floating point that they run in. (What is infinite only as float16, in which
+                it was asked for, is given back so.)
             InexactRunnerError: The runner here is not exact at the packet's size.
             BitstreamError: It is malformed in another way.
             DTypeError: Not bytes-like; or an array of `out` is not as said here.
@@ -110,6 +121,8 @@ class Decoder:
             of this machine's synthesis network, which is floating point.
         """
         if isinstance(packet, list | tuple):
+            if out is not None and not isinstance(out, list | tuple):
+                raise ShapeError("out must be a list of mappings, one for each packet")
             outs = [None] * len(packet) if out is None else list(out)
             if len(outs) != len(packet):
                 raise ShapeError(f"out has {len(outs)} mappings for {len(packet)} packets")

@@ -6,21 +6,23 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from .arguments import instance, method, word
 from .arrays import FloatArray, as_writable_bytes
-from .bitstream import EVEN, FeatureDType, Importance, StreamHeader, put_packet
+from .bitstream import EVEN, FEATURE_DTYPES, FeatureDType, Importance, StreamHeader, put_packet
 from .config import CodingParams, RuntimeOptions
+from .demand import LimitWarnings
 from .engine import Engine
 from .errors import ShapeError
 from .executor import executor_for
 from .importance import ROI_GAIN, importance_of
-from .intake import Intake, Level, in_order, sizes_of
+from .intake import Intake, Level, sizes_in_order, sizes_of
 from .observe import Recorder, StageClock
 from .ondevice import DeviceEncoder, machine_for
-from .packet import Packet
+from .packet import Packet, presentation_time
 from .picture_encoder import PictureEncoder
 from .requantise import requantised
 from .spec import Size
-from .stream_header import make_header
+from .stream_header import fraction, make_header
 from .walk import Walk
 from .wish import Wish, Wishes
 
@@ -45,7 +47,9 @@ class Encoder:
         recorder: Is told how long each stage takes.
 
     Raises:
-        ConfigError: A quality out of range, or sizes for other levels than the engine's.
+        ConfigError: An option of another type or out of range, or sizes for other levels than the
+            engine's.
+        ShapeError: Sizes that levels of one picture cannot have.
         BackendUnavailableError: A library that the options ask for is not installed.
     """
 
@@ -61,18 +65,27 @@ class Encoder:
         time_base: Fraction = Fraction(1),
         recorder: Recorder | None = None,
     ) -> None:
+        instance(engine, Engine, "engine", "load it: Engine.load(path)")
         self.engine = engine
-        self.params = params or CodingParams()
-        options = options or RuntimeOptions()
+        self.params = CodingParams() if params is None else params
+        instance(self.params, CodingParams, "params")
+        options = RuntimeOptions() if options is None else options
+        instance(options, RuntimeOptions, "options")
+        word(dtype, "dtype", FEATURE_DTYPES)
+        self._time_base = fraction(time_base)
+        if recorder is not None:
+            method(recorder, "record", "recorder")
         self._executor = executor_for(engine, options)
         self._machine = machine_for(self._executor, options)
         levels = engine.manifest.features
         self._intake = Intake(levels, None if self._machine is None else self._machine.device)
         self._wishes = Wishes(self._executor, quality)
-        self._sizes = None if sizes is None else in_order(levels, sizes)
+        self._sizes = None if sizes is None else sizes_in_order(levels, sizes)
         self._dtype: FeatureDType = dtype
-        self._time_base = time_base
         self._recorder = recorder
+        self._limit_warnings = LimitWarnings(engine.manifest)
+        if self._sizes is not None:
+            self._limit_warnings.see_sizes(self._sizes)
         self._pictures = PictureEncoder(self._executor, self.params, self._sizes)
         self._on_device = (
             None
@@ -141,13 +154,19 @@ class Encoder:
             exact engine).
 
         Raises:
-            ShapeError: Wrong rank, channels, number of levels, or levels of different batches.
-            DTypeError: Not arrays of float32 or float16, or NaN or infinity among them.
+            ShapeError: Wrong rank, channels, number of levels, or levels of different batches; or
+                of sizes that levels of one picture cannot have: each must have the finest level's
+                rows and columns divided by its stride, up to rounding and a cell.
+            DTypeError: Not arrays of float32 or float16, or NaN or infinity among them, or among
+                what the networks make of them: they are too large.
             DeviceError: Arrays on a GPU, and the coder is on the host.
             ConfigError: A quality or step that the engine does not have, or an importance that
                 does not go with it; or a size, and quality does not follow steps.
             TargetError: A size that no steps lead to; the text tells the picture's range.
             InexactRunnerError: The runner is not exact at this size; nothing was encoded.
+
+        Warns (`UserWarning`, once of an encoder) of pictures that decoders refuse unless they are
+        given other limits than `Limits()`; the text tells which.
 
         With the coder on a GPU, launches go to CuPy's current stream, and the call waits for the
         packets. What looks for its steps (`target_bytes`, importance as True or weights) is done by
@@ -157,14 +176,17 @@ class Encoder:
             are the same for the same input on the same machine, library and thread count.
         """
         d = self._wishes.step(quality, step)
+        pts = None if pts is None else presentation_time(pts)
         clock = StageClock(self._recorder)
         levels = self._intake.levels(features)
+        self._limit_warnings.see_sizes(sizes_of(levels))
         wish = self._wishes.wish(
             sizes_of(levels), importance, target_bytes, level_offsets, roi, roi_gain
         )
-        if levels[0].is_batch:
-            return self._encode(levels, d, wish, pts, clock)
-        return self._encode([level.as_batch() for level in levels], d, wish, pts, clock)[0]
+        batch = levels if levels[0].is_batch else [level.as_batch() for level in levels]
+        packets = self._encode(batch, d, wish, pts, clock)
+        self._limit_warnings.see_packet(max(map(len, packets)))
+        return packets if levels[0].is_batch else packets[0]
 
     def _encode(
         self, levels: list[Level], d: int, wish: Wish, pts: int | None, clock: StageClock
@@ -217,6 +239,7 @@ class Encoder:
         target = as_writable_bytes(buffer, "buffer")
         clock = StageClock(self._recorder)
         levels = self._one_picture(features)
+        self._limit_warnings.see_sizes(sizes_of(levels))
         wish = self._wishes.wish(
             sizes_of(levels), importance, target_bytes, level_offsets, roi, roi_gain
         )
@@ -224,6 +247,7 @@ class Encoder:
             return put_packet(target, bytes(self._encode(levels, d, wish, None, clock)[0]))
         size = self._pictures.encode_into(target, self._intake.on_host(levels), d, wish, clock)
         clock.report()
+        self._limit_warnings.see_packet(size)
         return size
 
     def take(self, features: Any) -> list[FloatArray]:
@@ -255,11 +279,13 @@ class Encoder:
             features: As for `encode`; only their sizes matter.
             level_offsets: By feature level that has a latent of its own, steps added to the
                 picture's; negative: finer.
-            roi: Regions of interest. Boxes: a sequence or float array `[N, 4]` of left, top, right
-                and bottom, in fractions of the picture, 0 to 1; rounded outwards to cells, cut at
-                the picture's edges. Or a mask of the finest level's cells, `[H, W]`: bool, where
-                True is of interest; or integers, which are steps added to the picture's. A mask of
-                many shapes is coded in coarser blocks, to the finest step in each.
+            roi: Regions of interest. Boxes: a sequence or float array, `[N, 4]` or `[4]`, of left,
+                top, right and bottom, in fractions of the picture, 0 to 1; rounded outwards to
+                cells, cut at the picture's edges; refused where they lie outside of the picture, or
+                are beyond -16 to 16, as pixels are. Or a mask of the finest level's cells,
+                `[H, W]`: bool, where True is of interest; or integers, which are steps added to the
+                picture's. A mask of many shapes is coded in coarser blocks, to the finest step in
+                each.
             roi_gain: By how many steps what is of interest is finer than the rest.
 
         Raises:
@@ -267,7 +293,7 @@ class Encoder:
             ShapeError, DTypeError, DeviceError: As `encode`.
         """
         sizes = sizes_of(self._intake.levels(features))
-        return importance_of(self.engine.manifest, sizes, level_offsets or {}, roi, roi_gain)
+        return importance_of(self.engine.manifest, sizes, level_offsets, roi, roi_gain)
 
     def predict_weights(self, features: Any) -> dict[str, float]:
         """Predicts how much the task needs each level of one picture.
@@ -356,6 +382,9 @@ class Encoder:
         Raises:
             ConfigError: As `encode`.
         """
+        instance(walk, Walk, "walk")
+        if importance is not None:
+            instance(importance, Importance, "importance")
         d = walk.d if quality is None and step is None else self._wishes.step(quality, step)
         return requantised(walk, d, walk.importance if importance is None else importance)
 
@@ -372,6 +401,8 @@ class Encoder:
         Raises:
             ConfigError: Its integers are not such as this engine codes.
         """
+        instance(walk, Walk, "walk")
+        pts = None if pts is None else presentation_time(pts)
         return self._pictures.packet(walk, pts, StageClock(None))
 
     def _one_picture(self, features: Any) -> list[Level]:

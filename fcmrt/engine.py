@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, BinaryIO, TypeVar, cast
 
 from . import onnxwire, storedzip, strictjson
+from .arguments import instance, method, whole
 from .errors import ConfigError, EngineError
 from .exact import Proof, prove
 from .importance_ports import check_importance
@@ -47,8 +48,7 @@ class EngineLimits:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if getattr(self, field.name) < 1:
-                raise ConfigError(f"{field.name} must be at least 1")
+            object.__setattr__(self, field.name, whole(getattr(self, field.name), field.name, 1))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -84,18 +84,21 @@ class Engine:
 
         Raises:
             EngineError: Damaged, malformed, hostile, or of another version; the text says which.
+            ConfigError: The source is none of these.
             OSError: The path cannot be read.
 
         Cost: one pass over the bytes for their digests, and the proofs of exact graphs; no graph is
             run.
         """
-        limits = limits or EngineLimits()
+        limits = EngineLimits() if limits is None else limits
+        instance(limits, EngineLimits, "limits")
         if isinstance(source, bytes | bytearray | memoryview):
             data = bytes(source)
         elif isinstance(source, str | os.PathLike):
             with open(source, "rb") as file:
                 data = file.read(limits.max_bytes + 1)
         else:
+            method(source, "read", "the engine file")
             data = source.read(limits.max_bytes + 1)
         if len(data) > limits.max_bytes:
             raise EngineError(f"the engine file is larger than {limits.max_bytes} bytes")
@@ -108,6 +111,7 @@ class Engine:
         Raises:
             ConfigError: There is none of this name; the text lists those there are.
         """
+        instance(name, str, "the name of an engine")
         folder = importlib.resources.files(__package__) / "assets"
         file = folder / f"{name}.fcmrt"
         if not strictjson.is_name(name) or not file.is_file():

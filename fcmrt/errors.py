@@ -85,6 +85,14 @@ class DriftError(BitstreamError):
     """
 
 
+class NonFiniteError(BitstreamError, ArithmeticError):
+    """The features came out of synthesis with NaN or infinity.
+
+    The packet is intact, and so are its integers: the networks overflowed here, in the floating
+    point that they run in, or the packet was made to have them overflow anywhere.
+    """
+
+
 class EngineError(FcmrtError, ValueError):
     """An engine file that is damaged, malformed, hostile, or does not fit this library."""
 

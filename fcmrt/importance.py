@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import instance, whole
 from .arrays import as_numpy
 from .bitstream import Importance, Rectangle, Regions
 from .bitstream.importance import MAX_BLOCK_BITS, MAX_OFFSET
@@ -22,13 +23,22 @@ ROI_GAIN = 8
 _RECTANGLES = 32
 """What regions may take by themselves: some 130 bytes. What takes more is coded more coarsely."""
 
+_NO_BOXES = (
+    "roi must be boxes of four numbers, [N, 4] or [4], or a mask of the finest level's cells: make "
+    "the mask bool, an array [H, W]"
+)
+
+_FAR = 16
+"""Widths or heights of the picture: a box of a whole picture that one part is coded of may reach
+some beyond this part, one in pixels reaches further."""
+
 I16 = npt.NDArray[np.int16]
 
 
 def importance_of(
     manifest: Manifest,
     sizes: Sequence[Size],
-    level_offsets: Mapping[str, int],
+    level_offsets: Mapping[str, int] | None,
     roi: Any,
     roi_gain: int,
 ) -> Importance:
@@ -37,18 +47,21 @@ def importance_of(
     Args:
         manifest: Of the engine.
         sizes: Height and width of every level, in the engine's order.
-        level_offsets: By level.
+        level_offsets: By level; None: there are none.
         roi: Boxes or a mask; None: neither.
         roi_gain: Of boxes, and of masks of truth values.
     """
+    gain = whole(roi_gain, "roi_gain")
     groups = quality_groups(manifest)
     offsets = [0] * len(groups)
-    for name, offset in level_offsets.items():
-        offsets[_number(groups, name)] = offset
+    if level_offsets is not None:
+        instance(level_offsets, Mapping, "level_offsets", "it must be steps by level")
+        for name, offset in level_offsets.items():
+            offsets[_number(groups, name)] = whole(offset, f"the offset of level {name!r}")
     if roi is None:
         return Importance(tuple(offsets))
     finest = next(n for n, feature in enumerate(manifest.features) if feature.stride == 1)
-    cells = _cells(roi, sizes[finest], roi_gain)
+    cells = _cells(roi, sizes[finest], gain)
     padded = padded_size(manifest.features, sizes, manifest.padding)
     top, bottom, left, right = margins(sizes[finest], padded, manifest.padding)
     cells = np.pad(cells, ((top, bottom), (left, right)), mode="edge")
@@ -72,20 +85,41 @@ def _cells(roi: Any, size: Size, gain: int) -> I16:
         roi = as_numpy(roi, "roi")
         if roi.dtype == np.bool_ or np.issubdtype(roi.dtype, np.integer):
             return _mask(roi, size, gain)
-    try:
-        boxes = np.asarray(roi, np.float64).reshape(-1, 4)
-    except ValueError as error:
-        raise ConfigError("roi must be boxes of four numbers, or a mask of the cells") from error
-    if not np.isfinite(boxes).all() or (boxes[:, :2] > boxes[:, 2:]).any():
-        raise ConfigError(
-            "a box of roi is not left, top, right, bottom in fractions of the picture"
-        )
+        if roi.shape == size:
+            raise ConfigError(
+                f"roi is {roi.dtype} of the shape of a mask, {list(size)}: make the mask bool "
+                "(roi > 0.5), or give boxes as a list"
+            )
     rows, columns = size
-    scaled = np.clip(boxes, 0, 1) * (columns, rows, columns, rows)
+    scaled = np.clip(_boxes(roi), 0, 1) * (columns, rows, columns, rows)
     cells = np.zeros(size, np.int16)
     for left, top, right, bottom in np.c_[np.floor(scaled[:, :2]), np.ceil(scaled[:, 2:])]:
         cells[int(top) : int(bottom), int(left) : int(right)] = -_checked(gain)
     return cells
+
+
+def _boxes(roi: Any) -> npt.NDArray[np.float64]:
+    """Boxes as users give them, checked, `[N, 4]`."""
+    try:
+        boxes = np.asarray(roi, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(_NO_BOXES) from error
+    if boxes.shape == (0,) or boxes.shape == (4,):
+        boxes = boxes.reshape(-1, 4)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ConfigError(f"{_NO_BOXES}; this has the shape {list(boxes.shape)}")
+    if not np.isfinite(boxes).all() or (boxes[:, :2] > boxes[:, 2:]).any():
+        raise ConfigError(
+            "a box of roi is not left, top, right, bottom in fractions of the picture"
+        )
+    far = np.abs(boxes) > _FAR
+    outside = (boxes[:, :2] > 1) | (boxes[:, 2:] < 0)
+    for box in boxes[far.any(1) | outside.any(1)][:1]:
+        raise ConfigError(
+            f"the box {box.tolist()} of roi lies outside of the picture, or far beyond it: "
+            "coordinates are fractions, not pixels; divide them by the picture's width and height"
+        )
+    return boxes
 
 
 def _mask(mask: npt.NDArray[Any], size: Size, gain: int) -> I16:

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
+from .arguments import instance, sequence, whole
 from .arrays import FloatArray, as_features, as_numpy, is_on_device
+from .bitstream.varint import U32_MAX
 from .errors import ConfigError, ShapeError
-from .spec import FeatureSpec, Size
+from .spec import FeatureSpec, Size, require_related
 
 Borrow = Callable[[Any, str], Any]
 """Views an array on a GPU, called so in errors, as one of this library's arrays there."""
@@ -110,6 +112,7 @@ def arrange(
             "the levels differ in batch: "
             + ", ".join(f"{level.name} {list(level.array.shape)}" for level in levels)
         )
+    require_related(specs, sizes_of(levels))
     return levels
 
 
@@ -130,6 +133,25 @@ def _level(spec: FeatureSpec, array: Any, borrow: Borrow | None) -> Level:
     if 0 in shape:
         raise ShapeError(f"{spec.name} is empty (shape {list(shape)})")
     return level
+
+
+def sizes_in_order(specs: Sequence[FeatureSpec], sizes: Any) -> tuple[Size, ...]:
+    """Sizes of levels as users give them, by name, in the engine's order.
+
+    Raises:
+        ConfigError: Other levels than the engine's, or what are no sizes.
+        ShapeError: Sizes that levels of one picture cannot have.
+    """
+    instance(sizes, Mapping, "sizes", "it must be height and width of every level, by name")
+    found = []
+    for spec, size in zip(specs, in_order(specs, sizes), strict=True):
+        sides = sequence(size, f"the size of {spec.name}")
+        if len(sides) != 2:
+            raise ConfigError(f"the size of {spec.name} is {sides}; it must be height and width")
+        height, width = (whole(side, f"a side of {spec.name}", 1, U32_MAX) for side in sides)
+        found.append((height, width))
+    require_related(specs, found)
+    return tuple(found)
 
 
 def in_order(specs: Sequence[FeatureSpec], levels: Mapping[str, Any]) -> tuple[Any, ...]:

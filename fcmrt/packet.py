@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from .arguments import whole
+
+
+def presentation_time(pts: Any) -> int:
+    """Takes a presentation time as users give it; ConfigError where it is none."""
+    return whole(pts, "pts", -(1 << 63), (1 << 63) - 1)
+
 
 class Packet(bytes):
     """One coded access unit; it is `bytes` everywhere, with a few fields beside them.

@@ -16,14 +16,14 @@ from .bitstream import (
     read_packet,
 )
 from .config import Limits
+from .demand import demand_of
 from .errors import (
     BitstreamError,
     EngineMismatchError,
-    LimitExceededError,
     RunnerMismatchError,
 )
 from .executor import Executor
-from .spec import Size, count_elements, padded_size, tensor_size
+from .spec import Size
 from .stream_header import RUNNER_NOTE, runner_digest
 
 # The checksum matched, so the bytes are the encoder's; what the coder finds wrong with them can
@@ -136,7 +136,6 @@ class PacketReader:
         self, parsed: ParsedPacket, header: StreamHeader | None
     ) -> tuple[tuple[Size, ...], Size]:
         """Returns the sizes of the levels and of the padded finest one, within the limits."""
-        manifest = self._engine.manifest
         if parsed.head.geometry is not None:
             sizes = parsed.head.geometry.level_sizes(self._strides)
         elif header is not None and header.sizes is not None:
@@ -145,17 +144,8 @@ class PacketReader:
             raise BitstreamError(
                 "the packet leaves its sizes to the stream header: give the decoder that header"
             )
-        padded = padded_size(self._features, sizes, manifest.padding)
-        total = sum(
-            spec.channels * rows * columns
-            for spec in self._features
-            for rows, columns in [tensor_size(spec.tensor, padded)]
-        )
-        for latent in manifest.latents.values():
-            total += count_elements(latent, manifest.tensors[latent.source], padded)
-        if max(padded) > self._limits.max_side or total > self._limits.max_elements:
-            raise LimitExceededError(
-                f"the packet asks for {total} elements with sides up to {max(padded)}; the limits "
-                f"allow {self._limits.max_elements} and {self._limits.max_side}"
-            )
-        return sizes, padded
+        asked = demand_of(self._engine.manifest, sizes)
+        require = self._limits.require
+        require("max_side", asked.side, f"the packet asks for a side of {asked.side}")
+        require("max_elements", asked.elements, f"the packet asks for {asked.elements} elements")
+        return sizes, asked.padded

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arrays import FloatArray
+from .arrays import FloatArray, all_finite
 from .bitstream import PacketHead
-from .errors import BitstreamError, ConfigError, DriftError
+from .errors import BitstreamError, ConfigError, DriftError, NonFiniteError
 from .executor import Executor
 from .kernels.api import StepDecoder
 from .observe import StageClock
@@ -38,7 +38,7 @@ class PictureDecoder:
             By level, `[C, H, W]` of the true sizes; views.
 
         Raises:
-            BitstreamError, InexactRunnerError: As `Decoder.decode`.
+            BitstreamError, NonFiniteError, InexactRunnerError: As `Decoder.decode`.
         """
         walk = self._walk_integers(opened, clock, stop_early=False)
         features = {}
@@ -46,7 +46,15 @@ class PictureDecoder:
             array = walk.tensors[self._manifest.outputs[spec.name]]
             full = tensor_size(spec.tensor, opened.padded)
             top, _, left, _ = margins(size, full, self._manifest.padding)
-            features[spec.name] = array[0, :, top : top + size[0], left : left + size[1]]
+            level = array[0, :, top : top + size[0], left : left + size[1]]
+            # All of the array first: it has no gaps, and what was padded is seldom worse.
+            if not all_finite(array) and not all_finite(level):
+                raise NonFiniteError(
+                    f"{spec.name} came out of the networks with NaN or infinity: they overflowed "
+                    "on what the packet holds. Use precision='float32' where they run in float16 "
+                    "or bfloat16"
+                )
+            features[spec.name] = level
         return features
 
     def integers(self, opened: OpenedPacket) -> dict[str, Integers]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal
 
+from .arguments import real
 from .errors import ConfigError, ShapeError
 
 Size = tuple[int, int]
@@ -102,6 +102,34 @@ def _ceil_div(value: int, divisor: int) -> int:
 def level_sizes(features: Sequence[FeatureSpec], height: int, width: int) -> tuple[Size, ...]:
     """Sizes of all levels if the finest has `height` times `width` cells."""
     return tuple((_ceil_div(height, f.stride), _ceil_div(width, f.stride)) for f in features)
+
+
+def require_related(features: Sequence[FeatureSpec], sizes: Sequence[Size]) -> None:
+    """Refuses sizes that levels of one picture cannot have.
+
+    Networks round the finest level's height and width by the stride up or down, or drop or add a
+    cell by how they pad; more than one cell beside these no picture's levels are.
+
+    Args:
+        features: The levels.
+        sizes: Size of each, in the same order.
+
+    Raises:
+        ShapeError: They are of several pictures, or in another order.
+    """
+    finest = next(size for f, size in zip(features, sizes, strict=True) if f.stride == 1)
+    for feature, size in zip(features, sizes, strict=True):
+        for side, whole in zip(size, finest, strict=True):
+            least, most = whole // feature.stride - 1, _ceil_div(whole, feature.stride) + 1
+            if not least <= side <= most:
+                told = ", ".join(
+                    f"{f.name} {s[0]} x {s[1]} (stride {f.stride})"
+                    for f, s in zip(features, sizes, strict=True)
+                )
+                raise ShapeError(
+                    f"these are not levels of one picture: {told}; {feature.name} must have about "
+                    f"1/{feature.stride} of the finest level's rows and columns. Check their order"
+                )
 
 
 def padded_size(features: Sequence[FeatureSpec], sizes: Sequence[Size], padding: Padding) -> Size:
@@ -233,10 +261,7 @@ class Quality:
         Raises:
             ConfigError: Not a number, or out of range.
         """
-        number: object = quality
-        if isinstance(number, bool) or not isinstance(number, numbers.Real):
-            raise ConfigError(f"quality is {quality!r}; it must be a number")
-        value = float(number)
+        value = real(quality, "quality")
         if not 1 <= value <= len(self.levels):
             raise ConfigError(f"quality is {quality}; this engine has 1 to {len(self.levels)}")
         below = math.floor(value)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import numbers
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 from .bitstream import FeatureDType, LevelSpec, StreamHeader
+from .bitstream.varint import U32_MAX
 from .config import CodingParams
 from .engine import Engine
+from .errors import ConfigError
 from .spec import Size
 
 RUNNER_NOTE = "runner"
@@ -18,6 +22,19 @@ RUNNER_NOTE = "runner"
 def runner_digest(identity: str) -> bytes:
     """What the header of a same-engine stream keeps of `Runner.identity`, 32 bytes."""
     return hashlib.sha256(identity.encode("utf-8")).digest()
+
+
+def fraction(time_base: Any) -> Fraction:
+    """Takes seconds of one tick as users give them; ConfigError for what no header can tell."""
+    if isinstance(time_base, bool) or not isinstance(time_base, numbers.Rational):
+        raise ConfigError(
+            f"time_base is {time_base!r}; it must be seconds of one tick as a fraction, such as "
+            "Fraction(1, 25)"
+        )
+    found = Fraction(int(time_base.numerator), int(time_base.denominator))
+    if found <= 0 or max(found.numerator, found.denominator) > U32_MAX:
+        raise ConfigError("time_base must be above 0, of a numerator and denominator of 32 bits")
+    return found
 
 
 def make_header(

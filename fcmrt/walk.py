@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import FloatArray
+from .arrays import FloatArray, all_finite
 from .bitstream import EVEN, Importance
 from .elements import Elements, elements_of
-from .errors import EngineError
+from .errors import DTypeError, EngineError
 from .kernels.api import I32, CodeStep, Indexes, Kernels, PreparedTables, StepMap
 from .manifest import Manifest
 from .observe import StageClock
@@ -206,11 +206,22 @@ class Walk:
         return means, elements.take(self.tensors[latent.indexes]), self.steps(name)[0]
 
     def quantize(self, name: str) -> None:
-        """Quantises a latent: float values to symbols, and unclipped indexes to table indexes."""
+        """Quantises a latent: float values to symbols, and unclipped indexes to table indexes.
+
+        Raises:
+            DTypeError: NaN or infinity among the values.
+        """
         latent = self._manifest.latents[name]
+        values = self.elements(name).take(self.tensors[latent.source])
+        if not all_finite(values):
+            raise DTypeError(
+                f"latent {name!r} came out of the networks with NaN or infinity: the features are "
+                "too large for them. Use precision='float32' where they run in float16 or "
+                "bfloat16; otherwise scale the features as in training"
+            )
         means, prior, shift = self.prior(name)
         symbols, indexes = self._machine.kernels.quantize(
-            self.elements(name).take(self.tensors[latent.source]),
+            values,
             means,
             self._manifest.mean_bits,
             self.steps(name)[1],

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from .allocation import Allocator
+from .arguments import whole
 from .bitstream import EVEN, Importance, Regions
+from .bitstream.varint import U32_MAX
 from .errors import ConfigError, TargetError
 from .executor import Executor
 from .importance import ROI_GAIN, importance_of
@@ -24,7 +26,7 @@ class Wish:
     """What is wanted of a picture beside its step number.
 
     Raises:
-        ConfigError: A size below 1, or weights that do not go with the allocator.
+        ConfigError: Weights that do not go with the allocator.
     """
 
     target_bytes: int | None = None
@@ -44,8 +46,6 @@ class Wish:
     """Importances of the levels, for the allocator; None: it predicts them."""
 
     def __post_init__(self) -> None:
-        if self.target_bytes is not None and self.target_bytes < 1:
-            raise ConfigError(f"target_bytes is {self.target_bytes}; it must be at least 1")
         if self.allocator is not None and self.weights is not None:
             self.allocator.weighted(self.weights)
 
@@ -134,8 +134,9 @@ class Wishes:
             return self._step if quality is None else self._manifest.quality.shift(quality)
         if quality is not None:
             raise ConfigError("give a quality or a step, not both")
-        self._manifest.step_width(step)
-        return step
+        number = whole(step, "step")
+        self._manifest.step_width(number)
+        return number
 
     @functools.cached_property
     def allocator(self) -> Allocator:
@@ -161,15 +162,19 @@ class Wishes:
             roi: Boxes or a mask.
             roi_gain: Of these.
         """
-        told = EVEN
-        if level_offsets or roi is not None:
-            if isinstance(importance, Importance):
-                raise ConfigError(
-                    "give an Importance, which has offsets and regions already, or level offsets "
-                    "and regions; not both"
-                )
-            told = importance_of(self._manifest, sizes, level_offsets or {}, roi, roi_gain)
+        if not (importance is None or isinstance(importance, bool | Importance | Mapping)):
+            raise ConfigError(
+                f"importance is a {type(importance).__name__}; it must be an Importance, True, or "
+                "weights by level"
+            )
+        target = None if target_bytes is None else whole(target_bytes, "target_bytes", 1, U32_MAX)
+        told = importance_of(self._manifest, sizes, level_offsets, roi, roi_gain)
+        if isinstance(importance, Importance) and (level_offsets or roi is not None):
+            raise ConfigError(
+                "give an Importance, which has offsets and regions already, or level offsets and "
+                "regions; not both"
+            )
         if importance is True or isinstance(importance, Mapping):
             weights = importance if isinstance(importance, Mapping) else None
-            return Wish(target_bytes, told, roi is not None, self.allocator, weights)
-        return Wish(target_bytes, importance or told)
+            return Wish(target, told, roi is not None, self.allocator, weights)
+        return Wish(target, importance or told)

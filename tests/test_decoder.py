@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
-from fcmrt import Decoder, Encoder, Engine, Limits
+from fcmrt import Decoder, Encoder, Engine, Limits, RuntimeOptions
 from fcmrt.bitstream import PacketHead, read_packet, write_packet
 from fcmrt.errors import (
     BitstreamError,
@@ -16,6 +17,7 @@ from fcmrt.errors import (
     DriftError,
     DTypeError,
     LimitExceededError,
+    NonFiniteError,
     TruncatedError,
 )
 from fcmrt.executor import Executor
@@ -110,6 +112,45 @@ def test_one_wrong_integer_of_the_prior_is_drift(
             # An index beyond the last table, or of a skipped element, changes no integer.
     monkeypatch.undo()
     decoder.decode(packet)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_overflow_are_an_error(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every integer is right; what synthesis makes of them is not finite."""
+    engine = engines.tiny_hyperprior()
+    manifest = engine.manifest
+    packet = packet_of(engine, (15, 16))
+    last = [s for s in manifest.decode if isinstance(s, Run)][-1]
+    real, column = Executor.run, -1
+
+    def overflowing(
+        self: Executor, name: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> list[np.ndarray]:
+        found = real(self, name, inputs, outputs)
+        if name == last.graph:
+            found[outputs.index(manifest.outputs["p3"])][0, 2, column, column] = value
+        return found
+
+    monkeypatch.setattr(Executor, "run", overflowing)
+    decoder = Decoder(engine)
+    decoder.decode(packet)  # the last row is padding
+    column = 0
+    with pytest.raises(NonFiniteError, match="p3 came out"):
+        decoder.decode(packet)
+    with pytest.raises(NonFiniteError) as caught:
+        decoder.decode([packet])
+    assert caught.value.packet_index == 0
+    decoder.integers(packet)
+
+
+def test_features_that_overflow_in_half_precision_are_an_error() -> None:
+    pytest.importorskip("torch")
+    engine = Engine.builtin()
+    packet = Encoder(engine).encode(random_features(engine, (8, 8), scale=30000.0))
+    Decoder(engine).decode(packet)
+    options = RuntimeOptions(runner="torch", precision="float16")
+    with pytest.raises(NonFiniteError, match="precision='float32'"):
+        Decoder(engine, options=options).decode(packet)
 
 
 def test_limits_hold_before_memory_is_taken() -> None:

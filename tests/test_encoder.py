@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from fcmrt import CodingParams, Decoder, Encoder
+from fcmrt import CodingParams, Decoder, Encoder, Engine, RuntimeOptions
 from fcmrt.errors import ConfigError, DeviceError, DTypeError, FcmrtError, ShapeError
 from fcmrt.observe import StageTimes
 from tests import engines
@@ -52,6 +53,7 @@ def wrong(name: str, value: object) -> dict[str, object]:
         (wrong("p9", np.zeros((6, 8, 8), np.float32)), ConfigError, "p9"),
         ([np.zeros((6, 8, 8), np.float32)], ShapeError, "1 levels"),
         (np.zeros((6, 8, 8), np.float32), ShapeError, "1 levels"),
+        (wrong("p4", np.zeros((8, 99, 99), np.float32)), ShapeError, r"p4 99 x 99 \(stride 2\)"),
     ],
 )
 def test_bad_features_are_refused(features: object, error: type[FcmrtError], text: str) -> None:
@@ -59,11 +61,51 @@ def test_bad_features_are_refused(features: object, error: type[FcmrtError], tex
         Encoder(engines.tiny_hyperprior()).encode(features)
 
 
+def test_what_numpy_does_not_know_is_told_what_to_do() -> None:
+    torch = pytest.importorskip("torch")
+    encoder = Encoder(engines.tiny_hyperprior())
+    half = torch.zeros(6, 8, 8, dtype=torch.bfloat16)
+    with pytest.raises(DTypeError, match=r"p3 is bfloat16.*float32 or float16: call \.float\(\)"):
+        encoder.encode(wrong("p3", half))
+    encoder.encode(wrong("p3", half.float()))
+    with pytest.raises(DTypeError, match=r"p3 cannot be taken through DLPack.*detach"):
+        encoder.encode(wrong("p3", half.float().requires_grad_()))
+
+
 def test_a_large_sum_of_finite_values_is_no_infinity() -> None:
     engine = engines.tiny_factorized()
     (level,) = engine.manifest.features
     features = np.full((level.channels, 64, 64), 3e38, np.float32)
-    Encoder(engine).encode(features)
+    Encoder(engine).take(features)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda encoder, features: encoder.encode(features),
+        lambda encoder, features: encoder.encode(features, target_bytes=300),
+        lambda encoder, features: encoder.encode_into(features, bytearray(1 << 16)),
+        lambda encoder, features: encoder.walk(features),
+    ],
+    ids=["encode", "encode to a size", "encode_into", "walk"],
+)
+def test_latents_that_overflow_are_no_packet(call: Callable[[Encoder, object], object]) -> None:
+    """Every feature is finite; what analysis makes of them is not."""
+    engine = Engine.builtin()
+    features = random_features(engine, (8, 8))
+    features["p3"][0, 0, 0] = 1e38
+    with pytest.raises(DTypeError, match=r"too large for them\. Use precision='float32'"):
+        call(Encoder(engine), features)
+
+
+def test_latents_that_overflow_in_half_precision_are_no_packet() -> None:
+    pytest.importorskip("torch")
+    engine = Engine.builtin()
+    features = random_features(engine, (8, 8), scale=1000.0)
+    options = RuntimeOptions(runner="torch", precision="float16")
+    with pytest.raises(DTypeError, match="precision='float32'"):
+        Encoder(engine, options=options).encode(features)
+    Encoder(engine, options=RuntimeOptions(runner="torch")).encode(features)
 
 
 @pytest.mark.parametrize("quality", [0, 0.99, 1e9, float("nan"), -3, "high"])
@@ -100,6 +142,15 @@ def test_header_tells_what_the_packets_have_in_common() -> None:
         ("p3", 20, 30),
         ("p4", 10, 15),
     ]
+
+
+def test_levels_in_another_order_are_refused() -> None:
+    engine = Engine.builtin()
+    levels = list(random_features(engine, (52, 40)).values())
+    with pytest.raises(ShapeError, match=r"p3 13 x 10 \(stride 1\).*Check their order"):
+        Encoder(engine).encode(levels[::-1])
+    with pytest.raises(ShapeError, match="not levels of one picture"):
+        Encoder(engine, sizes={"p3": (13, 10), "p4": (26, 20), "p5": (52, 40)})
 
 
 def test_overhead_buys_lanes() -> None:

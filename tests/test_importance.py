@@ -73,7 +73,7 @@ def test_saying_nothing_changes_no_byte() -> None:
         engine = make()
         encoder, features = Encoder(engine), random_features(engine, SIZE)
         plain = encoder.encode(features)
-        outside = [(1.1, 0.2, 1.5, 0.6)]
+        outside = [(1.0, 0.2, 1.5, 0.6)]
         assert encoder.encode(features, importance=Importance((0,))) == plain
         assert encoder.encode(features, roi=[]) == plain
         assert encoder.encode(features, roi=outside, level_offsets={}) == plain
@@ -147,6 +147,8 @@ def test_boxes_are_rounded_outwards_and_cut() -> None:
     def regions(roi: Any) -> Regions | None:
         return importance_of(manifest, sizes, {}, roi, 8).regions
 
+    assert regions((0.1, 0.2, 0.3, 0.4)) == regions([(0.1, 0.2, 0.3, 0.4)])
+    assert regions((-0.9, 0.5, 1.9, 2)) == regions([(0, 0.5, 1, 1)])
     # The finest latent has cells of 2 x 2, which are the blocks.
     assert regions([(0.13, 0.3, 0.26, 0.5)]) == Regions(1, (Rectangle(3, 2, 3, 3, -8),))
     assert regions([(-3, 0.5, 0.5, 9)]) == Regions(1, (Rectangle(6, 0, 6, 8, -8),))
@@ -205,6 +207,16 @@ def test_regions_are_those_of_the_grid() -> None:
         ({"roi": [(0, 0, float("nan"), 1)]}, "left, top, right, bottom"),
         ({"roi": [(0, 0, 1)]}, "boxes of four"),
         ({"roi": [("a", 0, 1, 1)]}, "boxes of four"),
+        ({"roi": [None]}, "boxes of four"),
+        ({"roi": [(0.1, 0.1), (0.5, 0.5)]}, r"boxes of four.*shape \[2, 2\]"),
+        ({"roi": np.zeros((2, 8), np.float32)}, r"boxes of four.*make the mask bool"),
+        ({"roi": np.ones((1, *SIZE), np.float32)}, r"make the mask bool"),
+        ({"roi": np.ones(SIZE, np.float32)}, r"float32 of the shape of a mask.*roi > 0.5"),
+        ({"roi": (10.0, 20.0, 30.0, 40.0)}, r"\[10.0, 20.0, 30.0, 40.0\].*not pixels"),
+        ({"roi": [(0, 0, 0.5, 0.5), (0, 0, 640, 480)]}, r"\[0.0, 0.0, 640.0, 480.0\].*not pixels"),
+        ({"roi": [(0, -20, 0.5, 0.5)]}, "not pixels"),
+        ({"roi": [(1.1, 0.2, 1.5, 0.6)]}, "outside of the picture"),
+        ({"roi": [(0.2, -0.5, 0.3, -0.1)]}, "outside of the picture"),
         ({"roi": np.zeros((4, 4), bool)}, r"shape \[4, 4\]"),
         ({"roi": np.full(SIZE, 256)}, "256 steps"),
         ({"roi": BOXES, "roi_gain": 256}, "256 steps"),
@@ -217,6 +229,15 @@ def test_wrong_wishes_are_refused(wish: dict[str, Any], error: str) -> None:
     engine = tiny_levels()
     with pytest.raises(ConfigError, match=error):
         Encoder(engine).encode(random_features(engine, SIZE), **wish)
+
+
+def test_floats_of_four_columns_are_no_boxes_where_masks_have_as_many() -> None:
+    """A picture four cells wide: only its mask's shape tells what a float array is."""
+    manifest, sizes = tiny_levels().manifest, [(8, 4), (4, 2), (2, 1)]
+    boxes = np.full((8, 4), 0.5)
+    with pytest.raises(ConfigError, match="give boxes as a list"):
+        importance_of(manifest, sizes, {}, boxes, 8)
+    assert importance_of(manifest, sizes, {}, [(0, 0, 0.5, 0.5)] * 8, 8).regions
 
 
 def test_fused_levels_have_no_offsets_of_their_own() -> None:

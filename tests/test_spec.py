@@ -19,6 +19,7 @@ from fcmrt.spec import (
     level_sizes,
     margins,
     padded_size,
+    require_related,
     tensor_size,
 )
 
@@ -47,6 +48,39 @@ def test_padding_of_regular_pyramids_depends_on_the_finest_level_only(height, wi
 def test_padded_size_refuses_wrong_sizes(sizes):
     with pytest.raises(ShapeError):
         padded_size(PYRAMID, sizes, Padding(4, "zero", "start"))
+
+
+FIVE = [FeatureSpec(f"p{n}", 4, 1 << n - 3) for n in range(3, 8)]
+
+
+@given(
+    st.integers(1, 300),
+    st.lists(st.tuples(st.integers(1, 5), st.booleans(), st.booleans()), min_size=4, max_size=4),
+)
+def test_levels_of_networks_are_related(side, convolutions):
+    """Strided convolutions and poolings of any kernel up to 5, padded or (up to 3) not."""
+    sides = [side]
+    for kernel, padded, up in convolutions:
+        margin = 2 * ((kernel - 1) // 2) if padded or kernel > 3 else 0
+        covered = sides[-1] + margin - kernel
+        sides.append(max(1, -(-covered // 2) + 1 if up else covered // 2 + 1))
+    require_related(FIVE, [(side, side) for side in sides])
+
+
+def test_levels_of_several_pictures_or_in_another_order_are_not_related():
+    levels = PYRAMID
+    require_related(levels, [(1, 1), (1, 1), (1, 1)])
+    require_related(levels, [(52, 40), (26, 20), (13, 10)])
+    for sizes in [
+        [(13, 10), (26, 20), (52, 40)],
+        [(26, 20), (52, 40), (13, 10)],
+        [(8, 8), (100, 100), (2, 2)],
+        [(52, 40), (20, 26), (13, 10)],
+        [(52, 40), (26, 20), (10, 10)],
+        [(52, 40), (26, 20), (13, 13)],
+    ]:
+        with pytest.raises(ShapeError, match=r"p3 .* \(stride 1\), p4 .*, p5 .* \(stride 4\)"):
+            require_related(levels, sizes)
 
 
 def test_margins():

@@ -104,7 +104,7 @@ def test_without_steps_no_size_can_be_aimed_at() -> None:
 
 @pytest.mark.parametrize("wanted", [0, -5])
 def test_sizes_below_one_are_refused(wanted: int) -> None:
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(ConfigError, match="it must be 1 to"):
         Encoder(tiny_levels()).encode(picture(3), target_bytes=wanted)
 
 

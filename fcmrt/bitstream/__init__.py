@@ -5,7 +5,14 @@ Everything here takes untrusted bytes and raises nothing but `BitstreamError` fo
 
 from __future__ import annotations
 
-from .header import DIGEST_BYTES, FeatureDType, LevelSpec, Profile, StreamHeader
+from .header import (
+    DIGEST_BYTES,
+    FEATURE_DTYPES,
+    FeatureDType,
+    LevelSpec,
+    Profile,
+    StreamHeader,
+)
 from .header_syntax import (
     FORMAT_VERSION,
     MAX_HEADER_BYTES,
@@ -30,6 +37,7 @@ from .varint import BytesLike, byte_view, read_varint, unzigzag, write_varint, z
 __all__ = [
     "DIGEST_BYTES",
     "EVEN",
+    "FEATURE_DTYPES",
     "FORMAT_VERSION",
     "LEAST_PACKET_BYTES",
     "MAX_HEADER_BYTES",

@@ -6,8 +6,9 @@ Rules: `docs/format.md`, section 9.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
+from ..arguments import instance, sequence, whole, word
 from ..config import CodingParams
 from ..errors import ConfigError
 from .varint import U32_MAX
@@ -28,6 +29,7 @@ FEATURE_DTYPES: tuple[FeatureDType, ...] = ("float32", "float16")
 
 
 def _text_bytes(what: str, text: str, shortest: int, longest: int) -> bytes:
+    instance(text, str, what, "it must be text")
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -37,9 +39,17 @@ def _text_bytes(what: str, text: str, shortest: int, longest: int) -> bytes:
     return data
 
 
-def _check_u32(what: str, value: int, least: int) -> None:
-    if not least <= value <= U32_MAX:
-        raise ConfigError(f"{what} is {value}; it must be {least} to {U32_MAX}")
+def _check_digest(what: str, digest: bytes) -> None:
+    instance(digest, bytes, what)
+    if len(digest) != DIGEST_BYTES:
+        raise ConfigError(f"{what} has {len(digest)} bytes; it must have 32")
+
+
+def _pair(value: object, what: str, parts: str) -> tuple[Any, Any]:
+    pair = sequence(value, what)
+    if len(pair) != 2:
+        raise ConfigError(f"{what} must be {parts}")
+    return pair[0], pair[1]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +73,12 @@ class LevelSpec:
 
     def __post_init__(self) -> None:
         _text_bytes("the name of a level", self.name, 1, MAX_NAME_BYTES)
-        _check_u32(f"channels of level {self.name!r}", self.channels, 1)
-        _check_u32(f"height of level {self.name!r}", self.height, 0)
-        _check_u32(f"width of level {self.name!r}", self.width, 0)
+        for name, least in ("channels", 1), ("height", 0), ("width", 0):
+            what = f"{name} of level {self.name!r}"
+            object.__setattr__(self, name, whole(getattr(self, name), what, least, U32_MAX))
         if bool(self.height) != bool(self.width):
             raise ConfigError(f"level {self.name!r} has only one of height and width")
-        if self.dtype not in FEATURE_DTYPES:
-            raise ConfigError(f"dtype {self.dtype!r} is not one of {', '.join(FEATURE_DTYPES)}")
+        word(self.dtype, "dtype", FEATURE_DTYPES)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,25 +119,30 @@ class StreamHeader:
     """Free text by key, at most 64; keys up to 64 and values up to 1024 bytes of UTF-8."""
 
     def __post_init__(self) -> None:
-        if len(self.engine_digest) != DIGEST_BYTES:
-            raise ConfigError(f"engine_digest has {len(self.engine_digest)} bytes; it must have 32")
-        if self.profile not in PROFILES:
-            raise ConfigError(f"profile {self.profile!r} is not one of {', '.join(PROFILES)}")
+        _check_digest("engine_digest", self.engine_digest)
+        word(self.profile, "profile", PROFILES)
+        instance(self.coding, CodingParams, "coding")
         if self.runner_digest is not None:
             if self.profile != "same-engine":
                 raise ConfigError("only a stream of profile same-engine has a runner_digest")
-            if len(self.runner_digest) != DIGEST_BYTES or not any(self.runner_digest):
+            _check_digest("runner_digest", self.runner_digest)
+            if not any(self.runner_digest):
                 raise ConfigError("runner_digest must have 32 bytes that are not all 0, or be None")
-        if len(self.time_base) != 2:
-            raise ConfigError("time_base must be a numerator and a denominator")
-        for number in self.time_base:
-            _check_u32("a number of time_base", number, 1)
+        pair = _pair(self.time_base, "time_base", "a numerator and a denominator")
+        base = tuple(whole(number, "a number of time_base", 1, U32_MAX) for number in pair)
+        object.__setattr__(self, "time_base", base)
         for name in ("picture_width", "picture_height", "input_width", "input_height"):
-            _check_u32(name, getattr(self, name), 0)
+            object.__setattr__(self, name, whole(getattr(self, name), name, 0, U32_MAX))
+        object.__setattr__(self, "levels", sequence(self.levels, "levels"))
+        for level in self.levels:
+            instance(level, LevelSpec, "a level")
         if not 1 <= len(self.levels) <= MAX_LEVELS:
             raise ConfigError(f"there are {len(self.levels)} levels; there must be 1 to 64")
         if len({level.name for level in self.levels}) != len(self.levels):
             raise ConfigError("two levels have the same name")
+        notes = sequence(self.notes, "notes")
+        pairs = tuple(_pair(note, "a note", "its key and its value") for note in notes)
+        object.__setattr__(self, "notes", pairs)
         if len(self.notes) > MAX_NOTES:
             raise ConfigError(f"there are {len(self.notes)} notes; there may be at most 64")
         for key, value in self.notes:

@@ -13,7 +13,6 @@ from ..errors import (
     BitstreamError,
     ChecksumError,
     ConfigError,
-    LimitExceededError,
     TruncatedError,
     UnsupportedVersionError,
 )
@@ -164,13 +163,9 @@ def _read_body(body: Cursor, limits: Limits) -> StreamHeader:
             dtype=FEATURE_DTYPES[_one_of(body, "dtype", FEATURE_DTYPES)],
         )
         elements += level.channels * max(level.height * level.width, 1)
-        if max(level.height, level.width) > limits.max_side or elements > limits.max_elements:
-            raise LimitExceededError(
-                f"level {level.name!r} has {level.channels} x {level.height} x {level.width} "
-                f"values; the limits allow sides of {limits.max_side} and "
-                f"{limits.max_elements} values in all",
-                offset=place,
-            )
+        side, so_far = max(level.height, level.width), f"the levels up to {level.name!r} have"
+        limits.require("max_side", side, f"level {level.name!r} has a side of {side}", place)
+        limits.require("max_elements", elements, f"{so_far} {elements} elements", place)
         levels.append(level)
     note_count = body.varint()
     if note_count > MAX_NOTES:

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..arguments import instance, sequence, whole
 from ..errors import ConfigError
 from .varint import U32_MAX
 
@@ -46,9 +47,10 @@ class Regions:
     """1 to 256, disjoint, by row and column of the first block."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rectangles", tuple(Rectangle(*r) for r in self.rectangles))
-        if not 0 <= self.block_bits <= MAX_BLOCK_BITS:
-            raise ConfigError(f"block_bits is {self.block_bits}; it must be 0 to {MAX_BLOCK_BITS}")
+        rectangles = tuple(_rectangle(r) for r in sequence(self.rectangles, "rectangles"))
+        object.__setattr__(self, "rectangles", rectangles)
+        bits = whole(self.block_bits, "block_bits", 0, MAX_BLOCK_BITS)
+        object.__setattr__(self, "block_bits", bits)
         if not 1 <= len(self.rectangles) <= MAX_RECTANGLES:
             raise ConfigError(
                 f"there are {len(self.rectangles)} rectangles; there must be 1 to {MAX_RECTANGLES}"
@@ -56,6 +58,15 @@ class Regions:
         for number, rectangle in enumerate(self.rectangles):
             _check_rectangle(rectangle)
             _check_form(rectangle, self.rectangles[number + 1 :])
+
+
+def _rectangle(value: object) -> Rectangle:
+    numbers = sequence(value, "a rectangle")
+    if len(numbers) != len(Rectangle._fields):
+        raise ConfigError(
+            f"a rectangle is {', '.join(Rectangle._fields)}; not {len(numbers)} parts"
+        )
+    return Rectangle(*(whole(number, "a number of a rectangle") for number in numbers))
 
 
 def _check_rectangle(rectangle: Rectangle) -> None:
@@ -109,12 +120,15 @@ class Importance:
 
     def __post_init__(self) -> None:
         for field in ("offsets", "mix"):
-            numbers = [*getattr(self, field)]
+            given = sequence(getattr(self, field), field)
+            numbers = [whole(number, f"a number of {field}") for number in given]
             while numbers and not numbers[-1]:
                 numbers.pop()
             if len(numbers) > MAX_GROUPS:
                 raise ConfigError(f"{field} has {len(numbers)} groups; at most 64 can be")
             object.__setattr__(self, field, tuple(numbers))
+        if self.regions is not None:
+            instance(self.regions, Regions, "regions")
         if any(abs(offset) > MAX_OFFSET for offset in self.offsets):
             raise ConfigError(f"an offset of {self.offsets} is beyond {MAX_OFFSET}")
         if any(not 0 <= count <= U32_MAX for count in self.mix):

@@ -16,7 +16,6 @@ from ..errors import (
     BitstreamError,
     ChecksumError,
     ConfigError,
-    LimitExceededError,
     ShapeError,
     TruncatedError,
 )
@@ -223,10 +222,7 @@ def read_packet(
 
 def checksum_offset(size: int, limits: Limits) -> int:
     """Tells where in a packet of `size` bytes its checksum begins; errors as `read_packet`."""
-    if size > limits.max_packet_bytes:
-        raise LimitExceededError(
-            f"the packet has {size} bytes; the limits allow {limits.max_packet_bytes}"
-        )
+    limits.require("max_packet_bytes", size, f"the packet has {size} bytes")
     if size < LEAST_PACKET_BYTES:
         raise TruncatedError(f"a packet has at least {LEAST_PACKET_BYTES} bytes, there are {size}")
     if size <= LONGEST_WITH_CRC16:
@@ -296,16 +292,10 @@ def _read_geometry(
     if not all(height and width for height, width in sizes):
         raise BitstreamError("a level has no rows or no columns", offset=place)
     side = max(map(max, sizes))
-    if side > limits.max_side:
-        raise LimitExceededError(
-            f"a level has a side of {side}; the limits allow {limits.max_side}", offset=place
-        )
+    limits.require("max_side", side, f"a level has a side of {side}", place)
     # Each level has at least one channel, so this is the least that the engine will ask for.
-    if sum(height * width for height, width in sizes) > limits.max_elements:
-        raise LimitExceededError(
-            f"the levels have more than {limits.max_elements} elements, all the limits allow",
-            offset=place,
-        )
+    least = sum(height * width for height, width in sizes)
+    limits.require("max_elements", least, f"the levels have {least} elements or more", place)
     return Geometry(sizes)
 
 

@@ -29,7 +29,7 @@ def byte_view(data: BytesLike) -> memoryview:
     """
     try:
         view = memoryview(data).toreadonly()
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise DTypeError(f"expected bytes, got {type(data).__name__}") from error
     if not view.c_contiguous:
         raise DTypeError("expected contiguous bytes, got a buffer with gaps")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import BinaryIO, Literal, overload
 
+from ..arguments import word
 from ..bitstream import BytesLike, StreamHeader
 from ..config import Limits
 from ..errors import ConfigError
@@ -55,12 +56,11 @@ def open(
         BitstreamError: The file is none of this format, or its header is damaged.
         OSError: The file cannot be opened.
     """
+    word(mode, "mode", ("rb", "wb"))
     if mode == "rb":
         if header is not None:
             raise ConfigError("a file opened for reading has its own header; leave it out")
         return Reader(file, limits=limits)
-    if mode != "wb":
-        raise ConfigError(f"mode {mode!r} is not known; use 'rb' or 'wb'")
     if header is None:
         raise ConfigError("a new file needs a header; pass the encoder's")
     if limits is not None:

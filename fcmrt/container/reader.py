@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO
 
+from ..arguments import instance, method, real
 from ..bitstream import BytesLike, StreamHeader, byte_view
 from ..config import Limits
 from ..errors import (
@@ -52,7 +53,7 @@ class Reader:
 
     Raises:
         BitstreamError: The file is none of this format, or both copies of its header are damaged.
-        ConfigError: The file object cannot seek.
+        ConfigError: The file object cannot seek, or it is no file.
         OSError: The file cannot be opened or read.
     """
 
@@ -74,7 +75,8 @@ class Reader:
         *,
         limits: Limits | None = None,
     ) -> None:
-        self._limits = limits or Limits()
+        self._limits = Limits() if limits is None else limits
+        instance(self._limits, Limits, "limits")
         self._entries = bytearray()
         self._ordered = True
         self._closed = False
@@ -85,6 +87,8 @@ class Reader:
             # Bytes are shared, the others copied.
             self._file = io.BytesIO(file if isinstance(file, bytes) else byte_view(file))
         else:
+            for name in "seekable", "seek", "read":
+                method(file, name, "the file")
             self._file, self._owned = file, False
         try:
             if not self._file.seekable():
@@ -126,13 +130,14 @@ class Reader:
         record = read_record_head(self._read(offset, RECORD_HEAD_BYTES))
         if record is None:
             raise ChecksumError(f"record {number} is damaged", offset=offset, packet_index=number)
-        if record.payload_bytes > self._limits.max_packet_bytes:
-            raise LimitExceededError(
-                f"packet {number} has {record.payload_bytes} bytes; the limits allow "
-                f"{self._limits.max_packet_bytes}",
-                offset=offset,
-                packet_index=number,
+        size = record.payload_bytes
+        try:
+            self._limits.require(
+                "max_packet_bytes", size, f"packet {number} has {size} bytes", offset
             )
+        except LimitExceededError as error:
+            error.packet_index = number
+            raise
         begin = offset + RECORD_HEAD_BYTES
         if begin + record.payload_bytes > self._size:
             raise TruncatedError(
@@ -145,12 +150,16 @@ class Reader:
             payload, pts=record.pts, elements=self.header.elements if sized_by_header else None
         )
 
-    def seek_pts(self, pts: int) -> int | None:
+    def seek_pts(self, pts: float) -> int | None:
         """Returns the number of the last packet at or before a time, None where all are later.
+
+        Args:
+            pts: In units of the header's time base; may be a fraction of one.
 
         Where packets are not in the order of their times, it is the one whose time is nearest,
         and of several with that time the last.
         """
+        real(pts, "pts")
         numbers = range(len(self))
         if self._ordered:
             later = bisect.bisect_right(numbers, pts, key=lambda i: self._entry(i)[1])

@@ -6,6 +6,7 @@ import os
 from types import TracebackType
 from typing import BinaryIO
 
+from ..arguments import instance, method
 from ..bitstream import (
     LEAST_PACKET_BYTES,
     BytesLike,
@@ -14,7 +15,7 @@ from ..bitstream import (
     is_self_contained,
 )
 from ..errors import ClosedError, ConfigError
-from ..packet import Packet
+from ..packet import Packet, presentation_time
 from .prefix import write_prefix
 from .records import ENTRY, write_index, write_record_head
 
@@ -32,13 +33,16 @@ class Writer:
         header: What all packets have in common.
 
     Raises:
-        ConfigError: The header is too long.
+        ConfigError: The header is too long or none, or the file neither a path nor an object.
         OSError: The file cannot be opened or written.
     """
 
     header: StreamHeader
 
     def __init__(self, file: str | os.PathLike[str] | BinaryIO, header: StreamHeader) -> None:
+        instance(header, StreamHeader, "header", "pass the encoder's")
+        if not isinstance(file, (str, os.PathLike)):
+            method(file, "write", "the file")
         prefix = write_prefix(header)
         self.header = header
         self._entries = bytearray()
@@ -76,15 +80,12 @@ class Writer:
             raise ClosedError("an earlier packet could not be written; start another file")
         if pts is None and isinstance(packet, Packet):
             pts = packet.pts
-        if pts is None:
-            pts = self._count
+        pts = presentation_time(self._count if pts is None else pts)
         payload = byte_view(packet)
         if is_self_contained(payload):
             raise ConfigError("the packet carries its stream header; a file takes bare packets")
         if not LEAST_PACKET_BYTES <= len(payload) < 1 << 32:
             raise ConfigError(f"{len(payload)} bytes are no packet")
-        if not -(1 << 63) <= pts < 1 << 63:
-            raise ConfigError(f"pts is {pts}; it must be a signed 64-bit integer")
         offset = self._offset
         self._append(b"".join((write_record_head(len(payload), pts), payload)))
         self._entries += ENTRY.pack(offset, pts)

@@ -22,7 +22,7 @@ from .probes import Shape
 _FIELDS = {"exact": bool, "differing": int, "values": int, "ties": int, "seconds": float}
 
 
-def cache_folder(chosen: str | None) -> Path | None:
+def cache_folder(chosen: str | os.PathLike[str] | None) -> Path | None:
     """Where fcmrt keeps what it found out about this machine.
 
     Args:

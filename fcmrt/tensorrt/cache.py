@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -59,7 +60,7 @@ class PlanCache:
         ConfigError: None was told, and the user has no cache folder.
     """
 
-    def __init__(self, folder: str | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         base = cache_folder(folder)
         if base is None:
             raise ConfigError(

@@ -24,8 +24,10 @@ from fcmrt.bitstream import (
 from fcmrt.container import Reader
 from fcmrt.errors import (
     BitstreamError,
+    DTypeError,
     EngineError,
     EngineMismatchError,
+    NonFiniteError,
     RunnerMismatchError,
 )
 from fcmrt.spec import Size, level_sizes, padded_size, tensor_size
@@ -230,9 +232,11 @@ def load_engine(case: Case) -> str:
         packet = Encoder(engine, options=OPTIONS).encode(features)
     except EngineError as error:
         return f"loaded, {_word(error, case.data)} in encode"
+    except DTypeError:  # weights that overflow
+        return "loaded, not finite in encode"
     try:
         decoded = Decoder(engine, options=OPTIONS, limits=_RUN_LIMITS).decode(packet)
-    except EngineError as error:
+    except (EngineError, NonFiniteError) as error:
         return f"loaded, {_word(error, case.data)} in decode"
     _check_features(engine, decoded, sizes, None, _RUN_LIMITS)
     return "decoded"
