@@ -98,6 +98,15 @@ def as_features(array: Any, name: str) -> FloatArray:
     return features
 
 
+def overflowed(latent: str) -> DTypeError:
+    """The error where a latent is not finite."""
+    return DTypeError(
+        f"latent {latent!r} came out of the networks with NaN or infinity: the features are too "
+        "large for them. Use precision='float32' where they run in float16 or bfloat16; otherwise "
+        "scale the features as in training"
+    )
+
+
 def all_finite(array: npt.NDArray[Any]) -> bool:
     """Whether an array is free of NaN and infinity; quickest where it is contiguous."""
     # With its array of truth values it takes half the time of a sum, which can overflow besides.

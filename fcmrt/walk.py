@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import FloatArray, all_finite
+from .arrays import FloatArray, all_finite, overflowed
 from .bitstream import EVEN, Importance
 from .elements import Elements, elements_of
-from .errors import DTypeError, EngineError
+from .errors import EngineError
 from .kernels.api import I32, CodeStep, Indexes, Kernels, PreparedTables, StepMap
 from .manifest import Manifest
 from .observe import StageClock
@@ -214,11 +214,7 @@ class Walk:
         latent = self._manifest.latents[name]
         values = self.elements(name).take(self.tensors[latent.source])
         if not all_finite(values):
-            raise DTypeError(
-                f"latent {name!r} came out of the networks with NaN or infinity: the features are "
-                "too large for them. Use precision='float32' where they run in float16 or "
-                "bfloat16; otherwise scale the features as in training"
-            )
+            raise overflowed(name)
         means, prior, shift = self.prior(name)
         symbols, indexes = self._machine.kernels.quantize(
             values,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import require_float
+from ..arrays import overflowed, require_float
 from ..bitstream import Importance, packet_front
 from ..config import CodingParams
 from ..errors import DTypeError
@@ -67,12 +67,16 @@ class EncodeSequence:
             size = tensor_size(feature.tensor, key.padded)
             shape = (packets, feature.channels, *size)
             self._tensors[feature.name] = self._device.zeros(shape, np.float32)
-        self.findings = self._device.zeros((len(manifest.features), packets), np.int32)
+        # Of features, and then of latents.
+        rows = len(manifest.features) + len(manifest.latents)
+        self.findings = self._device.zeros((rows, packets), np.int32)
         if self.steps.position is not None and manifest.quality.input is not None:
             self._tensors[manifest.quality.input] = self.steps.position
         self._latents = {
-            name: LatentRows(machine, name, self._tensors, key.padded, packets, self.steps)
-            for name in manifest.latents
+            name: LatentRows(
+                machine, name, self._tensors, key.padded, packets, self.steps, self.findings[n]
+            )
+            for n, name in enumerate(manifest.latents, len(manifest.features))
         }
         self._coded = [self._latents[name] for name in code_order(manifest)]
         self._runs: dict[Run, GraphRun] = {}
@@ -237,9 +241,13 @@ class DeviceEncoder:
         fetch, encoder = self._machine.device.fetch, sequence.encoder
         status = encoder.segments.status
         sizes, statuses, findings = fetch(encoder.sizes, status, sequence.findings)()
-        for feature, found in zip(self._manifest.features, findings, strict=True):
+        levels = len(self._manifest.features)
+        for feature, found in zip(self._manifest.features, findings[:levels], strict=True):
             if found.any():
                 raise DTypeError(f"{feature.name} holds NaN or infinity, which no codec can take")
+        for name, found in zip(self._manifest.latents, findings[levels:], strict=True):
+            if found.any():
+                raise overflowed(name)
         for failed in statuses[statuses != Status.OK]:
             raise steps_error(Status(int(failed)))
         rows = fetch(*(sequence.writer.out[n, : int(size)] for n, size in enumerate(sizes)))()

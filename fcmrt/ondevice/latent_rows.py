@@ -27,6 +27,8 @@ class LatentRows:
         padded: Size of the padded finest level, in cells.
         packets: Of the batch.
         steps: Of the batch.
+        findings: int32 `[packets]`, set to 1 where a packet's values are not finite; None for
+            decoding.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class LatentRows:
         padded: Size,
         packets: int,
         steps: BatchSteps,
+        findings: DeviceArray | None = None,
     ) -> None:
         manifest, self._device = machine.manifest, machine.device
         self._latent = latent = manifest.latents[name]
@@ -44,6 +47,7 @@ class LatentRows:
         self._tensors = tensors
         self._mean_bits = manifest.mean_bits
         self._steps = steps.of(name)
+        self._findings = findings
         self._shifts = steps.shifts(name)
         self._tables = machine.tables(latent)
         elements = elements_of(latent, source, padded)
@@ -102,6 +106,7 @@ class LatentRows:
             elements,
             self.symbols,
             self._clipped(),
+            self._findings,
         )
 
     def _clipped(self) -> DeviceArray:

@@ -21,14 +21,17 @@ FCMRT_DEVICE void put_index(void* out, u32 bytes, u64 at, u32 index) {
 }
 
 // Symbols and clipped indexes (`clipped_bytes` each, 1 or 2) of values, in one pass. `grid` is the
-// unit of the means.
+// unit of the means. findings: [packets], set to 1 where values of the packet are NaN or infinite; or
+// null.
 FCMRT_KERNEL quantize(const float* values, const i32* means, float grid, const StepTable* steps,
                       const signed char* map, const i32* step_numbers, const void* indexes,
                       u32 index_bytes, const i32* shifts, const signed char* shift_map,
                       u32 table_count, u32 skip, const u32* elements, u32 capacity,
-                      u32 chunk_size, i32* symbols, void* clipped, u32 clipped_bytes) {
+                      u32 chunk_size, i32* symbols, void* clipped, u32 clipped_bytes,
+                      i32* findings) {
   const Indexes from = {indexes, index_bytes, shifts, shift_map, table_count};
   const Chunk chunk = chunk_of_block(elements, capacity, chunk_size);
+  bool finite = true;
   for (u32 tile = chunk.begin; tile < chunk.end; tile += tile_size()) {
     const Strip strip(chunk, tile);
     u32 t[kPerThread];
@@ -39,10 +42,12 @@ FCMRT_KERNEL quantize(const float* values, const i32* means, float grid, const S
       const u64 at = chunk.row + strip.first + kWarp * j;
       const float inverse = steps->inverses[step_of(map, step_numbers, chunk.packet, at)];
       const i32 symbol = quantize_one(values[at], means ? means[at] : 0, grid, inverse);
+      finite &= values[at] - values[at] == 0;
       symbols[at] = t[j] < skip ? 0 : symbol;
       put_index(clipped, clipped_bytes, at, t[j]);
     }
   }
+  if (findings && !finite) atomicOr(findings + chunk.packet, 1);
 }
 
 FCMRT_KERNEL dequantize(const i32* symbols, const i32* means, u32 mean_shift,

@@ -51,6 +51,7 @@ def quantize(
     elements: Elements,
     symbols: DeviceArray,
     clipped: DeviceArray,
+    findings: DeviceArray | None = None,
 ) -> None:
     """Symbols and clipped table indexes, in one pass.
 
@@ -63,6 +64,8 @@ def quantize(
         elements: Table indexes, what is subtracted from them, and the skip threshold.
         symbols: int32 of that shape, written.
         clipped: uint8 or uint16 of that shape, written.
+        findings: int32 `[packets]`, set to 1 where values of the packet have NaN or infinity; else
+            left as they are.
     """
     device.launch(
         "quantize",
@@ -77,6 +80,7 @@ def quantize(
         symbols,
         clipped,
         np.uint32(clipped.dtype.itemsize),
+        findings,
     )
 
 

@@ -125,6 +125,19 @@ def test_what_is_not_finite_is_refused(there: OnDevice, bad: float) -> None:
     assert bytes_of(ours.encode(features)) == wanted
 
 
+def test_latents_that_overflow_are_refused(there: OnDevice) -> None:
+    """Every feature is finite; what analysis makes of the second picture's is not."""
+    engine = Engine.load(engines.hyperprior_parts().pack())
+    ours = there.encoder(engine)
+    features = random_features(engine, (8, 8), batch=2)
+    sound = {name: level.copy() for name, level in features.items()}
+    features["p4"][1] = 3e38
+    with pytest.raises(DTypeError, match=r"latent '\w+' came out of the networks with NaN"):
+        ours.encode(features)
+    wanted = bytes_of(Encoder(engine, options=HOST).encode(sound))
+    assert bytes_of(ours.encode(sound)) == wanted
+
+
 def test_what_the_host_does(there: OnDevice) -> None:
     """A wished size is searched by the host's kernels; features come down for it."""
     engine = Engine.load(engines.hyperprior_parts().pack())
