@@ -121,8 +121,8 @@ class Decoder:
             of this machine's synthesis network, which is floating point.
         """
         if isinstance(packet, list | tuple):
-            if out is not None and not isinstance(out, list | tuple):
-                raise ShapeError("out must be a list of mappings, one for each packet")
+            if out is not None and not isinstance(out, Sequence):
+                raise ShapeError("out must be a sequence of mappings, one for each packet")
             outs = [None] * len(packet) if out is None else list(out)
             if len(outs) != len(packet):
                 raise ShapeError(f"out has {len(outs)} mappings for {len(packet)} packets")
