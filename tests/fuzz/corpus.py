@@ -118,7 +118,7 @@ def packets(subject: str) -> tuple[bytes, ...]:
         for scale in 0.1, 3.0, 1000.0, 1e8:
             encode(size, scale)
     if len(levels) > 1:
-        encode((0, 0), 3.0, sizes=((6, 5), *((2, 7) for _ in levels[1:])))
+        encode((0, 0), 3.0, sizes=((6, 5), *((2, 3) for _ in levels[1:])))
 
     found += [forged(subject, rng) for _ in range(24)]
     return tuple(found)
