@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .arguments import word
-from .errors import BackendUnavailableError, ConfigError, DeviceError, DTypeError, ShapeError
+from .errors import (
+    BackendUnavailableError,
+    ConfigError,
+    DeviceError,
+    DTypeError,
+    NonFiniteError,
+    ShapeError,
+)
 
 FloatArray = npt.NDArray[np.float32]
 Framework = Literal["numpy", "torch", "cupy"]
@@ -105,6 +112,15 @@ def overflowed(latent: str) -> DTypeError:
         "large for them. Use precision='float32' where they run in float16 or bfloat16; otherwise "
         "scale the features as in training"
     )
+
+
+def require_finite(features: npt.NDArray[Any], level: str) -> None:
+    """Raise a NonFiniteError where a level's features came out of synthesis with NaN or infinity."""
+    if not all_finite(features):
+        raise NonFiniteError(
+            f"{level} came out of the networks with NaN or infinity: they overflowed on what the "
+            "packet holds. Use precision='float32' where they run in float16 or bfloat16"
+        )
 
 
 def all_finite(array: npt.NDArray[Any]) -> bool:

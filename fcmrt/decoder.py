@@ -217,7 +217,13 @@ class Decoder:
         if failure is not None:
             raise failure
         handed_out = [delivery.handed_out() for delivery in deliveries]
-        found = [get() for get in handed_out]
+        found = []
+        for n, get in enumerate(handed_out):
+            try:
+                found.append(get())
+            except BitstreamError as error:
+                error.packet_index = n
+                raise
         clock.lap("device")
         clock.stop()
         clock.report()

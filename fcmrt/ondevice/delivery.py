@@ -13,6 +13,7 @@ from ..arrays import (
     as_numpy,
     from_device,
     is_on_device,
+    require_finite,
     require_levels,
     require_output,
 )
@@ -76,12 +77,20 @@ class Delivery:
                 self._device.write(target, values)
 
     def handed_out(self) -> Callable[[], dict[str, Any]]:
-        """Launches what is left to do; what it returns waits for that, and has the features."""
+        """Launches what is left to do; what it returns waits for that, and has the features.
+
+        It raises a NonFiniteError where those that come to the host are not finite. What float16
+        cannot hold is infinite there; on the device nobody looks, since nobody waits.
+        """
         names = [name for name in self._to_host if name not in self._brought]
         fetch = self._device.fetch(*(self.targets[name] for name in names)) if names else list
 
         def get() -> dict[str, Any]:
-            found = self._brought | dict(zip(names, fetch(), strict=True))
+            fetched = dict(zip(names, fetch(), strict=True))
+            for name, array in fetched.items():
+                if array.dtype == np.float32 or np.isnan(array).any():
+                    require_finite(array, name)
+            found = self._brought | fetched
             for name, array in self._given.items():
                 np.copyto(array, found[name])
             if self._out is not None:

@@ -9,7 +9,15 @@ import pytest
 
 from fcmrt import Decoder, Encoder, Engine
 from fcmrt.bitstream import EVEN
-from fcmrt.errors import BitstreamError, ChecksumError, DriftError, DTypeError, ShapeError
+from fcmrt.errors import (
+    BitstreamError,
+    ChecksumError,
+    DriftError,
+    DTypeError,
+    NonFiniteError,
+    ShapeError,
+)
+from fcmrt.ondevice.decoding import DecodeSequence
 from tests import engines, level_engine
 from tests.features import random_features
 from tests.fuzz.forge import forge
@@ -113,6 +121,34 @@ def test_the_callers_arrays(there: OnDevice) -> None:
         ours.decode(packet, out=empty | {"f4": empty["f4"].astype(np.float64)})
     with pytest.raises(ShapeError, match="mappings"):
         ours.decode([packet], out=[])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_features_that_overflow_are_an_error(
+    there: OnDevice, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    """Where they come to the host; on the device nobody waits for them."""
+    engine = Engine.load(engines.context_parts().pack())
+    packets = packets_of(engine, [(9, 11), (8, 12)], 1)
+    crop = DecodeSequence.crop
+
+    def overflowing(self: DecodeSequence, n: int, targets: Any) -> None:
+        crop(self, n, targets)
+        if targets["f3"].shape[1:] == (8, 12):
+            there.device.write(targets["f3"], bad)
+
+    monkeypatch.setattr(DecodeSequence, "crop", overflowing)
+    with pytest.raises(NonFiniteError, match="f3 came out of the networks") as caught:
+        there.decoder(engine).decode(packets)
+    assert caught.value.packet_index == 1
+    half = there.decoder(engine, dtype="float16")
+    if np.isnan(bad):
+        with pytest.raises(NonFiniteError):
+            half.decode(packets)
+    else:
+        assert np.isinf(half.decode(packets)[1]["f3"]).all()
+    found = there.decoder(engine, output="cupy").decode(packets)
+    assert not np.isfinite(np.asarray(found[1]["f3"])).any()
 
 
 def damaged(engine: Engine, packet: bytes, rng: np.random.Generator) -> bytes:
