@@ -115,7 +115,7 @@ def overflowed(latent: str) -> DTypeError:
 
 
 def require_finite(features: npt.NDArray[Any], level: str) -> None:
-    """Raise a NonFiniteError where a level's features came out of synthesis with NaN or infinity."""
+    """Raise a NonFiniteError where features came out of synthesis with NaN or infinity."""
     if not all_finite(features):
         raise NonFiniteError(
             f"{level} came out of the networks with NaN or infinity: they overflowed on what the "
