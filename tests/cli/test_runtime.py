@@ -27,7 +27,7 @@ def test_a_same_engine_stream_decodes_as_it_was_encoded(run, same_engine_file, o
     [
         (("--precision", "bfloat16"), "the runner 'torch' can"),
         (("--runner", "reference", "--device", "cuda"), "runs on 'cpu'"),
-        (("--threads", "0"), "at least 1"),
+        (("--threads", "0"), "must be 1 to 1024"),
     ],
 )
 @pytest.mark.parametrize("command", ["encode", "decode"])
