@@ -281,11 +281,11 @@ class Encoder:
                 picture's; negative: finer.
             roi: Regions of interest. Boxes: a sequence or float array, `[N, 4]` or `[4]`, of left,
                 top, right and bottom, in fractions of the picture, 0 to 1; rounded outwards to
-                cells, cut at the picture's edges; refused where they lie outside of the picture, or
-                are beyond -16 to 16, as pixels are. Or a mask of the finest level's cells,
-                `[H, W]`: bool, where True is of interest; or integers, which are steps added to the
-                picture's. A mask of many shapes is coded in coarser blocks, to the finest step in
-                each.
+                cells, cut at the picture's edges; refused where their numbers are beyond -16 to 16,
+                or whole and outside of the picture, as pixels are. Or a mask of the finest level's
+                cells, `[H, W]`: bool, where True is of interest; or integers, which are steps added
+                to the picture's. A mask of many shapes is coded in coarser blocks, to the finest
+                step in each.
             roi_gain: By how many steps what is of interest is finer than the rest.
 
         Raises:

@@ -112,12 +112,13 @@ def _boxes(roi: Any) -> npt.NDArray[np.float64]:
         raise ConfigError(
             "a box of roi is not left, top, right, bottom in fractions of the picture"
         )
-    far = np.abs(boxes) > _FAR
-    outside = (boxes[:, :2] > 1) | (boxes[:, 2:] < 0)
-    for box in boxes[far.any(1) | outside.any(1)][:1]:
+    # What follows an object out of the picture, or codes a part of it, has boxes outside, too.
+    far = (np.abs(boxes) > _FAR).any(1)
+    whole = (boxes == np.rint(boxes)).all(1) & (boxes[:, :2] > 1).any(1)
+    for box in boxes[far | whole][:1]:
         raise ConfigError(
-            f"the box {box.tolist()} of roi lies outside of the picture, or far beyond it: "
-            "coordinates are fractions, not pixels; divide them by the picture's width and height"
+            f"the box {box.tolist()} of roi lies far outside: coordinates are fractions of the "
+            "picture, not pixels; divide them by the picture's width and height"
         )
     return boxes
 
