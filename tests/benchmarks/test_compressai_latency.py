@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import compressai_latency, published_codec
+from benchmarks import compressai_latency
 from benchmarks.attempts import Attempts
 from benchmarks.compressai_latency import Place, figures, setting_rows, timed
 from benchmarks.compressai_path import CompressAiPath
@@ -40,17 +40,6 @@ def synchronize() -> None:
 
 
 PLACE = Place("cpu", Event, synchronize)
-
-
-@pytest.fixture(scope="module")
-def codec() -> Deployment:
-    return published_codec.make(small=True)
-
-
-@pytest.fixture(scope="module")
-def levels() -> list[torch.Tensor]:
-    found = published_codec.features(small=True)
-    return [torch.from_numpy(array)[None] for array in found.values()]
 
 
 def rows_of(codec: Deployment, levels: list[torch.Tensor], **more: Any) -> list[dict[str, Any]]:

@@ -20,17 +20,6 @@ from fcmrt.export.reference import TorchReference
 PADDED = (64, 64)
 
 
-@pytest.fixture(scope="module")
-def codec() -> Deployment:
-    return published_codec.make(small=True)
-
-
-@pytest.fixture(scope="module")
-def levels() -> list[torch.Tensor]:
-    found = published_codec.features(small=True)
-    return [torch.from_numpy(array)[None] for array in found.values()]
-
-
 def test_the_drawn_codec_has_something_to_code(
     codec: Deployment, levels: list[torch.Tensor]
 ) -> None:

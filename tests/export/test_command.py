@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from fcmrt.export.codecs import family_of, make_codec
 from fcmrt.export.importance import files
 from fcmrt.export.importance.predictor import ImportancePredictor
-from fcmrt.export.lmsfc import LmsfcConfig
 
 from ..allocating import allocating_parts
+from .checkpoints import save_two_levels
 
 Refused = Callable[..., str]
 
@@ -24,20 +22,7 @@ Refused = Callable[..., str]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A checkpoint of a codec of two levels."""
-    torch.manual_seed(0)
-    config = LmsfcConfig(
-        feature_channels=(6, 8),
-        width=8,
-        latent_channels=6,
-        latent_stride=2,
-        hyper_channels=6,
-        gdn=False,
-        hyper_relu=True,
-        mixing_kernel=3,
-    )
-    path = tmp_path_factory.mktemp("trained") / "checkpoint.pt"
-    average = make_codec(config).state_dict()
-    torch.save({"family": family_of(config), "config": config.to_dict(), "average": average}, path)
+    path = save_two_levels(tmp_path_factory.mktemp("trained") / "checkpoint.pt")
     return path.read_bytes()
 
 

@@ -24,6 +24,8 @@ from fcmrt.export.trained import deploy
 from fcmrt.tasks.task import TASKS
 from fcmrt.validator import exact_path
 
+from .checkpoints import TWO_LEVELS
+
 CONTEXT = ContextConfig(
     groups=(2, 4),
     channel_widths=(6, 6),
@@ -33,16 +35,7 @@ CONTEXT = ContextConfig(
     all_earlier=True,
 )
 CONFIGS: dict[str, Config] = {
-    "lmsfc-v1": LmsfcConfig(
-        feature_channels=(6, 8),
-        width=8,
-        latent_channels=6,
-        latent_stride=2,
-        hyper_channels=6,
-        gdn=False,
-        hyper_relu=True,
-        mixing_kernel=3,
-    ),
+    "lmsfc-v1": TWO_LEVELS,
     "lmsfc-v2": LmsfcV2Config(
         feature_channels=(6, 8),
         width=8,

@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.compressai_samples import loud
 from fcmrt import Engine
-from fcmrt.export.codecs import family_of, make_codec
-from fcmrt.export.lmsfc import LmsfcConfig
+
+from .checkpoints import save_two_levels
 
 
 @pytest.fixture(scope="module")
@@ -26,22 +26,7 @@ def vbr_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A codec of two levels, whose names no card tells."""
-    torch.manual_seed(0)
-    config = LmsfcConfig(
-        feature_channels=(6, 8),
-        width=8,
-        latent_channels=6,
-        latent_stride=2,
-        hyper_channels=6,
-        gdn=False,
-        hyper_relu=True,
-        mixing_kernel=3,
-    )
-    codec = make_codec(config)
-    path = tmp_path_factory.mktemp("trained") / "checkpoint.pt"
-    held = {"family": family_of(config), "config": config.to_dict(), "average": codec.state_dict()}
-    torch.save(held, path)
-    return path
+    return save_two_levels(tmp_path_factory.mktemp("trained") / "checkpoint.pt")
 
 
 def exported_and_verified(run: Any, checkpoint: Path, out: Path, *options: str) -> dict[str, Any]:
