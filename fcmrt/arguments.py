@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from types import UnionType
 from typing import Any
 
+import numpy as np
+
 from .errors import ConfigError
 
 
@@ -27,7 +29,7 @@ def whole(value: Any, name: str, least: int | None = None, most: int | None = No
         ConfigError: Something else, or out of range.
     """
     try:
-        number = None if isinstance(value, bool) else operator.index(value)
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:  # also arrays, unless they are of one integer
         number = None
     if number is None:
