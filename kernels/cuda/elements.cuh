@@ -1,9 +1,9 @@
 // Elements of a code step: their table indexes, and how blocks share them.
 //
 // Arrays of elements are [packets][capacity]; `elements[packet]` of a row count. A row is cut into
-// chunks, one for each block of a column of the grid; a chunk is a whole number of tiles. Of a tile each warp has
-// neighbouring elements, and each of its threads every 32nd of them, so that loads and stores are of
-// neighbours.
+// chunks, one for each block of a column of the grid; a chunk is a whole number of tiles. Of a tile each
+// warp has neighbouring elements, and each of its threads every 32nd of them, so that loads and stores
+// are of neighbours.
 #pragma once
 
 #include "../include/fcmrt/quantize.h"

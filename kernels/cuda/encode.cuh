@@ -8,7 +8,7 @@
 namespace fcmrt::cuda {
 
 // The quotient x / freq, or one less: `reciprocal` is 2^(32 + s) / freq rounded down, at most 2^32 - 1,
-// with s the binary logarithm of freq rounded down. For 2^(32 + s) / freq is less than one more than it,
+// with s the binary logarithm of freq rounded down. For 2^(32 + s) / freq is at most one more than it,
 // and x / 2^(32 + s) less than one, so the product lacks less than one.
 FCMRT_DEVICE u32 near_quotient(u32 x, u32 freq, u32 reciprocal) {
   return u32(u64(x) * reciprocal >> 32) >> (31 - __clz(freq));

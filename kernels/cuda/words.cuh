@@ -31,9 +31,9 @@ class WordWindow {
     return at_ - 2 * group.lanes - group.lane + used_;
   }
 
-  // The pair of words that has word `ahead` of the window, less than two times `lanes`: in
-  // its low half, or from `lanes` on in its high half. The whole warp must come here. Behind the
-  // segment's last word there are zeros.
+  // The pair of words that has word `ahead` of the window, less than two times `lanes`: in its low
+  // half, or from `lanes` on in its high half. The whole warp must come here. Behind the segment's
+  // last word there are zeros.
   template <class Lanes>
   FCMRT_METHOD u32 pair_of(const Lanes& group, u32 ahead) const {
     return __shfl_sync(kWholeWarp, held_, group.thread_of(ahead));
