@@ -31,7 +31,7 @@
 # folder of wheels that are put in front of what is installed, the build's own tools among them: the
 # build asks for scikit-build-core 1.1 and nanobind 3.1 or newer. With a wheel of CompressAI 1.2.8
 # among them, the published part has CompressAI's own coder; with those of pytest-xdist and execnet the
-# tests share out among four processes. CUDA_HOME is where nvcc and its headers
+# tests share out among eight processes. CUDA_HOME is where nvcc and its headers
 # are; if it is not set, /usr/local/cuda or where nvcc is.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
@@ -158,7 +158,7 @@ describe() {
         --include=conftest.py | sed 's|/conftest\.py$||' | sort -u)
       command=(env FCMRT_REQUIRE_CUDA=1 "$python" -P -m pytest -q -m cuda -p no:cacheprovider
         --junitxml "$work/tests.xml" "${tested[@]}")
-      if "$python" -c 'import xdist' 2>/dev/null; then command+=(-n 4); fi
+      if "$python" -c 'import xdist' 2>/dev/null; then command+=(-n 8); fi
       ;;
     memcheck | racecheck)
       # To memcheck an event that is not over is an error of the API; what is one fails a test.
