@@ -139,11 +139,18 @@ class Reader:
             error.packet_index = number
             raise
         begin = offset + RECORD_HEAD_BYTES
-        if begin + record.payload_bytes > self._size:
+        # Where packets shared bytes, reading all would take the square of the file's size.
+        if number + 1 < len(self) and begin + size > self._entry(number + 1)[0]:
+            raise ChecksumError(
+                f"record {number} is damaged: it reaches into the next one",
+                offset=offset,
+                packet_index=number,
+            )
+        if begin + size > self._size:
             raise TruncatedError(
                 f"the file ends within packet {number}", offset=self._size, packet_index=number
             )
-        payload = self._read(begin, record.payload_bytes)
+        payload = self._read(begin, size)
         # Bits 5 and 6 of a packet are 0 where the sizes are those of the stream header.
         sized_by_header = payload[:1] and not payload[0] & 0x60
         return Packet(
