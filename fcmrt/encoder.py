@@ -12,7 +12,7 @@ from .bitstream import EVEN, FEATURE_DTYPES, FeatureDType, Importance, StreamHea
 from .config import CodingParams, RuntimeOptions
 from .demand import LimitWarnings
 from .engine import Engine
-from .errors import ShapeError
+from .errors import ConfigError, ShapeError
 from .executor import executor_for
 from .importance import ROI_GAIN, importance_of
 from .intake import Intake, Level, sizes_in_order, sizes_of
@@ -380,9 +380,9 @@ class Encoder:
             The walk that `walk` would have given; it shares arrays with the first.
 
         Raises:
-            ConfigError: As `encode`.
+            ConfigError: As `encode`, or the walk is of another engine.
         """
-        instance(walk, Walk, "walk")
+        self._require_own(walk)
         if importance is not None:
             instance(importance, Importance, "importance")
         d = walk.d if quality is None and step is None else self._wishes.step(quality, step)
@@ -399,11 +399,16 @@ class Encoder:
             The packet that `encode` would have made.
 
         Raises:
-            ConfigError: Its integers are not such as this engine codes.
+            ConfigError: It is of another engine.
         """
-        instance(walk, Walk, "walk")
+        self._require_own(walk)
         pts = None if pts is None else presentation_time(pts)
         return self._pictures.packet(walk, pts, StageClock(None))
+
+    def _require_own(self, walk: Any) -> None:
+        instance(walk, Walk, "walk")
+        if walk.manifest != self.engine.manifest:
+            raise ConfigError("the walk is of another engine than this encoder's")
 
     def _one_picture(self, features: Any) -> list[Level]:
         """One picture's features, as a batch of one."""

@@ -257,7 +257,7 @@ def test_an_index_to_nowhere_gives_errors_with_numbers() -> None:
 
 
 def test_packets_that_share_bytes_are_damaged() -> None:
-    """All of them together are no more than the file, so that reading them takes no square of it."""
+    """So all of them are no more than the file, and reading them takes no square of its size."""
     heads = [crc(struct.pack("<4sIIq", b"FCMP", 24 * 100, 0, n)) for n in range(100)]
     body = WHOLE[:FIRST] + b"".join(heads) + bytes(24 * 100)
     entries = b"".join(struct.pack("<Qq", FIRST + 24 * n, n) for n in range(100))
