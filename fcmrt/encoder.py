@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -30,7 +31,8 @@ from .wish import Wish, Wishes
 class Encoder:
     """Encodes the features of pictures, each to one packet.
 
-    Cheap to make once the engine is loaded. One encoder may be used by several threads at once.
+    Cheap to make once the engine is loaded. One encoder may be used by several threads at once;
+    pickled, with its engine, it goes to other processes.
 
     Args:
         engine: The codec.
@@ -72,6 +74,8 @@ class Encoder:
         options = RuntimeOptions() if options is None else options
         instance(options, RuntimeOptions, "options")
         word(dtype, "dtype", FEATURE_DTYPES)
+        self._options = options
+        self._quality = quality
         self._time_base = fraction(time_base)
         if recorder is not None:
             method(recorder, "record", "recorder")
@@ -92,6 +96,21 @@ class Encoder:
             if self._machine is None
             else DeviceEncoder(self._machine, self.params, self._sizes)
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = [spec.name for spec in self.engine.manifest.features]
+        made = functools.partial(
+            type(self),
+            self.engine,
+            quality=self._quality,
+            params=self.params,
+            options=self._options,
+            sizes=None if self._sizes is None else dict(zip(names, self._sizes, strict=True)),
+            dtype=self._dtype,
+            time_base=self._time_base,
+            recorder=self._recorder,
+        )
+        return made, ()
 
     @property
     def header(self) -> StreamHeader:
