@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # is pointed elsewhere so that the interpreter's last flush does not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (FcmrtError, OSError) as error:
+    except (FcmrtError, OSError, MemoryError) as error:
         return _failed(args.command, error)
     except KeyboardInterrupt:
         print(f"fcmrt {args.command}: interrupted", file=sys.stderr)
@@ -103,6 +103,10 @@ def _failed(command: str, error: Exception) -> int:
 
 def _one_line(error: Exception) -> str:
     """Says what an error says, in one line; an `OSError` as `FILE: reason`."""
+    if isinstance(error, MemoryError):
+        return (
+            f"there is not enough memory: {error}" if str(error) else "there is not enough memory"
+        )
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return printable(f"{error.filename}: {error.strerror}")
     return printable(" ".join(str(error).split()))
