@@ -5,6 +5,7 @@ Whatever is wrong is a `ConfigError` that names the option, what it is, and what
 
 from __future__ import annotations
 
+import io
 import numbers
 import operator
 from collections.abc import Sequence
@@ -90,6 +91,14 @@ def method(value: Any, method_name: str, name: str) -> None:
     """Refuses what has no such method, with a ConfigError."""
     if isinstance(value, type) or not callable(getattr(value, method_name, None)):
         raise ConfigError(f"{name} is {_told(value)}; it must have a method {method_name!r}")
+
+
+def binary_file(value: Any, name: str, *methods: str) -> None:
+    """Refuses what is no binary file object with these methods, with a ConfigError."""
+    if isinstance(value, io.TextIOBase):
+        raise ConfigError(f"{name} is open as text; open it as bytes, in mode 'rb' or 'wb'")
+    for method_name in methods:
+        method(value, method_name, name)
 
 
 def _told(value: Any) -> str:

@@ -35,8 +35,16 @@ def is_on_device(array: Any) -> bool:
     if isinstance(array, np.ndarray):
         return False
     if hasattr(array, "__dlpack_device__"):
-        return array.__dlpack_device__()[0] not in _DLPACK_CPU_DEVICES
+        return _device_of(array) not in (*_DLPACK_CPU_DEVICES, None)
     return hasattr(array, "__cuda_array_interface__")
+
+
+def _device_of(array: Any) -> int | None:
+    """DLPack's type of the device that an array is on; None where it cannot tell."""
+    try:
+        return int(array.__dlpack_device__()[0])
+    except Exception:  # each library raises its own; "meta" tensors of PyTorch have no memory
+        return None
 
 
 def as_numpy(array: Any, name: str) -> npt.NDArray[Any]:
@@ -50,17 +58,23 @@ def as_numpy(array: Any, name: str) -> npt.NDArray[Any]:
         A view where the protocol allows one.
 
     Raises:
-        DTypeError: Not an array, or an element type that NumPy does not know (bfloat16), or a
-            tensor that still takes part in automatic differentiation.
+        DTypeError: Not an array, or one with masked values, or an element type that NumPy does not
+            know (bfloat16), or a tensor that still takes part in automatic differentiation.
         DeviceError: The array is not in the CPU's memory.
     """
     if isinstance(array, np.ndarray):
+        if np.any(getattr(array, "mask", False)):  # without loading numpy.ma
+            raise DTypeError(f"{name} has masked values, which no codec knows: call .filled(...)")
         return array
     if hasattr(array, "__dlpack__"):
-        device = array.__dlpack_device__()[0]
+        device = _device_of(array)
+        if device is None:
+            raise DTypeError(
+                f"{name} is in no memory that DLPack knows; copy it to the CPU's first"
+            )
         if device not in _DLPACK_CPU_DEVICES:
             raise DeviceError(
-                f"{name} is on a device (DLPack type {int(device)}), and this is done in the CPU's "
+                f"{name} is on a device (DLPack type {device}), and this is done in the CPU's "
                 "memory: copy it there first, or ask for device='cuda' with the coder there too"
             )
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 
 @contextlib.contextmanager
@@ -25,11 +26,11 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
             gives new files.
 
     Raises:
-        OSError: The file cannot be written; an error of opening it names `path`.
+        OSError: The file cannot be written; it names `path`.
     """
     there = _mode_of(path)
     if there is not None and not stat.S_ISREG(there):
-        with path.open("wb") as special:
+        with _opened(path, path, "wb") as special:
             yield special
         return
     if mode is None and there is not None:
@@ -37,7 +38,7 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     partial = target.with_name(f".fcmrt-{secrets.token_hex(8)}")
     try:
-        file = partial.open("xb")
+        file = _opened(partial, path, "xb")
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     try:
@@ -64,6 +65,27 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """
     with replacing(path, mode=mode) as file:
         file.write(data)
+
+
+class _NamedFile(io.FileIO):
+    """A file whose errors of writing name a path, which may be another than its own."""
+
+    def __init__(self, path: Path, told: Path, mode: str) -> None:
+        super().__init__(str(path), mode)
+        self._told = told
+
+    def write(self, data: Any) -> int:
+        """As a file's."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = str(self._told)
+            raise
+
+
+def _opened(path: Path, told: Path, mode: str) -> BinaryIO:
+    """Opens a file for writing, whose errors name `told`."""
+    return cast(BinaryIO, io.BufferedWriter(_NamedFile(path, told, mode)))
 
 
 def _mode_of(path: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -24,7 +25,8 @@ from .walk import Integers
 class Decoder:
     """Decodes packets to features.
 
-    One decoder may be used by several threads at once.
+    One decoder may be used by several threads at once; pickled, with its engine, it goes to other
+    processes.
 
     Args:
         engine: The codec; the same engine file as the encoder's.
@@ -69,6 +71,7 @@ class Decoder:
             word(dtype, "dtype", FEATURE_DTYPES)
         if recorder is not None:
             method(recorder, "record", "recorder")
+        self._options = options
         self._executor = executor_for(engine, options)
         machine = machine_for(self._executor, options)
         check_framework(output, machine is not None)
@@ -80,6 +83,19 @@ class Decoder:
         self._recorder = recorder
         self.header = header
         self._reader = PacketReader(self._executor, header, self.limits)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        made = functools.partial(
+            type(self),
+            self.engine,
+            header=self.header,
+            options=self._options,
+            limits=self.limits,
+            output=self._output,
+            dtype=self._dtype,
+            recorder=self._recorder,
+        )
+        return made, ()
 
     def decode(self, packet: Any, *, out: Any = None) -> Any:
         """Decodes one packet, or several.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -12,7 +13,7 @@ from .bitstream import EVEN, FEATURE_DTYPES, FeatureDType, Importance, StreamHea
 from .config import CodingParams, RuntimeOptions
 from .demand import LimitWarnings
 from .engine import Engine
-from .errors import ShapeError
+from .errors import ConfigError, ShapeError
 from .executor import executor_for
 from .importance import ROI_GAIN, importance_of
 from .intake import Intake, Level, sizes_in_order, sizes_of
@@ -30,7 +31,8 @@ from .wish import Wish, Wishes
 class Encoder:
     """Encodes the features of pictures, each to one packet.
 
-    Cheap to make once the engine is loaded. One encoder may be used by several threads at once.
+    Cheap to make once the engine is loaded. One encoder may be used by several threads at once;
+    pickled, with its engine, it goes to other processes.
 
     Args:
         engine: The codec.
@@ -72,6 +74,8 @@ class Encoder:
         options = RuntimeOptions() if options is None else options
         instance(options, RuntimeOptions, "options")
         word(dtype, "dtype", FEATURE_DTYPES)
+        self._options = options
+        self._quality = quality
         self._time_base = fraction(time_base)
         if recorder is not None:
             method(recorder, "record", "recorder")
@@ -92,6 +96,21 @@ class Encoder:
             if self._machine is None
             else DeviceEncoder(self._machine, self.params, self._sizes)
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = [spec.name for spec in self.engine.manifest.features]
+        made = functools.partial(
+            type(self),
+            self.engine,
+            quality=self._quality,
+            params=self.params,
+            options=self._options,
+            sizes=None if self._sizes is None else dict(zip(names, self._sizes, strict=True)),
+            dtype=self._dtype,
+            time_base=self._time_base,
+            recorder=self._recorder,
+        )
+        return made, ()
 
     @property
     def header(self) -> StreamHeader:
@@ -380,9 +399,9 @@ class Encoder:
             The walk that `walk` would have given; it shares arrays with the first.
 
         Raises:
-            ConfigError: As `encode`.
+            ConfigError: As `encode`, or the walk is of another engine.
         """
-        instance(walk, Walk, "walk")
+        self._require_own(walk)
         if importance is not None:
             instance(importance, Importance, "importance")
         d = walk.d if quality is None and step is None else self._wishes.step(quality, step)
@@ -399,11 +418,16 @@ class Encoder:
             The packet that `encode` would have made.
 
         Raises:
-            ConfigError: Its integers are not such as this engine codes.
+            ConfigError: It is of another engine.
         """
-        instance(walk, Walk, "walk")
+        self._require_own(walk)
         pts = None if pts is None else presentation_time(pts)
         return self._pictures.packet(walk, pts, StageClock(None))
+
+    def _require_own(self, walk: Any) -> None:
+        instance(walk, Walk, "walk")
+        if walk.manifest != self.engine.manifest:
+            raise ConfigError("the walk is of another engine than this encoder's")
 
     def _one_picture(self, features: Any) -> list[Level]:
         """One picture's features, as a batch of one."""

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, BinaryIO, TypeVar, cast
 
 from . import onnxwire, storedzip, strictjson
-from .arguments import instance, method, whole
+from .arguments import binary_file, instance, whole
 from .errors import ConfigError, EngineError
 from .exact import Proof, prove
 from .importance_ports import check_importance
@@ -98,7 +98,7 @@ class Engine:
             with open(source, "rb") as file:
                 data = file.read(limits.max_bytes + 1)
         else:
-            method(source, "read", "the engine file")
+            binary_file(source, "the engine file", "read")
             data = source.read(limits.max_bytes + 1)
         if len(data) > limits.max_bytes:
             raise EngineError(f"the engine file is larger than {limits.max_bytes} bytes")

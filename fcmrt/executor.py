@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import numpy.typing as npt
@@ -95,13 +96,31 @@ class Executor:
             The results, in order. The first failure, in that order, is raised in its place; work
             that has begun is waited for, the rest is left.
         """
-        items = list(items)
-        threads = min(self._threads, len(items))
-        if threads <= 1:
-            yield from map(work, items)
-            return
-        with ThreadPoolExecutor(threads, "fcmrt") as pool:
-            yield from pool.map(work, items)
+        pairs: list[tuple[Item, Future[Result]]] = [(item, Future()) for item in items]
+        left = iter(pairs)  # shared: each thread takes what no other has taken
+
+        def take_part() -> None:
+            for item, future in left:
+                try:
+                    future.set_result(work(item))
+                except BaseException as error:
+                    future.set_exception(error)
+                    collections.deque(left, maxlen=0)
+
+        def wait() -> None:
+            for helper in helpers:
+                helper.join()
+
+        helpers = _start_helpers(min(self._threads, len(pairs)) - 1, take_part)
+        try:
+            take_part()
+            wait()
+        finally:  # what is borrowed must not be in use after an interrupt either
+            collections.deque(left, maxlen=0)
+            wait()
+        for _, future in pairs:
+            if future.done():
+                yield future.result()
 
     def tables(self, latent: LatentSpec) -> PreparedTables:
         """Returns the prepared tables of a latent."""
@@ -111,3 +130,16 @@ class Executor:
 def executor_for(engine: Engine, options: RuntimeOptions) -> Executor:
     """Returns the executor that all encoders and decoders of an engine share; errors as there."""
     return engine.shared(("executor", options), lambda: Executor(engine, options))
+
+
+def _start_helpers(count: int, work: Callable[[], None]) -> list[threading.Thread]:
+    """Starts threads that help with a batch, as many as can be had; the caller works too."""
+    helpers: list[threading.Thread] = []
+    for _ in range(count):
+        helper = threading.Thread(target=work, name="fcmrt")
+        try:
+            helper.start()
+        except RuntimeError:  # the system grants no more, or the interpreter is ending
+            break
+        helpers.append(helper)
+    return helpers

@@ -27,9 +27,10 @@ from fcmrt import (
 )
 from fcmrt.bitstream import LevelSpec, Rectangle
 from fcmrt.engine import EngineLimits
-from fcmrt.errors import ConfigError, FcmrtError
+from fcmrt.errors import ConfigError, DTypeError, FcmrtError
+from tests.engines import tiny_hyperprior
 from tests.features import random_features
-from tests.level_engine import tiny_levels
+from tests.level_engine import level_parts, tiny_levels
 
 SIZE = (8, 8)
 HEADER = {"engine_digest": bytes(32), "levels": (LevelSpec(name="p", channels=1),)}
@@ -55,6 +56,32 @@ def packet() -> Packet:
 def write(value: Any) -> None:
     with fcmrt.open(io.BytesIO(), "wb", encoder().header) as writer:
         writer.write(packet(), pts=value)
+
+
+def stream() -> bytes:
+    file = io.BytesIO()
+    with fcmrt.open(file, "wb", encoder().header) as writer:
+        writer.write(packet())
+    return file.getvalue()
+
+
+class Nowhere:
+    """An array as PyTorch has them on "meta": there is no memory behind it."""
+
+    dtype = "float32"
+
+    def __dlpack__(self) -> None:
+        raise ValueError("no memory")
+
+    def __dlpack_device__(self) -> None:
+        raise ValueError("unknown device")
+
+
+class OnlyWrites:
+    """A file that takes bytes and does nothing else."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
 
 
 def of_options(kind: Callable[..., object], **rest: Any) -> dict[str, Callable[[Any], object]]:
@@ -136,6 +163,7 @@ ENTRIES: dict[str, Callable[[Any], object]] = {
     ),
     "open(limits)": lambda value: fcmrt.open(b"", limits=value),
     "write(pts)": write,
+    "seek_pts": lambda value: fcmrt.open(stream()).seek_pts(value),
     "Engine.load": lambda value: Engine.load(b"" if isinstance(value, str) else value),
     "Engine.builtin": lambda value: Engine.builtin(value),
 }
@@ -173,6 +201,9 @@ WRONG = [
     {"p3": (1, 2, 3), "p4": 1, "p5": "ab"},
     {1: 2},
     {"p3", "p4"},
+    io.StringIO("text"),
+    OnlyWrites(),
+    Nowhere(),
     np.zeros(3),
     np.zeros((8, 8)),
     np.zeros((2, 2), "U1"),
@@ -247,3 +278,37 @@ def test_integers_and_paths_of_libraries_are_taken() -> None:
     assert encoder().encode(features(), pts=np.int64(7)).pts == 7
     assert Encoder(tiny_levels(), time_base=2).header.time_base == (2, 1)  # type: ignore[arg-type]
     assert Encoder(tiny_levels(), quality=np.float32(1.5)).encode(features())
+
+
+def test_files_open_as_text_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(stream())
+    with (tmp_path / "file").open(encoding="latin-1") as file:
+        for use in (fcmrt.open, Engine.load):
+            with pytest.raises(ConfigError, match="is open as text; open it as bytes"):
+                use(file)
+    with pytest.raises(ConfigError, match="is open as text"):
+        fcmrt.open(io.StringIO(), "wb", encoder().header)
+
+
+def test_no_time_is_not_sought() -> None:
+    with pytest.raises(ConfigError, match="pts is nan; it must be a number"):
+        fcmrt.open(stream()).seek_pts(float("nan"))
+
+
+def test_masked_values_are_refused_and_unmasked_ones_taken() -> None:
+    def masked(mask: bool) -> dict[str, Any]:
+        return {name: np.ma.masked_array(a, mask) for name, a in features().items()}
+
+    assert encoder().encode(masked(False)) == packet()
+    with pytest.raises(DTypeError, match="has masked values"):
+        encoder().encode(masked(True))
+
+
+def test_a_walk_of_another_engine_is_refused() -> None:
+    other = tiny_hyperprior()
+    walk = Encoder(other).walk(random_features(other, SIZE))
+    for use in (encoder().code, encoder().requantise):
+        with pytest.raises(ConfigError, match="the walk is of another engine"):
+            use(walk)
+    again = Engine.load(level_parts().pack())
+    assert Encoder(again).code(encoder().walk(features())) == packet()

@@ -86,3 +86,16 @@ def test_errors_name_the_file_that_was_wanted(tmp_path):
     with pytest.raises(IsADirectoryError) as raised:
         replace_file(tmp_path, b"")
     assert raised.value.filename == str(tmp_path)
+
+
+def test_errors_of_writing_name_the_file(tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            replace_file(tmp_path / "file", bytes(1 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(tmp_path / "file")
+    assert not list(tmp_path.iterdir())

@@ -256,6 +256,21 @@ def test_an_index_to_nowhere_gives_errors_with_numbers() -> None:
     assert caught.value.packet_index == 0
 
 
+def test_packets_that_share_bytes_are_damaged() -> None:
+    """So all of them are no more than the file, and reading them takes no square of its size."""
+    heads = [crc(struct.pack("<4sIIq", b"FCMP", 24 * 100, 0, n)) for n in range(100)]
+    body = WHOLE[:FIRST] + b"".join(heads) + bytes(24 * 100)
+    entries = b"".join(struct.pack("<Qq", FIRST + 24 * n, n) for n in range(100))
+    index = crc(struct.pack("<4sI", b"FCMI", 100) + entries)
+    reader = Reader(body + index + crc(struct.pack("<QI", len(body), 100)) + b"FCMEND\r\n")
+    assert (len(reader), reader.recovered) == (100, False)
+    for number in range(99):
+        with pytest.raises(ChecksumError, match="reaches into the next one") as caught:
+            reader[number]
+        assert caught.value.packet_index == number
+    assert reader[99] == bytes(24 * 100)
+
+
 def test_claims_make_no_room() -> None:
     """Sizes in hostile bytes are not allocated."""
     huge = crc(struct.pack("<4sIIq", b"FCMP", 0xFFFF_FFFF, 0, 0))

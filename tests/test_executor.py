@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -175,3 +178,72 @@ def test_same_engine_codecs_are_not_checked(fault, options) -> None:
     engine = Engine.load(engines.hyperprior_parts().same_engine().pack())
     Encoder(engine, options=options).encode(random_features(engine, (16, 24)))
     assert fault.runs == 1
+
+
+@pytest.mark.parametrize("granted", [0, 1])
+def test_a_batch_is_done_by_the_threads_there_are(engine, options, granted, monkeypatch) -> None:
+    """Systems bound how many there may be; the caller's own is always there."""
+    batch = random_features(engine, (8, 8), batch=5)
+    wanted = Encoder(engine, options=dataclasses.replace(options, threads=1)).encode(batch)
+    encoder = Encoder(engine, options=dataclasses.replace(options, threads=4))
+    start, started = threading.Thread.start, []
+
+    def refuse(thread: threading.Thread) -> None:
+        if len(started) == granted:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert encoder.encode(batch) == wanted
+    assert len(started) == granted
+
+
+def test_batches_are_coded_after_the_main_thread_has_ended(tmp_path) -> None:
+    """Threads that are no daemons work on, and the interpreter waits for them."""
+    (tmp_path / "engine").write_bytes(engines.factorized_parts().pack())
+    program = """
+import sys, threading, numpy, fcmrt
+engine = fcmrt.Engine.load(sys.argv[1])
+level, = engine.manifest.features
+batch = numpy.ones((3, level.channels, 8, 8), numpy.float32)
+options = fcmrt.RuntimeOptions(threads=2)
+
+def work():
+    threading.main_thread().join()
+    packets = fcmrt.Encoder(engine, options=options).encode(batch)
+    print(len(fcmrt.Decoder(engine, options=options).decode(packets)))
+
+threading.Thread(target=work).start()
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, str(tmp_path / "engine")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("3", "")
+
+
+def test_after_an_interrupt_no_thread_is_at_work(engine, options) -> None:
+    """What the caller lent is the caller's again."""
+    executor = Executor(engine, dataclasses.replace(options, threads=2))
+    main, begun, ended = threading.get_ident(), [], []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if threading.get_ident() == main:
+            while len(begun) < 2:
+                time.sleep(0.001)
+            raise KeyboardInterrupt
+        time.sleep(0.1)
+        ended.append(item)
+        return item
+
+    with pytest.raises(KeyboardInterrupt):
+        list(executor.map(work, range(50)))
+    assert len(begun) == len(ended) + 1
+    count = len(begun)
+    time.sleep(0.05)
+    assert len(begun) == count < 50

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import copy
+import multiprocessing
+import pickle
 import threading
 from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fcmrt
-from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
+from fcmrt import CodingParams, Decoder, Encoder, Engine, Limits, RuntimeOptions, StageTimes
 from fcmrt.errors import DTypeError, ShapeError
 from fcmrt.walk import Walk
 from tests import engines
@@ -302,3 +307,43 @@ def test_decoder_output_types() -> None:
         )
         == packet
     )
+
+
+@pytest.mark.parametrize("way", ["pickle", "copy", "deepcopy"])
+def test_encoders_and_decoders_go_to_other_processes(engine: Engine, way: str) -> None:
+    def other(made: object) -> Any:
+        return pickle.loads(pickle.dumps(made)) if way == "pickle" else getattr(copy, way)(made)
+
+    features = random_features(engine, (12, 20), scale=9.0)
+    encoder = Encoder(
+        engine,
+        quality=1,
+        params=CodingParams(overhead_permille=9),
+        options=RuntimeOptions(threads=1, kernels="scalar"),
+        sizes={name: array.shape[1:] for name, array in features.items()},
+        dtype="float16",
+        time_base=Fraction(1, 25),
+        recorder=StageTimes(),
+    )
+    again = other(encoder)
+    assert again.header == encoder.header
+    packet = again.encode(features, pts=3)
+    assert (packet, packet.pts) == (encoder.encode(features), 3)
+    assert again._recorder.ns["total"]
+    limits = Limits(max_elements=1 << 20)
+    decoder = other(Decoder(engine, header=encoder.header, limits=limits, dtype="float32"))
+    assert decoder.limits == limits
+    found, wanted = decoder.decode(packet), Decoder(engine, header=encoder.header).decode(packet)
+    for name, array in wanted.items():
+        assert (array.dtype, found[name].dtype) == (np.float16, np.float32)
+        np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-3)
+
+
+def test_a_process_of_its_own_decodes() -> None:
+    engine = engines.tiny_hyperprior()
+    packet = Encoder(engine).encode(random_features(engine, (8, 8)))
+    decoder = Decoder(engine, options=RuntimeOptions(threads=1))
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        found = pool.submit(decoder.decode, packet).result()
+    for name, array in decoder.decode(packet).items():
+        np.testing.assert_array_equal(found[name], array)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -73,25 +74,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in arguments if word in COMMANDS), None)
     args = make_parser(command).parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # otherwise there is none, or it is a caller's
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = importlib.import_module(f".{args.command}", __name__).run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return int(code)
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if error.filename is not None:  # the pipe was to take the command's work
+            return _failed(args.command, error)
         # The reader of our output has gone (a pager, `head`): nothing is wrong. Standard output
         # is pointed elsewhere so that the interpreter's last flush does not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (FcmrtError, OSError) as error:
-        print(f"fcmrt {args.command}: error: {_one_line(error)}", file=sys.stderr)
-        return 2
+    except (FcmrtError, OSError, MemoryError) as error:
+        return _failed(args.command, error)
     except KeyboardInterrupt:
         print(f"fcmrt {args.command}: interrupted", file=sys.stderr)
         return 130
 
 
+def _failed(command: str, error: Exception) -> int:
+    """Says why a command could not be done, and gives its exit code."""
+    print(f"fcmrt {command}: error: {_one_line(error)}", file=sys.stderr)
+    return 2
+
+
 def _one_line(error: Exception) -> str:
     """Says what an error says, in one line; an `OSError` as `FILE: reason`."""
+    if isinstance(error, MemoryError):
+        return (
+            f"there is not enough memory: {error}" if str(error) else "there is not enough memory"
+        )
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        return printable(f"{error.filename}: {error.strerror}")
     return printable(" ".join(str(error).split()))

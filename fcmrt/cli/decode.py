@@ -15,11 +15,11 @@ from ..atomicfile import replacing
 from ..config import Limits
 from ..errors import BitstreamError, ConfigError
 from .inputs import add_engine_argument, load_engine
-from .outputs import check_output
+from .outputs import check_output, report_to
 from .runtime import add_runtime_arguments, options_of
 from .stream import add_limits_argument, open_stream, told_with_option
 from .task import TASKS, Detector, detections_dict, picture_size_of
-from .text import counted
+from .text import count, counted, printable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("nothing to do: say where the features go (-o), or what to run (--task)")
     if args.json and args.task is None:
         raise ConfigError("--json writes detections; it needs --task")
+    report = report_to(args.output)
     options, limits = options_of(args), Limits(max_elements=args.max_elements)
     engine = load_engine(args.engine)
     failed = 0
@@ -64,6 +65,10 @@ def run(args: argparse.Namespace) -> int:
         if reader.recovered:
             why = "no index, so the file is still being written or was cut off"
             print(f"fcmrt decode: {why}; {counted(len(reader), 'packet')} found", file=sys.stderr)
+        if reader.skipped_bytes:
+            damage = f"{count(reader.skipped_bytes)} bytes between packets are damaged"
+            print(f"fcmrt decode: {damage}: what they held is lost", file=sys.stderr)
+            failed += args.packet is None
         numbers = _numbers(args.packet, len(reader))
         target = None
         if args.output is not None:
@@ -85,9 +90,10 @@ def run(args: argparse.Namespace) -> int:
             if detector is not None:
                 size = picture_size_of(reader.header, number)
                 found = detections_dict(detector.detect(features, size), args.threshold)
-                print(_json_line(number, size, found) if args.json else _lines(number, found))
+                told = _json_line(number, size, found) if args.json else _lines(number, found)
+                print(told, file=report)
     if target is not None and not args.json:
-        print(target.summary())
+        print(target.summary(), file=report)
     return 2 if failed else 0
 
 
@@ -134,9 +140,10 @@ class _Target:
 
     def summary(self) -> str:
         """Says what was written."""
+        name = printable(str(self.path))
         if not self.written:
-            return f"{self.path}: nothing was written"
-        return f"{self.path}: features of {counted(self.written, 'packet')}"
+            return f"{name}: nothing was written"
+        return f"{name}: features of {counted(self.written, 'packet')}"
 
     def _place(self, number: int) -> Path:
         return self.path if self.single else self.path / f"{number:05d}.npz"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..bitstream import (
     Importance,
@@ -46,13 +47,15 @@ def describe(path: Path, load: Callable[[], Engine]) -> Description:
         BitstreamError: It is an .fcm file or begins with a header, but is bad.
         ConfigError: It is none of these.
     """
-    with path.open("rb") as file:
+    with path.open("rb") as opened:
+        # A pipe cannot be searched, nor read a second time.
+        file = opened if opened.seekable() else io.BytesIO(opened.read())
         begin = file.read(len(FILE_MAGIC))
-        if begin == FILE_MAGIC:
-            return describe_file(path)
-        if begin.startswith(ZIP_MAGIC):
-            return describe_engine(path)
         file.seek(0)
+        if begin == FILE_MAGIC:
+            return describe_file(file)
+        if begin.startswith(ZIP_MAGIC):
+            return describe_engine(path, file)
         data = file.read(_LIMITS.max_packet_bytes + 1)
     if is_self_contained(data):
         header, length = read_header(data, limits=_LIMITS)
@@ -74,17 +77,17 @@ def describe(path: Path, load: Callable[[], Engine]) -> Description:
         ) from error
 
 
-def describe_engine(path: Path) -> Description:
-    """Describes an engine file; all of it is verified on the way."""
+def describe_engine(path: Path, file: BinaryIO) -> Description:
+    """Describes an engine file, open at its beginning; all of it is verified on the way."""
     from ..schedule import step_value
     from ..specjson import quality_value
 
-    engine = load_engine(path)
+    engine = load_engine(path, file)
     manifest = engine.manifest
     tables = {name: engine.tables(name) for name in manifest.tables}
     return {
         "kind": "engine",
-        "bytes": path.stat().st_size,
+        "bytes": file.seek(0, io.SEEK_END),
         "digest": engine.digest_hex,
         "name": manifest.name,
         "family": manifest.family,
@@ -113,10 +116,10 @@ def describe_engine(path: Path) -> Description:
     }
 
 
-def describe_file(path: Path) -> Description:
+def describe_file(file: BinaryIO) -> Description:
     """Describes an .fcm file and every packet in it."""
     packets: list[Description] = []
-    with Reader(path, limits=_LIMITS) as reader:
+    with Reader(file, limits=_LIMITS) as reader:
         header = reader.header
         for number in range(len(reader)):
             row: Description = {"number": number}
@@ -137,7 +140,7 @@ def describe_file(path: Path) -> Description:
     sizes = [row["bytes"] for row in packets if "bytes" in row]
     return {
         "kind": "file",
-        "bytes": path.stat().st_size,
+        "bytes": file.seek(0, io.SEEK_END),
         **state,
         "damaged_packets": sum("error" in row for row in packets),
         "duration_s": _duration([row["pts"] for row in packets if "pts" in row], header),

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError
 from ..importance import ROI_GAIN
 from .inputs import add_engine_argument, is_array_file, load_engine, read_features
-from .outputs import check_output
+from .outputs import check_output, report_to
 from .runtime import add_runtime_arguments, options_of
 from .task import TASKS, Detector, describe_pictures
-from .text import count, counted
+from .text import count, counted, printable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -135,22 +135,24 @@ def run(args: argparse.Namespace) -> int:
     wishes |= {"importance": args.importance or None, "target_bytes": args.target_bytes}
     if args.roi_gain is not None:
         wishes["roi_gain"] = args.roi_gain
-    totals = _Totals()
+    totals, report = _Totals(), report_to(output)
     with replacing(output) as file, Writer(file, header) as writer:
         for name, features in itertools.chain([first], sources):
             coded = encoder.encode(features, **wishes)
             for packet in coded if isinstance(coded, list) else [coded]:
                 writer.write(packet)
-                print(totals.add(name, packet))
+                print(totals.add(name, packet), file=report)
     # Pipes and devices have no size.
     written = f", file {count(output.stat().st_size)} bytes" if output.is_file() else ""
-    print(f"{output}: {totals.summary()}{written}")
+    print(f"{printable(args.output)}: {totals.summary()}{written}", file=report)
     return 0
 
 
 def _check_kinds(paths: list[Path], task: str | None) -> None:
     """Refuses arrays with a task, pictures without one, before anything is loaded."""
     for path in paths:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path} is a folder, pipe or device; inputs are files")
         if not path.is_file():
             raise FileNotFoundError(2, "No such file", str(path))
         if is_array_file(path) and task is not None:
@@ -184,7 +186,7 @@ class _Totals:
     def add(self, name: str, packet: Packet) -> str:
         """Counts one packet and gives its line."""
         elements = packet.elements or 0
-        line = f"{self.packets:5d}  {name}: {_cost(len(packet), elements)}"
+        line = f"{self.packets:5d}  {printable(name)}: {_cost(len(packet), elements)}"
         self.packets += 1
         self.bytes += len(packet)
         self.elements += elements

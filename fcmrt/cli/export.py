@@ -13,8 +13,8 @@ from ..atomicfile import replace_file
 from ..errors import ConfigError, EngineError
 from .checkpoint import add_codec_arguments, deployment_of, missing_package
 from .inputs import read_pictures
-from .outputs import check_output
-from .text import count
+from .outputs import check_output, report_to
+from .text import count, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,8 +126,9 @@ def run(args: argparse.Namespace) -> int:
         if importance is not None:
             engine = _with_importance(made, engine, args.importance, importance)
         written = made.read_bytes()
+    report = report_to(out)
     replace_file(out, written, mode=0o644)
-    print(f"{out}: {_summary(engine)}, {count(len(written))} bytes")
+    print(f"{printable(args.out)}: {_summary(engine)}, {count(len(written))} bytes", file=report)
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,12 @@ def add_engine_operand(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_engine(path: str | Path | None) -> Engine:
+def load_engine(path: str | Path | None, file: BinaryIO | None = None) -> Engine:
     """Loads an engine file, or the built-in engine for None.
+
+    Args:
+        path: The file.
+        file: The same, open already; None: it is opened.
 
     Raises:
         EngineError: As `Engine.load`, with the path in front.
@@ -46,7 +50,7 @@ def load_engine(path: str | Path | None) -> Engine:
     if path is None:
         return Engine.builtin()
     try:
-        return Engine.load(path)
+        return Engine.load(file or path)
     except EngineError as error:
         raise EngineError(f"{path}: {error}") from error
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import ConfigError
 
@@ -25,3 +29,22 @@ def check_output(path: Path, inputs: Iterable[str | Path | None]) -> None:
     for source in inputs:
         if source is not None and path.is_file() and path.samefile(source):
             raise ConfigError(f"{path} is one of the inputs; give another file to write")
+
+
+def report_to(path: str | Path | None) -> TextIO:
+    """Where a command tells what it does while it writes a file: never into that file.
+
+    Args:
+        path: The file; None: none is written.
+
+    Returns:
+        Standard error where the file is what standard output goes to, as `/dev/stdout` is; else
+        standard output.
+    """
+    try:
+        ours = os.fstat(sys.stdout.fileno())
+        # What goes to terminals and to /dev/null is not kept.
+        same = path is not None and os.path.samestat(Path(path).stat(), ours)
+        return sys.stderr if same and not stat.S_ISCHR(ours.st_mode) else sys.stdout
+    except (AttributeError, OSError):  # no standard output, or it is no file
+        return sys.stdout

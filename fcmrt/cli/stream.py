@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,12 +42,14 @@ def open_stream(path: Path, limits: Limits, engine: Engine) -> Reader:
         BitstreamError: It is no such file, or a bad one; the text names it, and what it is instead.
         OSError: It cannot be read.
     """
+    # A pipe cannot be searched, nor read a second time.
+    source = path if path.is_file() else path.read_bytes()
     try:
-        return Reader(path, limits=limits)
+        return Reader(source, limits=limits)
     except LimitExceededError as error:
         raise LimitExceededError(f"{path}: {told_with_option(error)}") from error
     except BitstreamError as error:
-        raise BitstreamError(f"{path}: {_what_it_is(path, engine) or error}") from error
+        raise BitstreamError(f"{path}: {_what_it_is(source, engine) or error}") from error
 
 
 def told_with_option(error: BitstreamError) -> str:
@@ -56,9 +59,9 @@ def told_with_option(error: BitstreamError) -> str:
     return str(error)
 
 
-def _what_it_is(path: Path, engine: Engine) -> str | None:
+def _what_it_is(source: Path | bytes, engine: Engine) -> str | None:
     """Tells what a file is that is not read as an .fcm file; None: a damaged one."""
-    with path.open("rb") as file:
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         data = file.read(Limits().max_packet_bytes)
     if data.startswith(FILE_MAGIC[:4]):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -54,4 +55,6 @@ def table(rows: Iterable[Sequence[str]], *, indent: int = 0, right: Sequence[int
 
 def print_json(value: Any) -> None:
     """Prints one JSON object, readable, and nothing else."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    # What the encoding of standard output lacks would be written in a way that is no JSON.
+    plain = getattr(sys.stdout, "encoding", "utf-8").lower() not in ("utf-8", "utf8")
+    print(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False))

@@ -18,7 +18,7 @@ from ..errors import ConfigError
 from ..spec import level_sizes
 from .checkpoint import add_codec_arguments, deployment_of, reference_of
 from .inputs import add_engine_operand, load_engine, read_features
-from .outputs import check_output
+from .outputs import check_output, report_to
 from .task import TASKS, Detector
 from .text import count, table
 
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         **verification_value(found),
     }
     if args.json != "-":
-        print(_listing(value, found))
+        print(_listing(value, found), file=report_to(args.json))
     if args.json is not None:
         text = json.dumps(value, indent=1, allow_nan=False) + "\n"
         if args.json == "-":

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import bisect
 import io
+import math
 import operator
 import os
 from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO
 
-from ..arguments import instance, method, real
+from ..arguments import binary_file, instance, real
 from ..bitstream import BytesLike, StreamHeader, byte_view
 from ..config import Limits
 from ..errors import (
@@ -53,7 +54,7 @@ class Reader:
 
     Raises:
         BitstreamError: The file is none of this format, or both copies of its header are damaged.
-        ConfigError: The file object cannot seek, or it is no file.
+        ConfigError: The file object cannot seek, or it is no binary file.
         OSError: The file cannot be opened or read.
     """
 
@@ -87,8 +88,7 @@ class Reader:
             # Bytes are shared, the others copied.
             self._file = io.BytesIO(file if isinstance(file, bytes) else byte_view(file))
         else:
-            for name in "seekable", "seek", "read":
-                method(file, name, "the file")
+            binary_file(file, "the file", "seekable", "seek", "read")
             self._file, self._owned = file, False
         try:
             if not self._file.seekable():
@@ -139,11 +139,18 @@ class Reader:
             error.packet_index = number
             raise
         begin = offset + RECORD_HEAD_BYTES
-        if begin + record.payload_bytes > self._size:
+        # Where packets shared bytes, reading all would take the square of the file's size.
+        if number + 1 < len(self) and begin + size > self._entry(number + 1)[0]:
+            raise ChecksumError(
+                f"record {number} is damaged: it reaches into the next one",
+                offset=offset,
+                packet_index=number,
+            )
+        if begin + size > self._size:
             raise TruncatedError(
                 f"the file ends within packet {number}", offset=self._size, packet_index=number
             )
-        payload = self._read(begin, record.payload_bytes)
+        payload = self._read(begin, size)
         # Bits 5 and 6 of a packet are 0 where the sizes are those of the stream header.
         sized_by_header = payload[:1] and not payload[0] & 0x60
         return Packet(
@@ -159,7 +166,8 @@ class Reader:
         Where packets are not in the order of their times, it is the one whose time is nearest,
         and of several with that time the last.
         """
-        real(pts, "pts")
+        if math.isnan(real(pts, "pts")):
+            raise ConfigError("pts is nan; it must be a number")
         numbers = range(len(self))
         if self._ordered:
             later = bisect.bisect_right(numbers, pts, key=lambda i: self._entry(i)[1])

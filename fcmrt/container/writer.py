@@ -6,7 +6,7 @@ import os
 from types import TracebackType
 from typing import BinaryIO
 
-from ..arguments import instance, method
+from ..arguments import binary_file, instance
 from ..bitstream import (
     LEAST_PACKET_BYTES,
     BytesLike,
@@ -33,7 +33,8 @@ class Writer:
         header: What all packets have in common.
 
     Raises:
-        ConfigError: The header is too long or none, or the file neither a path nor an object.
+        ConfigError: The header is too long or none, or the file neither a path nor a binary
+            file object.
         OSError: The file cannot be opened or written.
     """
 
@@ -42,7 +43,7 @@ class Writer:
     def __init__(self, file: str | os.PathLike[str] | BinaryIO, header: StreamHeader) -> None:
         instance(header, StreamHeader, "header", "pass the encoder's")
         if not isinstance(file, (str, os.PathLike)):
-            method(file, "write", "the file")
+            binary_file(file, "the file", "write", "flush")
         prefix = write_prefix(header)
         self.header = header
         self._entries = bytearray()

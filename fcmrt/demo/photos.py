@@ -46,7 +46,8 @@ def read_photo(path: str | Path) -> Photo:
 
     Raises:
         OSError: The file cannot be read.
-        ConfigError: Pillow does not know the format, or refuses the size.
+        ConfigError: Pillow does not know the format, or refuses the size, or nobody knows which of
+            its numbers is white.
         BackendUnavailableError: Pillow is not installed.
     """
     return _decode(str(path), Path(path).read_bytes())
@@ -73,8 +74,21 @@ def _decode(path: str, data: bytes) -> Photo:
     with _opened(path, data) as picture:
         from PIL import ImageOps
 
-        pixels = np.array(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
+        pixels = _pixels(path, ImageOps.exif_transpose(picture))
     return Photo(Path(path).name, pixels, len(data))
+
+
+def _pixels(path: str, picture: Image.Image) -> npt.NDArray[np.uint8]:
+    if picture.mode.startswith("I;16"):
+        # Pillow would cut all above 255 off.
+        grey = (np.asarray(picture) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, 2)
+    if picture.mode in ("I", "F"):
+        raise ConfigError(
+            f"{path}: a picture of numbers without a known range (Pillow's mode {picture.mode}); "
+            "make it 8 bits"
+        )
+    return np.array(picture.convert("RGB"), np.uint8)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from ..config import RuntimeOptions
 from ..errors import BackendUnavailableError, EngineError
 from ..onnxgraph import BFLOAT16, read_graph
 from ..processor import describe_processor, usable_cores
+from .ending import RUNS
 
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
 
@@ -80,9 +81,10 @@ class OnnxRuntimeRunner:
         """See `fcmrt.runner.Runner.load`; exact graphs run like the others."""
         options = session_options(self._onnxruntime, self._options)
         try:
-            session = self._onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
+            with RUNS:
+                session = self._onnxruntime.InferenceSession(
+                    graph, options, providers=["CPUExecutionProvider"]
+                )
         except Exception as error:  # the library's exceptions share no base but Exception
             hint = ""
             if _is_bfloat16(graph):
@@ -126,7 +128,8 @@ class OnnxRuntimeNetwork:
     ) -> list[npt.NDArray[Any]]:
         """See `fcmrt.runner.Network.run`."""
         try:
-            results: list[npt.NDArray[Any]] = self._session.run(list(outputs), dict(inputs))
+            with RUNS:
+                results: list[npt.NDArray[Any]] = self._session.run(list(outputs), dict(inputs))
         except Exception as error:  # the library's exceptions share no base but Exception
             raise EngineError(f"graph {self._name!r} failed in ONNX Runtime: {error}") from error
         return results

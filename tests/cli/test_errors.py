@@ -28,6 +28,15 @@ def test_missing_input(run, engine_file, tmp_path, command):
     assert_told(result, command[0], str(missing), "No such file")
 
 
+def test_too_little_memory_is_told_in_a_line(run, engine_file, one, tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("fcmrt.encoder.Encoder.encode", fail)
+    code, _, err = run("encode", one, "-o", tmp_path / "o.fcm", "--engine", engine_file)
+    assert (code, err) == (2, "fcmrt encode: error: there is not enough memory\n")
+
+
 def test_missing_engine(run, one, tmp_path):
     missing = tmp_path / "missing.fcmrt"
     result = run("encode", one, "-o", tmp_path / "o.fcm", "--engine", missing)

@@ -146,6 +146,19 @@ def test_damaged_packet_is_told_and_the_others_decoded(run, engine_file, batch, 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["00001.npz"]
 
 
+def test_what_is_lost_between_packets_is_told(run, engine_file, batch, tmp_path):
+    """The index is damaged, too, so that nothing tells of the packet."""
+    path = tmp_path / "o.fcm"
+    run("encode", batch, "-o", path, "--engine", engine_file)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"FCMP") + 5] ^= 1
+    path.write_bytes(data[:-1])
+    code, out, err = run("decode", path, "-o", tmp_path / "out", "--engine", engine_file)
+    assert code == 2
+    assert "bytes between packets are damaged: what they held is lost" in err
+    assert "features of 1 packet" in out
+
+
 def test_nothing_is_left_of_a_failed_encode(run, engine_file, one, tmp_path):
     bad = tmp_path / "bad.npz"
     np.savez(bad, p3=np.zeros((6, 20, 24), np.float32), p4=np.full((8, 10, 12), np.nan, np.float32))

@@ -170,3 +170,13 @@ def test_command_with_other_pictures_and_no_plot(run, engine_file, tmp_path, mon
     code, _, err = run("demo", "--image", "missing.png", "--engine", engine_file, "--no-plot")
     assert code == 2
     assert "missing.png: No such file" in err
+
+
+def test_grey_of_16_bits_is_no_white(tmp_path):
+    grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    assert (photos.read_photo(tmp_path / "grey.png").pixels == (grey >> 8)[:, :, None]).all()
+    for unknown in (grey.astype(np.int32), grey.astype(np.float32)):
+        Image.fromarray(unknown).save(tmp_path / "unknown.tiff")
+        with pytest.raises(ConfigError, match="without a known range"):
+            photos.read_photo(tmp_path / "unknown.tiff")

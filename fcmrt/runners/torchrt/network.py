@@ -10,6 +10,7 @@ import torch
 
 from ...errors import DeviceError, EngineError
 from ...onnxgraph import Graph
+from ..ending import RUNS
 from .operator import Tensor
 from .program import Placement, Program
 from .settings import Settings
@@ -46,7 +47,7 @@ class TorchNetwork:
         self._settings = settings
         self._threads = threads
         try:
-            with settings:
+            with RUNS, settings:
                 self._program = Program(graph, placement, self._place)
         except torch.OutOfMemoryError as error:
             raise self._no_memory(error) from error
@@ -59,7 +60,7 @@ class TorchNetwork:
         if self._threads is not None and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         try:
-            with self._settings, torch.inference_mode():
+            with RUNS, self._settings, torch.inference_mode():
                 tensors = {name: self._take(name, array) for name, array in inputs.items()}
                 registers = self._program.run(tensors)
                 taken = {_memory(tensor) for tensor in tensors.values()}
