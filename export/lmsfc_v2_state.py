@@ -6,7 +6,6 @@ Source of the names: github herok97/L-MSFC-V2-Training, `train/src/lmsfcv2.py`, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,9 +32,6 @@ LEVELS = {4: (2, 3, 4, 5), 3: (3, 4, 5)}
 
 ATTENTION = {4: (1, 3), 3: (0, 2)}
 """Stages of analysis that end in an attention block, likewise."""
-
-DERIVED = re.compile(rf"{COMPRESSAI_DERIVED.pattern}|^context_prediction\.\d+\.mask$")
-"""Keys that hold nothing that is needed; the checkerboard's mask is known."""
 
 
 def authors_names(levels: int) -> Names:
@@ -85,7 +81,7 @@ def load_lmsfc_v2(checkpoint: Mapping[str, Any]) -> PublishedLmsfcV2:
     config, gain_levels = _sizes(weights)
     codec = PublishedLmsfcV2(config, gain_levels)
     names = names_of_release(authors_names(config.levels), weights)
-    load_foreign(codec, weights, names, DERIVED)
+    load_foreign(codec, weights, names, COMPRESSAI_DERIVED)
     return codec.eval()
 
 

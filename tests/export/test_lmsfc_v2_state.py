@@ -16,10 +16,11 @@ from fcmrt.errors import ConfigError, ExportError
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.engine import write
 from fcmrt.export.exact.path import convert_path
+from fcmrt.export.foreign_state import COMPRESSAI_DERIVED
 from fcmrt.export.lmsfc_v2 import LMSFC_V2_PUBLISHED, LmsfcV2Config
 from fcmrt.export.lmsfc_v2_engine import deploy
 from fcmrt.export.lmsfc_v2_published import PublishedLmsfcV2
-from fcmrt.export.lmsfc_v2_state import DERIVED, authors_names, load_lmsfc_v2
+from fcmrt.export.lmsfc_v2_state import authors_names, load_lmsfc_v2
 from fcmrt.export.reference import TorchReference
 from fcmrt.schedule import Code
 
@@ -62,7 +63,7 @@ def test_the_published_sizes(form: str) -> None:
         "prior": 11_712,
     }
     names = authors_names(codec.config.levels)
-    ours, theirs = expected_layout(codec, names, layout(form), DERIVED)
+    ours, theirs = expected_layout(codec, names, layout(form), COMPRESSAI_DERIVED)
     assert ours == theirs
 
 
