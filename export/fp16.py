@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 MIN_ELEMENTS = 64
 _LARGEST = float(np.finfo(np.float16).max)
 _LOSS = 2.0**-10
-"""Of a tensor's length, what rounding may take. Where values are not too small it is 2^-12."""
+"""Of a tensor's length, what storing may take."""
 
 
 def store_weights_fp16(
@@ -56,11 +56,19 @@ def store_weights_fp16(
 def is_stored_fp16(values: npt.NDArray[np.float32]) -> bool:
     """Tells whether a float32 tensor is one of those that are stored as float16.
 
-    Below 6e-5 float16 has ever fewer digits, and from 3e-8 on none: a tensor that is small
-    throughout would lose more than others do.
+    Those are not that have a value beyond its range, or lose more by it than others do.
     """
-    exact = values.astype(np.float64)
-    if values.size < MIN_ELEMENTS or not np.abs(exact).max() <= _LARGEST:
-        return False
-    lost = np.linalg.norm(exact - values.astype(np.float16))
-    return bool(lost <= _LOSS * np.linalg.norm(exact))
+    within = values.size >= MIN_ELEMENTS and bool(np.abs(values).max() <= _LARGEST)
+    return within and loss_in_fp16(values) <= _LOSS
+
+
+def loss_in_fp16(values: npt.NDArray[np.float32]) -> float:
+    """Tells which share of a tensor's length is lost where its values become float16.
+
+    It is 2^-12, where values are neither too large nor too small: below 6e-5 float16 has ever fewer
+    digits, and from 3e-8 on none. Infinities are kept as they are, and count for nothing.
+    """
+    exact = np.where(np.isfinite(values), values, 0).astype(np.float64)
+    rounded = np.clip(exact, -_LARGEST, _LARGEST).astype(np.float16)
+    length = float(np.linalg.norm(exact))
+    return float(np.linalg.norm(exact - rounded)) / length if length else 0.0
