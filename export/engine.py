@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import onnx
 import torch
 from torch import nn
 
@@ -86,10 +87,27 @@ def _float_graph(
 def with_half_weights(deployment: Deployment) -> Deployment:
     """Returns a copy whose float networks hold what float16 weights hold.
 
-    What `write` with `half_weights` stores is then exactly what these networks have. (Of the
-    networks as they were it stores a few more in float32, which arithmetic that half precision
-    would hurt reads.)
+    What `write` with `half_weights` stores is then exactly what these networks have.
     """
+    return _rounded(deployment, {})
+
+
+def with_weights_of(engine: Engine, deployment: Deployment) -> Deployment:
+    """Returns a copy whose float networks hold the weights as an engine that was made of them does.
+
+    Args:
+        engine: Written with `half_weights`; some weights stand in its graphs as they were.
+        deployment: What it was made of.
+    """
+    kept = {}
+    for name in deployment.networks:
+        stored = onnx.load_from_string(engine.graph(name)).graph.initializer
+        floats = (tensor for tensor in stored if tensor.data_type == onnx.TensorProto.FLOAT)
+        kept[name] = {onnx.numpy_helper.to_array(tensor).tobytes() for tensor in floats}
+    return _rounded(deployment, kept)
+
+
+def _rounded(deployment: Deployment, kept: Mapping[str, Collection[bytes]]) -> Deployment:
     networks = {}
     for name, network in deployment.networks.items():
         if isinstance(network, IntegerNetwork):
@@ -97,6 +115,8 @@ def with_half_weights(deployment: Deployment) -> Deployment:
         networks[name] = rounded = copy.deepcopy(network)
         with torch.no_grad():
             for values in (*rounded.parameters(), *rounded.buffers()):
-                if values.dtype == torch.float32 and is_stored_fp16(values.numpy()):
+                if values.dtype != torch.float32 or values.numpy().tobytes() in kept.get(name, ()):
+                    continue
+                if is_stored_fp16(values.numpy()):
                     values.copy_(values.half().float())
     return deployment.with_networks(networks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -49,6 +49,8 @@ def trace(
         ExportError: What it computes is not the same for all inputs: it decides by their values, or
             it is fixed to the size of the examples; the text tells where.
     """
+    # PyTorch takes no numbers for names, which torchvision has for its feature levels.
+    names = {name: f"level.{name}" for name in (*input_names, *output_names) if name.isdigit()}
     sized = [name for name in (*input_names, *output_names) if name not in scalars]
     buffer = io.BytesIO()
     with warnings.catch_warnings(record=True) as told, torch.no_grad():
@@ -59,14 +61,17 @@ def trace(
             module,
             tuple(inputs),
             buffer,
-            input_names=list(input_names),
-            output_names=list(output_names),
-            dynamic_axes={name: {0: BATCH, 2: f"{name}_h", 3: f"{name}_w"} for name in sized},
+            input_names=[names.get(name, name) for name in input_names],
+            output_names=[names.get(name, name) for name in output_names],
+            dynamic_axes={
+                names.get(name, name): {0: BATCH, 2: f"{name}_h", 3: f"{name}_w"} for name in sized
+            },
             opset_version=OPSET,
             do_constant_folding=True,
             dynamo=False,
         )
     model = onnx.load_from_string(buffer.getvalue())
+    _rename(model.graph, {made: name for name, made in names.items()})
     doubts = [one for one in told if issubclass(one.category, torch.jit.TracerWarning)]
     if doubts:
         where = f"{doubts[0].filename}:{doubts[0].lineno}"
@@ -74,6 +79,15 @@ def trace(
         _check_values(module, inputs, where)
         _check_sizes(module, model, dict(zip(input_names, inputs, strict=True)), fixed, where)
     return model
+
+
+def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Gives values of a graph other names, by those that they have."""
+    for port in (*graph.input, *graph.output, *graph.value_info):
+        port.name = names.get(port.name, port.name)
+    for node in graph.node:
+        for values in node.input, node.output:
+            values[:] = [names.get(name, name) for name in values]
 
 
 def _check_values(module: nn.Module, inputs: Sequence[Tensor], where: str) -> None:

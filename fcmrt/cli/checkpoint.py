@@ -133,7 +133,7 @@ def reference_of(engine: Engine, deployment: Deployment, *, half_weights: bool) 
         deployment: Of the checkpoint that it was exported from.
         half_weights: Whether the engine's weights were rounded to float16.
     """
-    from ..export.engine import with_half_weights
+    from ..export.engine import with_weights_of
     from ..export.reference import TorchReference
     from ..runners.reference import ReferenceRunner
 
@@ -142,5 +142,5 @@ def reference_of(engine: Engine, deployment: Deployment, *, half_weights: bool) 
         name: runner.load(name, engine.graph(name), exact=True) for name in engine.manifest.exact
     }
     if half_weights:
-        deployment = with_half_weights(deployment)
+        deployment = with_weights_of(engine, deployment)
     return TorchReference(deployment, instead=integers)
