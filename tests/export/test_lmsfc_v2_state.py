@@ -77,6 +77,14 @@ def test_sizes_are_read_from_the_weights(form: str) -> None:
     assert codec.gain_levels == gains
 
 
+@pytest.mark.parametrize("part", ["g_a.", "g_s."])
+def test_a_part_of_a_checkpoint_is_told(golden: GoldenCheckpoint, part: str) -> None:
+    """As the authors' tool splits them for encoder and decoder."""
+    found = {key: value for key, value in golden.state.items() if key.startswith(part)}
+    with pytest.raises(ExportError, match=r"L-MSFC v2, or only a part.* no weights .*h_s\.\*"):
+        load_lmsfc_v2(found)
+
+
 def test_wrappers_and_wrong_keys(golden: GoldenCheckpoint) -> None:
     wrapped = {"state_dict": {f"module.{key}": value for key, value in golden.state.items()}}
     assert torch.equal(load_lmsfc_v2(wrapped).gain.values, golden.state["Gain"])
