@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +16,8 @@ from torch import Tensor
 from fcmrt.errors import ExportError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIX = "module."  # what torch.nn.DataParallel puts in front of every key
+_PREFIXES = ("module.", "_orig_mod.")
+"""What torch.nn.DataParallel and torch.compile put in front of every key."""
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -36,8 +38,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError, KeyError) as error:
         raise ExportError(
-            f"{os.fspath(path)} is not a checkpoint of weights alone: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}; save "
+            f"{os.fspath(path)} is not a checkpoint of weights alone: {_reason(error)}; save "
             "model.state_dict() with torch.save and export that"
         ) from error
     if not isinstance(found, dict):
@@ -50,8 +51,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Returns the weights of a checkpoint, by the names that the model has for them.
 
-    Takes the state dict out of the wrappers that training scripts put around it, and the prefix of
-    parallel training off its keys.
+    Takes the state dict out of the wrappers that training scripts put around it, and the prefixes
+    of parallel training and of compilation off its keys.
 
     Raises:
         ExportError: There is no state dict in it.
@@ -66,8 +67,8 @@ def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
             f"the checkpoint has no state dict: its keys are {keys or 'none'}; wanted are tensors "
             f"by name, bare or under {' or '.join(map(repr, _WRAPPERS))}"
         )
-    if all(key.startswith(_PREFIX) for key in state):
-        return {key.removeprefix(_PREFIX): value for key, value in state.items()}
+    while prefix := next((p for p in _PREFIXES if all(k.startswith(p) for k in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
     return dict(state)
 
 
@@ -82,3 +83,11 @@ def card_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError):
         return {}
     return card if isinstance(card, dict) else {}
+
+
+def _reason(error: Exception) -> str:
+    """What PyTorch says in a page of text, in a line."""
+    refused = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
+    if refused:
+        return f"it also holds an object of {refused[1]}, which code in the file would make"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from torch import nn
 
+from fcmrt.errors import ExportError
 from fcmrt.manifest import Manifest
 from fcmrt.schedule import Code, Dequantize, Quantize, Run, Step
 from fcmrt.spec import (
@@ -22,6 +23,8 @@ from fcmrt.spec import (
 )
 from fcmrt.tables import CdfTables
 from fcmrt.validator import exact_path
+
+from .weights import check_weights
 
 ONE_QUALITY = Quality((0,), 1)
 """Quality of codecs where it cannot be chosen."""
@@ -105,7 +108,12 @@ class DeploymentBuilder:
         self._decode: list[Step] = []
 
     def tensor(self, name: str, channels: int, stride: int, dtype: DType = "float32") -> None:
-        """Declares a tensor; its stride is in cells of the finest level."""
+        """Declares a tensor; its stride is in cells of the finest level.
+
+        Raises:
+            ExportError: There is one of that name.
+        """
+        _refuse_again("tensor", name, self._tensors)
         self._tensors[name] = TensorSpec(channels, stride, dtype)
 
     def encoder(
@@ -136,7 +144,14 @@ class DeploymentBuilder:
             latent: What it is.
             output: Tensor of the values that both sides then have; declared here, with the channels
                 and stride of the latent's source, which must be declared already.
+
+        Raises:
+            ExportError: The source is not declared, or the latent or the output is already.
         """
+        if latent.source not in self._tensors:
+            raise ExportError(f"latent {name!r}: its source {latent.source!r} is not declared")
+        _refuse_again("latent", name, self._latents)
+        _refuse_again("tensor", output, self._tensors)
         self._latents[name] = latent
         self._tensors[output] = self._tensors[latent.source]
         self._encode += [Quantize(name), Dequantize(name, output)]
@@ -145,6 +160,7 @@ class DeploymentBuilder:
     def _run(
         self, graph: str, network: nn.Module, inputs: Sequence[str], outputs: Sequence[str]
     ) -> Run:
+        _refuse_again("graph", graph, self._networks)
         self._networks[graph] = network
         return Run(graph, tuple(inputs), tuple(outputs))
 
@@ -170,7 +186,12 @@ class DeploymentBuilder:
             mean_bits: Means are on the grid 2^-mean_bits.
             steps: Of the quantiser.
             quality: Of the codec.
+
+        Raises:
+            ExportError: A network's weights are not those of a trained codec (`check_weights`).
         """
+        for name, network in self._networks.items():
+            check_weights(name, network)
         return Deployment(
             family=family,
             features=self._features,
@@ -204,3 +225,8 @@ class DeploymentBuilder:
                 wanted |= set(step.inputs)
             kept.append(step)
         return kept[::-1]
+
+
+def _refuse_again(kind: str, name: str, known: Mapping[str, Any]) -> None:
+    if name in known:
+        raise ExportError(f"there is a {kind} {name!r} already; each has a name of its own")

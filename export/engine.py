@@ -5,18 +5,21 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fcmrt.engine import Engine
 from fcmrt.engine_writer import write_engine
-from fcmrt.spec import TensorSpec, tensor_size
+from fcmrt.errors import ExportError
 
 from .deployment import Deployment
 from .exact import IntegerNetwork
+from .fit import check_outputs, check_schedule, example
+from .fp16 import is_stored_fp16
 from .integers import with_integers
 from .onnx import export_graph
 
@@ -45,10 +48,12 @@ def write(
 
     Raises:
         EngineError: The result is not a valid engine, or an exact network is not proved.
+        ExportError: A network does not give what the schedule says, or no graph holds it.
     """
     path_networks = deployment.entropy_path
     exact = all(isinstance(deployment.networks[n], IntegerNetwork) for n in path_networks)
     manifest = deployment.manifest(name=name, card=card or {})
+    check_schedule(deployment, manifest)
     graphs, proofs = {}, {}
     for graph, network in with_integers(deployment).items():
         if isinstance(network, IntegerNetwork):
@@ -68,21 +73,15 @@ def _float_graph(
     deployment: Deployment, name: str, network: nn.Module, half_weights: bool
 ) -> bytes:
     run = deployment.runs[name]
-    inputs = [_example(deployment, tensor) for tensor in run.inputs]
+    inputs = [example(deployment, tensor) for tensor in run.inputs]
+    check_outputs(deployment, name, network, inputs)
     scalars = {deployment.quality.input} & set(run.inputs)
-    return export_graph(
-        network, inputs, run.inputs, run.outputs, scalars=scalars, half_weights=half_weights
-    )
-
-
-def _example(deployment: Deployment, name: str) -> Tensor:
-    """A tensor of the size that it has at twice the least canonical size."""
-    if name == deployment.quality.input:
-        return torch.zeros(1, 1, 1, 1)
-    levels = {feature.name: feature.tensor for feature in deployment.features}
-    spec: TensorSpec = {**deployment.tensors, **levels}[name]
-    side = 2 * deployment.padding.multiple
-    return torch.zeros(1, spec.channels, *tensor_size(spec, (side, side)))
+    try:
+        return export_graph(
+            network, inputs, run.inputs, run.outputs, scalars=scalars, half_weights=half_weights
+        )
+    except ExportError as error:
+        raise ExportError(f"graph {name!r}: {error}") from error
 
 
 def with_half_weights(deployment: Deployment) -> Deployment:
@@ -90,6 +89,25 @@ def with_half_weights(deployment: Deployment) -> Deployment:
 
     What `write` with `half_weights` stores is then exactly what these networks have.
     """
+    return _rounded(deployment, {})
+
+
+def with_weights_of(engine: Engine, deployment: Deployment) -> Deployment:
+    """Returns a copy whose float networks hold the weights as an engine that was made of them does.
+
+    Args:
+        engine: Written with `half_weights`; some weights stand in its graphs as they were.
+        deployment: What it was made of.
+    """
+    kept = {}
+    for name in deployment.networks:
+        stored = onnx.load_from_string(engine.graph(name)).graph.initializer
+        floats = (tensor for tensor in stored if tensor.data_type == onnx.TensorProto.FLOAT)
+        kept[name] = {onnx.numpy_helper.to_array(tensor).tobytes() for tensor in floats}
+    return _rounded(deployment, kept)
+
+
+def _rounded(deployment: Deployment, kept: Mapping[str, Collection[bytes]]) -> Deployment:
     networks = {}
     for name, network in deployment.networks.items():
         if isinstance(network, IntegerNetwork):
@@ -97,6 +115,8 @@ def with_half_weights(deployment: Deployment) -> Deployment:
         networks[name] = rounded = copy.deepcopy(network)
         with torch.no_grad():
             for values in (*rounded.parameters(), *rounded.buffers()):
-                if values.dtype == torch.float32:
+                if values.dtype != torch.float32 or values.numpy().tobytes() in kept.get(name, ()):
+                    continue
+                if is_stored_fp16(values.numpy()):
                     values.copy_(values.half().float())
     return deployment.with_networks(networks)

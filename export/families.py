@@ -5,10 +5,11 @@ A family is a function from a checkpoint to a `Deployment` (`docs/adding-a-codec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from fcmrt.errors import ExportError
 from fcmrt.export.named import import_named
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ _COMPRESSAI_MODELS = (
     "mbt2018-mean",
     "cheng2020-anchor-checkerboard",
     "elic2022-official",
-    "elic2022-chandelier",
 )
 _COMPRESSAI_VARIABLE = ("bmshj2018-hyperprior-vbr", "mbt2018-mean-vbr")
 _COMPRESSAI_REFUSED = ("mbt2018", "cheng2020-anchor", "cheng2020-attn", "mbt2018-vbr")
@@ -79,6 +79,11 @@ FAMILIES: dict[str, Family] = {
         name: Family("CompressAI's model of that name, its own checkpoints", _compressai(name))
         for name in _COMPRESSAI_MODELS
     },
+    "elic2022-chandelier": Family(
+        "CompressAI's model of that name, its own checkpoints and those of the public ELIC that it "
+        "was made of",
+        _compressai("elic2022-chandelier"),
+    ),
     **{
         name: Family(
             "CompressAI's model of that name, its own checkpoints; those that it publishes make "
@@ -95,6 +100,22 @@ FAMILIES: dict[str, Family] = {
 
 REFUSED: dict[str, str] = {name: _compressai(name) for name in _COMPRESSAI_REFUSED}
 """Codecs that cannot be run packet by packet, and the functions that say why."""
+
+
+def names_of_levels(given: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
+    """Returns the names that a codec's levels get.
+
+    Args:
+        given: What the user chose, if anything.
+        known: What they are called otherwise, one for each level.
+
+    Raises:
+        ExportError: They are not as many as the levels.
+    """
+    names = known if given is None else given
+    if len(names) != len(known):
+        raise ExportError(f"{len(names)} names for levels; the codec has {len(known)}")
+    return names
 
 
 def find_family(name: str) -> Deploy:

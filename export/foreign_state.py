@@ -40,7 +40,8 @@ COMPRESSAI: Names = {
 COMPRESSAI_DERIVED = re.compile(
     r"(^|\.)((beta|gamma)_reparam\.(pedestal|lower_bound\.bound)"
     r"|_offset|_quantized_cdf|_cdf_length|target|scale_table|scale_bound"
-    r"|likelihood_lower_bound\.bound|lower_bound_scale\.bound)$"
+    r"|likelihood_lower_bound\.bound|lower_bound_scale\.bound"
+    r"|context_prediction(\.\d+)?\.mask)$"
 )
 """Keys of constants, and of integer tables that are made anew from the weights."""
 

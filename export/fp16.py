@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 MIN_ELEMENTS = 64
 _LARGEST = float(np.finfo(np.float16).max)
+_LOSS = 2.0**-10
+"""Of a tensor's length, what storing may take."""
 
 
 def store_weights_fp16(
@@ -17,8 +20,9 @@ def store_weights_fp16(
 ) -> onnx.ModelProto:
     """Replace large float32 initialisers by float16 ones, each followed by a Cast to float32.
 
-    Tensors of fewer than 64 elements, integer ones and those with a value beyond float16's range
-    stay as they are. onnxruntime folds the Casts when it loads the graph.
+    Tensors of fewer than 64 elements, integer ones and those whose values are beyond float16's
+    range, or too small for it, stay as they are. onnxruntime folds the Casts when it loads the
+    graph.
 
     Args:
         model: The graph; not changed.
@@ -36,7 +40,7 @@ def store_weights_fp16(
         if tensor.data_type != TensorProto.FLOAT or tensor.name in keep:
             continue
         values = numpy_helper.to_array(tensor)
-        if values.size < MIN_ELEMENTS or not np.abs(values).max() <= _LARGEST:
+        if not is_stored_fp16(values):
             continue
         if lossless and (values.astype(np.float16) != values).any():
             continue
@@ -47,3 +51,24 @@ def store_weights_fp16(
     del graph.node[:]
     graph.node.extend(nodes)
     return result
+
+
+def is_stored_fp16(values: npt.NDArray[np.float32]) -> bool:
+    """Tells whether a float32 tensor is one of those that are stored as float16.
+
+    Those are not that have a value beyond its range, or lose more by it than others do.
+    """
+    within = values.size >= MIN_ELEMENTS and bool(np.abs(values).max() <= _LARGEST)
+    return within and loss_in_fp16(values) <= _LOSS
+
+
+def loss_in_fp16(values: npt.NDArray[np.float32]) -> float:
+    """Tells which share of a tensor's length is lost where its values become float16.
+
+    It is 2^-12, where values are neither too large nor too small: below 6e-5 float16 has ever fewer
+    digits, and from 3e-8 on none. Infinities are kept as they are, and count for nothing.
+    """
+    exact = np.where(np.isfinite(values), values, 0).astype(np.float64)
+    rounded = np.clip(exact, -_LARGEST, _LARGEST).astype(np.float16)
+    length = float(np.linalg.norm(exact))
+    return float(np.linalg.norm(exact - rounded)) / length if length else 0.0

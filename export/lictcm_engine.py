@@ -12,6 +12,7 @@ from fcmrt.spec import FeatureSpec, Padding
 
 from .coding import FINE_MEAN_BITS, hyper_latent
 from .deployment import Deployment, DeploymentBuilder
+from .families import names_of_levels
 from .lictcm import LicTcm
 from .lictcm_slices_deploy import HYPER, add_slices, declare_slices
 from .lictcm_state import load_lictcm
@@ -92,16 +93,17 @@ def deploy_lictcm(codec: LicTcm, picture: str = "picture") -> Deployment:
 
 
 def deploy(
-    checkpoint: Mapping[str, Any], /, *, level_names: Sequence[str] = ("picture",)
+    checkpoint: Mapping[str, Any], /, *, level_names: Sequence[str] | None = None
 ) -> Deployment:
     """Returns how the codec of a checkpoint of the authors' code is run.
 
     Args:
         checkpoint: As `read_checkpoint` gives it.
-        level_names: Name of the only feature.
+        level_names: Name of the only feature; None: picture.
 
     Raises:
-        ExportError: It is of another codec, or of another version of this one.
+        ExportError: It is of another codec, or of another version of this one, or there are several
+            names.
     """
-    (picture,) = level_names
+    (picture,) = names_of_levels(level_names, ["picture"])
     return deploy_lictcm(load_lictcm(checkpoint), picture)

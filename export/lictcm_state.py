@@ -7,9 +7,8 @@ from typing import Any
 
 from fcmrt.errors import ExportError
 
-from .bottleneck import EntropyBottleneck
 from .checkpoint import state_of
-from .foreign_state import COMPRESSAI, COMPRESSAI_DERIVED, Names, load_foreign
+from .foreign_state import COMPRESSAI, COMPRESSAI_DERIVED, Names, load_foreign, names_of_release
 from .lictcm import LicTcm, LicTcmConfig
 from .scale_index import check_scale_table
 from .swin import MixedBlock, SwinBlock, SwinGate, WindowAttention
@@ -74,8 +73,5 @@ def load_lictcm(checkpoint: Mapping[str, Any]) -> LicTcm:
         raise ExportError("the checkpoint is not of LIC-TCM: it has no 'g_a.0.conv1.weight'")
     check_scale_table(weights.get("gaussian_conditional.scale_table"))
     codec = LicTcm(LicTcmConfig(width=first.shape[0] // 2))
-    names = dict(AUTHORS)
-    if "entropy_bottleneck.matrices.0" in weights:
-        del names[EntropyBottleneck]  # as CompressAI names it since 1.2.7, and as it is named here
-    load_foreign(codec, weights, names, COMPRESSAI_DERIVED)
+    load_foreign(codec, weights, names_of_release(AUTHORS, weights), COMPRESSAI_DERIVED)
     return codec.eval()

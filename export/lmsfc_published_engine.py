@@ -9,6 +9,7 @@ from fcmrt.spec import LatentSpec, Padding
 
 from .coding import FINE_MEAN_BITS
 from .deployment import Deployment
+from .families import names_of_levels
 from .layers import fold_gdn
 from .lmsfc_engine import Analysis, schedule_lmsfc
 from .lmsfc_published import PublishedLmsfc
@@ -52,7 +53,7 @@ def deploy(
         level_names: Names of the feature levels, finest first; None: p2 to p5.
 
     Raises:
-        ExportError: As `load_lmsfc_v1`.
+        ExportError: As `load_lmsfc_v1` and `names_of_levels`.
     """
-    names = level_names or [f"p{level}" for level in LEVELS]
+    names = names_of_levels(level_names, [f"p{level}" for level in LEVELS])
     return deploy_published_lmsfc(load_lmsfc_v1(checkpoint), names)

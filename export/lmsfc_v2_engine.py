@@ -12,6 +12,7 @@ from fcmrt.spec import LatentSpec, Padding
 from .coding import FINE_MEAN_BITS, hyper_latent
 from .context_deploy import OfGroups, add_context, group_names
 from .deployment import Deployment, DeploymentBuilder
+from .families import names_of_levels
 from .gains import POSITION, gain_quality
 from .lmsfc_engine import pyramid_features
 from .lmsfc_v2_published import PublishedLmsfcV2
@@ -99,8 +100,8 @@ def deploy(
             there are three.
 
     Raises:
-        ExportError: As `load_lmsfc_v2`.
+        ExportError: As `load_lmsfc_v2` and `names_of_levels`.
     """
     codec = load_lmsfc_v2(checkpoint)
-    names = level_names or [f"p{number}" for number in LEVELS[codec.config.levels]]
-    return deploy_lmsfc_v2(codec, names)
+    known = [f"p{number}" for number in LEVELS[codec.config.levels]]
+    return deploy_lmsfc_v2(codec, names_of_levels(level_names, known))

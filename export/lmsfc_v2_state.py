@@ -6,7 +6,6 @@ Source of the names: github herok97/L-MSFC-V2-Training, `train/src/lmsfcv2.py`, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,11 +30,11 @@ from .scale_index import check_scale_table
 LEVELS = {4: (2, 3, 4, 5), 3: (3, 4, 5)}
 """Numbers of the levels in the authors' names, finest first, by how many there are."""
 
+PARTS = ("g_a.", "g_s.", "h_s.")
+"""With what the weights of an encoder, of a decoder and of what is between them begin."""
+
 ATTENTION = {4: (1, 3), 3: (0, 2)}
 """Stages of analysis that end in an attention block, likewise."""
-
-DERIVED = re.compile(rf"{COMPRESSAI_DERIVED.pattern}|^context_prediction\.\d+\.mask$")
-"""Keys that hold nothing that is needed; the checkerboard's mask is known."""
 
 
 def authors_names(levels: int) -> Names:
@@ -81,11 +80,18 @@ def load_lmsfc_v2(checkpoint: Mapping[str, Any]) -> PublishedLmsfcV2:
             shape; the text names it.
     """
     weights = state_of(checkpoint)
+    lacking = [part for part in PARTS if not any(key.startswith(part) for key in weights)]
+    if 0 < len(lacking) < len(PARTS):
+        raise ExportError(
+            "the checkpoint is not of L-MSFC v2, or only a part, as split_checkpoints.py makes "
+            f"them: it has no weights {', '.join(f'{part}*' for part in lacking)}. Save those of "
+            "all parts in one dict"
+        )
     check_scale_table(weights.get("gaussian_conditional.scale_table"))
     config, gain_levels = _sizes(weights)
     codec = PublishedLmsfcV2(config, gain_levels)
     names = names_of_release(authors_names(config.levels), weights)
-    load_foreign(codec, weights, names, DERIVED)
+    load_foreign(codec, weights, names, COMPRESSAI_DERIVED)
     return codec.eval()
 
 

@@ -78,18 +78,42 @@ def deploy(
             "--option 'picture=\"elic2022-official\"' --option 'features=\"features.npz\"'"
         )
     maps = _read(Path(features), level_names)
-    finest, *_ = (array.shape[2] for array in maps.values())
-    strides = [round(finest / array.shape[2]) for array in maps.values()]
+    strides = _strides({name: array.shape[2:] for name, array in maps.items()})
     ranges = {
         name: measured_range([torch.from_numpy(np.asarray(array[:PICTURES], np.float32))])
         for name, array in maps.items()
     }
+    for name, (low, high) in ranges.items():
+        if not (low.isfinite() & high.isfinite()).all():
+            raise ExportError(f"{features}: level {name!r} holds NaN or infinity")
     try:
         return deploy_mosaics(
             find_family(picture)(checkpoint, **options), ranges, strides, bits=bits
         )
     except ValueError as error:
         raise ExportError(f"{picture} as mosaics of {', '.join(maps)}: {error}") from error
+
+
+def _strides(sizes: Mapping[str, tuple[int, ...]]) -> list[int]:
+    """Sides of the levels' cells in cells of the first, told from the sizes of their maps.
+
+    Several may give the same sizes, where a level has few cells: then it is a power of two.
+    """
+    finest, *_ = sizes.values()
+    strides = []
+    for name, size in sizes.items():
+        fits = [
+            stride
+            for stride in range(1, max(finest) + 1)
+            if all(-(-side // stride) == own for side, own in zip(finest, size, strict=True))
+        ]
+        if not fits:
+            raise ExportError(
+                f"level {name!r} has maps of {list(size)}, which no whole stride makes of "
+                f"{list(finest)}; sides of coarser levels are rounded up"
+            )
+        strides.append(next((s for s in fits if s & (s - 1) == 0), fits[0]))
+    return strides
 
 
 def _read(path: Path, names: Sequence[str] | None) -> dict[str, npt.NDArray[Any]]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-import onnx
-import torch
 from torch import Tensor, nn
 
 from .calibration import Feeds
-from .cleaning import BATCH, OPSET, clean, finish
+from .cleaning import clean, finish
 from .float_graph import FloatGraph
 from .fp16 import store_weights_fp16
 from .int8 import with_int8
 from .phases import split_transposed
 from .precision import with_precision
 from .sensitive import sensitive_constants
+from .tracing import trace
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
@@ -52,26 +49,9 @@ def export_graph(
 
     Raises:
         EngineError: The network takes no other precision (`with_precision`, `with_int8`).
+        ExportError: A trace does not hold what the network computes (`trace`).
     """
-    module = module.eval()
-    sized = [name for name in (*input_names, *output_names) if name not in scalars]
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        # The tracing exporter is deprecated, but the other one does not express that the sides of
-        # the levels are multiples of each other and fixes them to those of the example.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module,
-            tuple(inputs),
-            buffer,
-            input_names=list(input_names),
-            output_names=list(output_names),
-            dynamic_axes={name: {0: BATCH, 2: f"{name}_h", 3: f"{name}_w"} for name in sized},
-            opset_version=OPSET,
-            do_constant_folding=True,
-            dynamo=False,
-        )
-    model = split_transposed(onnx.load_from_string(buffer.getvalue()))
+    model = split_transposed(trace(module.eval(), inputs, input_names, output_names, scalars))
     model.producer_name, model.producer_version, model.doc_string = "fcmrt", "", ""
     if precision == "int8":
         return with_int8(model.SerializeToString(), calibration)

@@ -88,7 +88,8 @@ def check_scale_table(stored: Tensor | None) -> None:
     """
     if stored is None or stored.numel() == 0:
         return
-    same = stored.shape == (TABLES,) and torch.allclose(stored.double(), scale_table(), rtol=1e-3)
+    rtol = max(1e-3, torch.finfo(stored.dtype).eps)
+    same = stored.shape == (TABLES,) and torch.allclose(stored.double(), scale_table(), rtol=rtol)
     if not same:
         raise ExportError(
             f"the checkpoint's scale table is not the {TABLES} deviations from {SIGMA_0} to "

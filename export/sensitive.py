@@ -6,6 +6,7 @@ import onnx
 from onnx import TensorProto, defs, numpy_helper
 
 from .float_graph import FloatGraph, reached
+from .fp16 import loss_in_fp16
 
 # Statistics, and functions that turn a small error or a small range into a large one.
 _STATISTICS = frozenset(
@@ -14,7 +15,9 @@ _STATISTICS = frozenset(
     | {"ReduceLogSum", "ReduceLogSumExp", "GlobalAveragePool", "CumSum", "BatchNormalization"}
 )
 _STEEP = frozenset({"Pow", "Sqrt", "Reciprocal", "Exp", "Log"})
+_PRODUCTS = frozenset({"Mul", "Div", "Conv", "ConvTranspose", "MatMul", "Gemm"})
 _AFFINE = frozenset({"Add", "Sub", "Mul", "Div"})
+_LOSS = 2.0**-7  # of a tensor's length
 # What ONNX has in a type and libraries that build plans refuse (docs/plans.md).
 _REFUSED = {
     TensorProto.FLOAT16: frozenset[str](),
@@ -32,8 +35,9 @@ def float32_nodes(graph: FloatGraph, dtype: int) -> set[str]:
     These are statistics (of LayerNorm, Softmax and other large reductions), powers, roots and
     exponentials; what lies between a square and a root, as in GDN, where float16 would overflow;
     sums and products with constants right behind the inputs and right before the outputs, which
-    carry the features' own offsets and scales; and operators that do not take the type, in ONNX or
-    in a library that builds plans of it.
+    carry the features' own offsets and scales; products with weights that are too large or too
+    small for float16; and operators that do not take the type, in ONNX or in a library that builds
+    plans of it.
 
     Args:
         graph: The graph.
@@ -44,6 +48,8 @@ def float32_nodes(graph: FloatGraph, dtype: int) -> set[str]:
     kept = {node.name for node in nodes if node.op_type in wide}
     kept |= {node.name for node in nodes if not _gives(graph.model, node, dtype)}
     kept |= _from_squares_to_roots(graph)
+    if dtype == TensorProto.FLOAT16:
+        kept |= {node.name for node in nodes if _multiplies_by_what_is_lost(graph, node)}
 
     def affine(node: onnx.NodeProto) -> bool:
         return _is_affine(graph, node)
@@ -90,6 +96,15 @@ def _from_squares_to_roots(graph: FloatGraph) -> set[str]:
     ahead = reached(squares, lambda n: () if exponents[n.name] < 1 else graph.after(n))
     back = reached(roots, lambda n: () if exponents[n.name] > 1 else graph.before(n))
     return ahead & back
+
+
+def _multiplies_by_what_is_lost(graph: FloatGraph, node: onnx.NodeProto) -> bool:
+    """Tells whether a node multiplies by constants of which float16 keeps too little."""
+    if node.op_type not in _PRODUCTS:
+        return False
+    weights = (graph.constants[name] for name in node.input if name in graph.constants)
+    floats = (tensor for tensor in weights if tensor.data_type == TensorProto.FLOAT)
+    return any(loss_in_fp16(numpy_helper.to_array(tensor)) > _LOSS for tensor in floats)
 
 
 def _is_affine(graph: FloatGraph, node: onnx.NodeProto) -> bool:

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from fcmrt.errors import ExportError
 from fcmrt.tables import MAX_SIZE, PROB_BITS, CdfTables
 
 TOTAL = 1 << PROB_BITS
@@ -132,5 +133,17 @@ def channel_tables(probabilities: npt.NDArray[np.float64], low: int) -> CdfTable
     Args:
         probabilities: `[C, n]` of the integers `low`, `low + 1`, ...
         low: The first integer.
+
+    Raises:
+        ExportError: They are not `[C, n]`, or one is negative, NaN or infinite.
     """
-    return tables_of([table_of(row, low) for row in np.asarray(probabilities, np.float64)])
+    rows = np.asarray(probabilities, np.float64)
+    if rows.ndim != 2:
+        raise ExportError(f"probabilities of channels are [C, n], got {list(rows.shape)}")
+    wrong = ~(np.isfinite(rows) & (rows >= 0)).all(1)
+    if wrong.any():
+        raise ExportError(
+            f"the probabilities of channel {int(np.argmax(wrong))} are none: negative, NaN or "
+            "infinite"
+        )
+    return tables_of([table_of(row, low) for row in rows])

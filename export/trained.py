@@ -15,6 +15,7 @@ from .coding import DEFAULT_LEVELS
 from .context_deploy import deploy_context
 from .deployment import Deployment
 from .elic import Elic
+from .families import names_of_levels
 from .levels import LevelCodecs
 from .levels_deploy import deploy_levels
 from .lictcm_features import LicTcmFeatures
@@ -85,14 +86,11 @@ def deploy(
         levels: Steps `d` of the quality levels, the one with the fewest bytes first.
 
     Raises:
-        ExportError: As `codec_of`.
+        ExportError: As `codec_of` and `names_of_levels`.
     """
     codec = codec_of(checkpoint)
-    channels = _config_of(checkpoint).feature_channels
-    names = level_names or _level_names(checkpoint, len(channels))
-    if len(names) != len(channels):
-        raise ExportError(f"{len(names)} names for levels; the codec has {len(channels)}")
-    return deploy_codec(codec, names, levels)
+    known = _level_names(checkpoint, len(_config_of(checkpoint).feature_channels))
+    return deploy_codec(codec, names_of_levels(level_names, known), levels)
 
 
 def deploy_codec(

@@ -15,7 +15,9 @@ from fcmrt.errors import ExportError
 
 from ..checkpoint import state_of
 from ..deployment import Deployment
+from ..foreign_state import COMPRESSAI_DERIVED
 from ..scale_index import check_scale_table
+from .chandelier import with_names_of_compressai
 from .factorized import deploy_factorized
 from .hyperprior import deploy_hyperprior
 from .spacechannel import deploy_spacechannel
@@ -37,6 +39,8 @@ class Model:
     """Tells the arguments of the class from a checkpoint's weights."""
     deploy: Callable[..., Deployment]
     """Tells how such a model is run; what else it takes stands in its own documentation."""
+    names: Callable[[State], dict[str, Tensor]] = dict
+    """Gives weights that others have named CompressAI's names."""
 
 
 def _one_width(state: State) -> dict[str, Any]:
@@ -65,6 +69,18 @@ def _without_tables_of_vbr(state: State) -> dict[str, Tensor]:
     }
 
 
+def _with_constants_of(model: nn.Module, state: State) -> dict[str, Tensor]:
+    """The weights, with a model's own constants where a checkpoint has none.
+
+    Constants and tables are made of nothing that is trained. Other versions of CompressAI have more
+    of them or less, and some leave them out where they save.
+    """
+    known = model.state_dict()
+    own = {key: value for key, value in known.items() if COMPRESSAI_DERIVED.search(key)}
+    kept = {k: v for k, v in state.items() if k in known or not COMPRESSAI_DERIVED.search(k)}
+    return own | kept
+
+
 def _elic_sizes(state: State) -> dict[str, Any]:
     spatial = "latent_codec.y.latent_codec.y{}.context_prediction.weight"
     groups: list[int] = []
@@ -82,7 +98,9 @@ MODELS: Mapping[str, Model] = {
         "Cheng2020AnchorCheckerboard", _one_width, deploy_spacechannel
     ),
     "elic2022-official": Model("Elic2022Official", _elic_sizes, deploy_spacechannel),
-    "elic2022-chandelier": Model("Elic2022Chandelier", _elic_sizes, deploy_spacechannel),
+    "elic2022-chandelier": Model(
+        "Elic2022Chandelier", _elic_sizes, deploy_spacechannel, with_names_of_compressai
+    ),
     "bmshj2018-hyperprior-vbr": Model("ScaleHyperpriorVbr", _vbr_sizes, deploy_vbr),
     "mbt2018-mean-vbr": Model("MeanScaleHyperpriorVbr", _vbr_sizes, deploy_vbr),
 }
@@ -115,7 +133,7 @@ def load(name: str, checkpoint: Mapping[str, Any]) -> nn.Module:
     made = _model(name)
     from compressai import models, zoo
 
-    state = zoo.load_state_dict(state_of(checkpoint))
+    state = made.names(zoo.load_state_dict(state_of(checkpoint)))
     if "context_prediction.weight" in state:
         raise ExportError(f"the checkpoint is not of {name}: {_refusal('what it is of')}")
     for key, value in state.items():
@@ -125,7 +143,7 @@ def load(name: str, checkpoint: Mapping[str, Any]) -> nn.Module:
         state = _without_tables_of_vbr(state)
     try:
         model: nn.Module = getattr(models, made.kind)(**made.sizes(state))
-        model.load_state_dict(state)
+        model.load_state_dict(_with_constants_of(model, state))
     except (KeyError, RuntimeError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ExportError(f"the checkpoint is not of {name}: {why}") from error

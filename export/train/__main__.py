@@ -16,7 +16,7 @@ from fcmrt.export.train.cache import open_cache
 from fcmrt.export.train.card import command_of, machine_of, write_card
 from fcmrt.export.train.data import check_split, read_pictures
 from fcmrt.export.train.heads import TrainingTask
-from fcmrt.export.train.loop import Trainer
+from fcmrt.export.train.loop import CHECKPOINT, Trainer
 from fcmrt.export.train.schedule import TrainOptions
 from fcmrt.export.train.source import CachedSource, FeatureSource, Source
 from fcmrt.tasks.task import Task
@@ -119,6 +119,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Train, or go on training."""
     parser = make_parser()
     args = parser.parse_args(arguments)
+    if args.resume != (args.out / CHECKPOINT).exists():
+        lacks = f"{args.out} has no {CHECKPOINT} to go on from"
+        holds = f"{args.out} holds a training, which would be lost: go on with --resume, or choose"
+        parser.error(lacks if args.resume else f"{holds} another folder")
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)

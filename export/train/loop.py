@@ -278,11 +278,13 @@ class Trainer:
             path: As for `load_codec`.
 
         Raises:
-            ValueError: No level's sizes are the same.
+            ValueError: No level's sizes are the same, or the codec is another.
         """
-        weights = load_codec(path).state_dict()
+        weights, own = load_codec(path).state_dict(), self.model.state_dict()
         if isinstance(self.model, LevelCodecs):
-            weights = _fitting(weights, self.model.state_dict())
+            weights = _fitting(weights, own)
+        elif {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
+            raise ValueError(f"{path} is of another codec, or of one of other sizes")
         for codec in (self.model, self.average):
             codec.load_state_dict(codec.state_dict() | weights)
 

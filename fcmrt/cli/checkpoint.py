@@ -54,7 +54,8 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, dict[str, Any]]
         args: With `checkpoint`, a file, and what `add_codec_arguments` has added.
 
     Raises:
-        ConfigError: An option is not one, or none that this codec takes.
+        ConfigError: An option is not one, or none that this codec takes; or the codec is of
+            somebody's function that does not give what it should.
         ExportError: As `find_family`, `read_checkpoint` and the family.
         BackendUnavailableError: A package that exporting needs is not installed.
     """
@@ -68,7 +69,13 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, dict[str, Any]]
         from ..export.checkpoint import card_of
 
         _check_options(deploy, args.codec, found, chosen)
-        return deploy(found, **chosen), card_of(found)
+        made = deploy(found, **chosen)
+        if not isinstance(made, export.Deployment):
+            raise ConfigError(
+                f"codec {args.codec} gave a {type(made).__name__}; a Deployment is wanted, as "
+                "DeploymentBuilder.finish makes it"
+            )
+        return made, card_of(found)
     except ModuleNotFoundError as error:
         raise missing_package(error, args.codec) from error
 
@@ -133,7 +140,7 @@ def reference_of(engine: Engine, deployment: Deployment, *, half_weights: bool) 
         deployment: Of the checkpoint that it was exported from.
         half_weights: Whether the engine's weights were rounded to float16.
     """
-    from ..export.engine import with_half_weights
+    from ..export.engine import with_weights_of
     from ..export.reference import TorchReference
     from ..runners.reference import ReferenceRunner
 
@@ -142,5 +149,5 @@ def reference_of(engine: Engine, deployment: Deployment, *, half_weights: bool) 
         name: runner.load(name, engine.graph(name), exact=True) for name in engine.manifest.exact
     }
     if half_weights:
-        deployment = with_half_weights(deployment)
+        deployment = with_weights_of(engine, deployment)
     return TorchReference(deployment, instead=integers)

@@ -110,7 +110,8 @@ def read_pictures(
         Of each picture its levels, float32 `[1, C, H, W]`.
 
     Raises:
-        ConfigError: As `read_features`; a level is missing in the folder; less than one picture.
+        ConfigError: As `read_features`; a level is missing in the folder; less than one picture;
+            NaN or infinity.
         ShapeError: No batch, or levels with different numbers of pictures.
     """
     if count < 1:
@@ -131,7 +132,12 @@ def read_pictures(
     if len(sizes) != 1 or 0 in sizes:
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
         raise ShapeError(f"{path} holds {shapes}; wanted are batches [N, C, H, W] of the same N")
-    return [
+    pictures = [
         [np.asarray(array[n : n + 1], np.float32) for array in arrays.values()]
         for n in range(min(count, *sizes))
     ]
+    for n, picture in enumerate(pictures):
+        for name, level in zip(arrays, picture, strict=True):
+            if not np.isfinite(level).all():
+                raise ConfigError(f"{path}: {name} of picture {n} holds NaN or infinity")
+    return pictures

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -32,6 +33,14 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
     assert not trace.exists()
 
 
+def test_what_a_checkpoint_holds_besides_is_named(tmp_path: Path) -> None:
+    """As a loss that was averaged by NumPy is, or the model itself."""
+    for held, name in (np.float64(0.5), "multiarray.scalar"), (torch.nn.ReLU(), "ReLU"):
+        torch.save({"state_dict": WEIGHT, "held": held}, tmp_path / "more.pt")
+        with pytest.raises(ExportError, match=rf"holds an object of \S+{name}, .*; save model"):
+            read_checkpoint(tmp_path / "more.pt")
+
+
 @pytest.mark.parametrize("data", [b"", b"no checkpoint", b"PK\x03\x04 and nothing"])
 def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "bad.pt").write_bytes(data)
@@ -52,6 +61,9 @@ def test_a_tensor_is_no_checkpoint(tmp_path: Path) -> None:
         {"state_dict": WEIGHT, "epoch": 3},
         {"model": {"module.conv.weight": WEIGHT["conv.weight"]}},
         {"state_dict": {"module.conv.weight": WEIGHT["conv.weight"]}},
+        {"_orig_mod.conv.weight": WEIGHT["conv.weight"]},
+        {"module._orig_mod.conv.weight": WEIGHT["conv.weight"]},
+        {"_orig_mod.module.conv.weight": WEIGHT["conv.weight"]},
     ],
 )
 def test_wrappers_and_prefixes_come_off(checkpoint: dict[str, Any]) -> None:

@@ -89,6 +89,14 @@ def test_options_that_the_codec_does_not_take(refused: Refused) -> None:
 
 def test_codecs_that_are_no_functions(refused: Refused) -> None:
     assert "is no function of a checkpoint" in refused("--codec", "math:pi")
+    assert "gave a int; a Deployment is wanted" in refused("--codec", "builtins:len")
+
+
+def test_features_to_calibrate_on_are_numbers(refused: Refused, tmp_path: Path) -> None:
+    p4 = np.zeros((2, 8, 4, 4))
+    p4[1, 3] = np.nan
+    np.savez(tmp_path / "f.npz", p3=np.zeros((2, 6, 8, 8)), p4=p4)
+    assert "p4 of picture 1 holds NaN" in refused("--calibrate", tmp_path / "f.npz")
 
 
 @pytest.mark.parametrize("bits", ["0", "40"])

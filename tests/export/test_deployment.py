@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fcmrt import Decoder, Encoder, Engine, RuntimeOptions
-from fcmrt.errors import EngineError
+from fcmrt.errors import EngineError, ExportError
 from fcmrt.export.coding import gaussians, hyper_latent, quality_of, step_table
 from fcmrt.export.deployment import Deployment, DeploymentBuilder
 from fcmrt.export.engine import with_half_weights, write
@@ -150,9 +150,77 @@ def test_means_and_indexes_are_rounded_and_bounded() -> None:
 def test_a_network_that_does_not_fit_the_schedule_is_no_engine(tmp_path: Path) -> None:
     deployment = two_groups()
     deployment = deployment.with_networks({"synthesis": nn.Identity()})
-    with pytest.raises((EngineError, TypeError)):
+    with pytest.raises(ExportError, match=r"graph 'synthesis': the network fails on .*a_hat"):
         write(tmp_path / "bad.fcmrt", deployment, name="bad")
     assert not (tmp_path / "bad.fcmrt").exists()
+
+
+class Gives(nn.Module):
+    """Whatever it is told, of the picture's size."""
+
+    def __init__(self, *channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.channels, self.stride = channels, stride
+
+    def forward(self, *known: Tensor) -> tuple[Tensor, ...]:
+        x = known[0][:, :1, :: self.stride, :: self.stride]
+        return tuple(x.expand(-1, c, -1, -1) * 1.0 for c in self.channels)
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        (Gives(4, 4), "gives 2 of them; .* 3 in a tuple: a, b, z"),
+        (Gives(4, 4, 3), r"gives 'z' as \[1, 3, 8, 8\], from x \[1, 3, 8, 8\]; 2 channels"),
+        (Gives(4, 4, 2, stride=2), r"gives 'a' as \[1, 4, 4, 4\].* are \[1, 4, 8, 8\]"),
+    ],
+)
+def test_what_a_network_gives_is_held_against_the_schedule(
+    network: nn.Module, told: str, tmp_path: Path
+) -> None:
+    deployment = two_groups().with_networks({"analysis": network})
+    with pytest.raises(ExportError, match=f"graph 'analysis': the network {told}"):
+        write(tmp_path / "bad.fcmrt", deployment, name="bad")
+
+
+def test_a_schedule_is_proved_before_networks_are_run(tmp_path: Path) -> None:
+    build = DeploymentBuilder([FeatureSpec("x", 3, 1)], Padding(1, "zero", "start"))
+    for name in "y", "x_hat":
+        build.tensor(name, 3, 1)
+    build.encoder("analysis", nn.Identity(), ["x"], ["y"])
+    build.coded("y", hyper_latent("y", "prior"), "y_hat")
+    build.decoder("synthesis", Join(), ["y_hat", "never_coded"], ["x_hat"])
+    prior = channel_tables(np.full((3, 3), 1 / 3), -1)
+    deployment = build.finish(
+        family="f", outputs={"x": "x_hat"}, tables={"prior": prior}, mean_bits=0
+    )
+    with pytest.raises(EngineError, match="'never_coded' is not declared"):
+        write(tmp_path / "bad.fcmrt", deployment, name="bad")
+
+
+def test_names_are_given_once() -> None:
+    build = DeploymentBuilder([FeatureSpec("x", 3, 1)], Padding(1, "zero", "start"))
+    build.tensor("y", 3, 1)
+    with pytest.raises(ExportError, match="a tensor 'y' already"):
+        build.tensor("y", 4, 1)
+    build.both("parameters", Join(), ["y"], ["mean"])
+    with pytest.raises(ExportError, match="a graph 'parameters' already"):
+        build.both("parameters", Join(), ["y"], ["other_mean"])
+    build.coded("y", hyper_latent("y", "tables"), "y_hat")
+    with pytest.raises(ExportError, match="a latent 'y' already"):
+        build.coded("y", hyper_latent("y", "tables"), "y_other")
+    with pytest.raises(ExportError, match="its source 'w' is not declared"):
+        build.coded("w", hyper_latent("w", "tables"), "w_hat")
+
+
+def test_a_reference_of_half_weights_has_what_the_engine_stores(tmp_path: Path) -> None:
+    """Biases and other small tensors are stored as they are."""
+    deployment = two_groups()
+    engine = write(tmp_path / "two.fcmrt", deployment, name="two")
+    x = picture(16, 16)
+    wanted = TorchReference(with_half_weights(deployment)).encode([x], 0).tensors["a"]
+    found = Encoder(engine).walk(x[0], step=0).tensors["a"]
+    np.testing.assert_allclose(found, wanted, atol=1e-6 * np.abs(wanted).max())
 
 
 def test_verify_compares_with_the_networks_that_the_engine_was_made_of(

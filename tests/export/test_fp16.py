@@ -55,3 +55,17 @@ def test_large_weights_are_halved_and_nothing_else_changes() -> None:
 def test_values_beyond_float16_stay() -> None:
     stored = store_weights_fp16(make_model(np.full((16, 8), 1e5, np.float32)))
     assert {t.data_type for t in stored.graph.initializer} == {TensorProto.FLOAT}
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e-7, 1e-12])
+def test_values_too_small_for_float16_stay(scale: float) -> None:
+    weight = (scale * np.random.default_rng(0).standard_normal((16, 8))).astype(np.float32)
+    stored = store_weights_fp16(make_model(weight))
+    assert {t.data_type for t in stored.graph.initializer} == {TensorProto.FLOAT}
+
+
+def test_a_few_small_values_hold_nothing_up() -> None:
+    weight = np.random.default_rng(0).standard_normal((16, 8)).astype(np.float32)
+    weight[3] *= 1e-9
+    stored = store_weights_fp16(make_model(weight))
+    assert TensorProto.FLOAT16 in {t.data_type for t in stored.graph.initializer}

@@ -112,6 +112,11 @@ def test_what_does_not_fit_is_named(
         load_lictcm(change(small))
 
 
+def test_one_picture_has_one_name(small: dict[str, Tensor]) -> None:
+    with pytest.raises(ExportError, match="2 names for levels; the codec has 1"):
+        deploy(small, level_names=["left", "right"])
+
+
 @pytest.fixture(scope="module")
 def tiny() -> tuple[LicTcm, Authors]:
     state = random_state(TINY)

@@ -16,10 +16,11 @@ from fcmrt.errors import ConfigError, ExportError
 from fcmrt.export.deployment import Deployment
 from fcmrt.export.engine import write
 from fcmrt.export.exact.path import convert_path
+from fcmrt.export.foreign_state import COMPRESSAI_DERIVED
 from fcmrt.export.lmsfc_v2 import LMSFC_V2_PUBLISHED, LmsfcV2Config
 from fcmrt.export.lmsfc_v2_engine import deploy
 from fcmrt.export.lmsfc_v2_published import PublishedLmsfcV2
-from fcmrt.export.lmsfc_v2_state import DERIVED, authors_names, load_lmsfc_v2
+from fcmrt.export.lmsfc_v2_state import authors_names, load_lmsfc_v2
 from fcmrt.export.reference import TorchReference
 from fcmrt.schedule import Code
 
@@ -62,7 +63,7 @@ def test_the_published_sizes(form: str) -> None:
         "prior": 11_712,
     }
     names = authors_names(codec.config.levels)
-    ours, theirs = expected_layout(codec, names, layout(form), DERIVED)
+    ours, theirs = expected_layout(codec, names, layout(form), COMPRESSAI_DERIVED)
     assert ours == theirs
 
 
@@ -74,6 +75,14 @@ def test_sizes_are_read_from_the_weights(form: str) -> None:
         codec = load_lmsfc_v2(state)
     assert codec.config == wanted
     assert codec.gain_levels == gains
+
+
+@pytest.mark.parametrize("part", ["g_a.", "g_s."])
+def test_a_part_of_a_checkpoint_is_told(golden: GoldenCheckpoint, part: str) -> None:
+    """As the authors' tool splits them for encoder and decoder."""
+    found = {key: value for key, value in golden.state.items() if key.startswith(part)}
+    with pytest.raises(ExportError, match=r"L-MSFC v2, or only a part.* no weights .*h_s\.\*"):
+        load_lmsfc_v2(found)
 
 
 def test_wrappers_and_wrong_keys(golden: GoldenCheckpoint) -> None:

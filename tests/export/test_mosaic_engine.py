@@ -14,7 +14,7 @@ from benchmarks.golden_checkpoint import GoldenCheckpoint
 from fcmrt import Decoder, Encoder, Engine
 from fcmrt.cli import main
 from fcmrt.errors import ExportError
-from fcmrt.export import read_checkpoint
+from fcmrt.export import read_checkpoint, write
 from fcmrt.export.mosaic_engine import deploy
 
 PICTURE = "bmshj2018-factorized"
@@ -89,6 +89,40 @@ def test_what_does_not_fit_is_named(
 ) -> None:
     np.savez(tmp_path / "maps.npz", **features(2))
     given = {"picture": PICTURE, "features": str(tmp_path / "maps.npz"), **change}
+    with pytest.raises(ExportError, match=text):
+        deploy(read_checkpoint(checkpoint), **given)
+
+
+def test_levels_as_torchvision_has_them(checkpoint: Path, tmp_path: Path) -> None:
+    """The five of MFIBA: numbers for names, and a coarsest level of few cells."""
+    sides = {"0": (100, 136), "1": (50, 68), "2": (25, 34), "3": (13, 17), "pool": (7, 9)}
+    rng = np.random.default_rng(0)
+    maps = {name: rng.random((2, 6, *side), np.float32) for name, side in sides.items()}
+    np.savez(tmp_path / "maps.npz", **maps)
+    given = {"picture": PICTURE, "features": str(tmp_path / "maps.npz")}
+    deployment = deploy(read_checkpoint(checkpoint), **given)
+    assert [feature.stride for feature in deployment.features] == [1, 2, 4, 8, 16]
+    assert deployment.padding.multiple == 16 * 16 // 2
+    engine = write(tmp_path / "five.fcmrt", deployment, name="five")
+    picture = {name: level[0] for name, level in maps.items()}
+    decoded = Decoder(engine).decode(Encoder(engine).encode(picture))
+    assert {name: level.shape for name, level in decoded.items()} == {
+        name: level.shape for name, level in picture.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("level", "text"),
+    [
+        (np.ones((2, 6, 5, 9), np.float32), r"'p4' has maps of \[5, 9\].* of \[16, 24\]"),
+        (np.full((2, 6, 8, 12), np.nan, np.float32), "'p4' holds NaN"),
+    ],
+)
+def test_features_that_are_no_pyramid_are_refused(
+    checkpoint: Path, tmp_path: Path, level: np.ndarray, text: str
+) -> None:
+    np.savez(tmp_path / "maps.npz", p3=np.ones((2, 6, 16, 24), np.float32), p4=level)
+    given = {"picture": PICTURE, "features": str(tmp_path / "maps.npz")}
     with pytest.raises(ExportError, match=text):
         deploy(read_checkpoint(checkpoint), **given)
 

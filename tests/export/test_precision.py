@@ -142,6 +142,32 @@ def test_constants_stay_within_the_type() -> None:
     assert torch.equal(found, wanted)
 
 
+class Scaled(torch.nn.Module):
+    """A product with a number, and one with weights that take it back."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.middle, self.last = (torch.nn.Conv2d(8, 8, 3, padding=1) for _ in range(3))
+        self.number = number
+        with torch.no_grad():
+            self.middle.weight.div_(number)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.middle(self.first(x).relu() * self.number).relu())
+
+
+@pytest.mark.parametrize("number", [1e-7, 1e-5, 1.0, 1e6, 1e9])
+def test_products_with_what_float16_does_not_hold_stay_float32(number: float) -> None:
+    network, x = Scaled(number), torch.randn(1, 8, 12, 12)
+    graph = export_graph(network, [x], ["x"], ["y"], precision="fp16")
+    with torch.no_grad():
+        wanted = {"y": network(x).numpy()}
+    assert error(run(graph, {"x": x.numpy()}), wanted) < 0.003
+    kept = {t.data_type for t in onnx.load_from_string(graph).graph.initializer}
+    assert (TensorProto.FLOAT in kept) == (number not in (1e-5, 1.0))
+
+
 def test_nodes_can_be_kept() -> None:
     graph = one_node(np.ones(4, np.float32), op="Mul")
     kept = onnx.load_from_string(with_precision(graph, "fp16", keep=["middle"]))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fcmrt.errors import ExportError
 from fcmrt.export.tables import (
     LEAST_PROBABILITY,
     TOTAL,
@@ -97,3 +98,13 @@ def test_channel_tables_follow_their_rows() -> None:
     assert tables.offsets.tolist() == [-1, 0]
     assert tables.sizes.tolist() == [3, 3]
     assert tables.freqs[1] == pytest.approx(0.8 * TOTAL, abs=2)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, math.nan, math.inf])
+def test_what_is_no_probability_makes_no_table(wrong: float) -> None:
+    probabilities = np.full((3, 5), 0.2)
+    probabilities[1, 2] = wrong
+    with pytest.raises(ExportError, match="channel 1"):
+        channel_tables(probabilities, -2)
+    with pytest.raises(ExportError, match=r"got \[5\]"):
+        channel_tables(probabilities[0], -2)

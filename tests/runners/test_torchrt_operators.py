@@ -119,6 +119,9 @@ UNARY = [
     Case("PRelu", [X], [CHANNEL]),
     Case("Gelu", [X], opset=20),
     Case("Gelu", [X], attributes={"approximate": "tanh"}, opset=20),
+    Case("Softplus", [X]),
+    Case("HardSwish", [X]),
+    Case("Mish", [X], opset=18),
     Case("Clip", [X]),
     Case("Clip", [X], [np.float32(-1), np.float32(2)]),
     Case("Clip", [X], [None, np.float32(0.5)]),
@@ -152,6 +155,8 @@ BINARY = [
     Case("Gemm", [floats(5, 7), floats(7, 4)], attributes={"alpha": 2.0}),
     Case("LayerNormalization", [floats(2, 9, 12)], [floats(12), floats(11 + 1)]),
     Case("LayerNormalization", [floats(2, 9, 12)], [floats(9, 12)], {"axis": 1, "epsilon": 0.01}),
+    Case("InstanceNormalization", [floats(2, 3, 20)], [floats(3), floats(2 + 1)]),
+    Case("InstanceNormalization", [floats(2, 3, 4, 5)], [floats(3), floats(3)], {"epsilon": 0.01}),
 ]  # fmt: skip
 
 

@@ -20,6 +20,9 @@ simple("Erf", 1, torch.erf)
 simple("Sigmoid", 1, torch.sigmoid)
 simple("Tanh", 1, torch.tanh)
 simple("Relu", 1, torch.relu)
+simple("Softplus", 1, functional.softplus)
+simple("HardSwish", 1, functional.hardswish)
+simple("Mish", 1, functional.mish)
 simple("Round", 1, torch.round)  # half to even, in both
 simple("Floor", 1, torch.floor)
 simple("Ceil", 1, torch.ceil)
@@ -118,6 +121,12 @@ def _layer_normalization(site: Site) -> Function:
     return lambda x, scale, bias=None: functional.layer_norm(
         x, x.shape[axis:], scale, bias, epsilon
     )
+
+
+@operator("InstanceNormalization", 3, 3)
+def _instance_normalization(site: Site) -> Function:
+    epsilon = site.number("epsilon", 1e-5)
+    return lambda x, scale, bias: functional.instance_norm(x, weight=scale, bias=bias, eps=epsilon)
 
 
 def _reduction(name: str, reduce: Function) -> None:

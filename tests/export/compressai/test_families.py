@@ -60,6 +60,27 @@ def test_names_of_older_versions_are_understood() -> None:
     assert all(torch.equal(found[key], state[key]) for key in state)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_constants_may_be_left_out_and_others_be_there(name: str) -> None:
+    """Such as tables that were dropped since their sizes differ, and bounds of other versions."""
+    model: Any = untrained(name)
+    model.update()
+    weights = dict(model.named_parameters())
+    older = {"gaussian_conditional.lower_bound_scale.bound": torch.ones(1)}
+    found = load(name, weights | older).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in weights.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_of_other_types_load_with_their_tables(dtype: torch.dtype) -> None:
+    model: Any = untrained("mbt2018-mean")
+    model.update()
+    state = model.to(dtype).state_dict()
+    found = load("mbt2018-mean", state).state_dict()
+    assert found["g_a.0.weight"].dtype == torch.float32
+    assert torch.equal(found["g_a.0.weight"], state["g_a.0.weight"].float())
+
+
 @pytest.mark.parametrize("name", SIBLINGS)
 def test_models_that_decode_cell_after_cell_are_refused(name: str) -> None:
     with pytest.raises(ExportError, match=f"raster order.* use {SIBLINGS[name]},"):

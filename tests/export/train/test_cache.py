@@ -145,7 +145,11 @@ def test_digests_are_of_the_pixels(make_picture: Any) -> None:
 
 
 def test_training_needs_the_cache_only(
-    cache: Path, tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
+    cache: Path,
+    tmp_path: Path,
+    tiny: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("FCMRT_ASSETS", raising=False)
     monkeypatch.setattr(command, "TrainOptions", small_options)
@@ -158,7 +162,14 @@ def test_training_needs_the_cache_only(
     assert card["split"] == ["a", "b"]
     assert card["task"] == "nanodet"
     assert str(tmp_path) not in card["command"]
-    assert (out / "checkpoint.pt").exists()
+    held = (out / "checkpoint.pt").read_bytes()
+    with pytest.raises(SystemExit):
+        command.main([*arguments, "--steps", "2", "--batch", "2"])
+    assert "which would be lost: go on with --resume" in capsys.readouterr().err
+    assert (out / "checkpoint.pt").read_bytes() == held
+    with pytest.raises(SystemExit):
+        command.main([*arguments, "--resume", "--out", str(tmp_path / "nowhere")])
+    assert "has no checkpoint.pt to go on from" in capsys.readouterr().err
 
 
 def small_options(**options: Any) -> Any:

@@ -166,6 +166,14 @@ def test_start_from_another_run(tmp_path: Path, make_trainer: MakeTrainer) -> No
     assert second.step == 0
 
 
+def test_another_codec_is_no_start(tmp_path: Path, make_trainer: MakeTrainer, tiny: Any) -> None:
+    first = make_trainer(tmp_path / "first", replace(tiny, width=2 * tiny.width))
+    first.save()
+    second = make_trainer(tmp_path / "second", tiny)
+    with pytest.raises(ValueError, match="of another codec, or of one of other sizes"):
+        second.start_from(tmp_path / "first" / loop.CHECKPOINT)
+
+
 def levels_of(tiny: Any, *widths: int) -> LevelsConfig:
     codecs = (replace(tiny, feature_channels=(128,), width=width) for width in widths)
     return LevelsConfig(levels=3, codecs=tuple(codecs))
