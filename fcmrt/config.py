@@ -79,9 +79,8 @@ class RuntimeOptions:
     The other runners compute in the type that each graph declares, so they take only "float32"
     here; `fcmrt export --precision` makes engines in other types.
 
-    The exact path runs in float32, or in float64 if that is chosen here. In an engine without an
-    exact path, means and indexes are computed in this type as well: in half precision they are
-    coarse.
+    The exact path runs in float32, or in float64 if that is chosen here. In a same-engine
+    codec, means and indexes are computed in this type as well: in half precision they are coarse.
     """
 
     threads: int | None = None
