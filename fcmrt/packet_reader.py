@@ -50,7 +50,7 @@ class OpenedPacket:
     padded: Size
     """Of the padded finest level."""
     dtype: FeatureDType
-    """Element type that the stream header tells; float32 without one."""
+    """Element type in the stream header; float32 without one."""
 
 
 class PacketReader:
