@@ -1,4 +1,4 @@
-"""What pictures of some sizes ask of a decoder, held against its limits."""
+"""How much pictures of given sizes ask of a decoder, checked against its limits."""
 
 from __future__ import annotations
 

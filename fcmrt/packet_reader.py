@@ -1,4 +1,4 @@
-"""Untrusted packets and stream headers, held against the engine that is to decode them."""
+"""Untrusted packets and stream headers, checked against the engine that is to decode them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ class PictureEncoder:
     Args:
         executor: Of the engine.
         params: Parameters of the entropy coder.
-        sizes: Of the levels, in the engine's order, that packets need not tell; None: all tell.
+        sizes: Of the levels, in the engine's order, that packets need not carry; None: all carry
+            their sizes.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class PictureEncoder:
         Args:
             levels: `[1, C, H, W]` by level; borrowed as `Walk.take` says.
             d: Number of the quality step.
-            wish: What is wanted beside.
+            wish: What the call asks for beside that.
             clock: Receives the stages.
 
         Raises:

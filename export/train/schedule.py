@@ -1,4 +1,4 @@
-"""How a training goes: its options, the rate of learning, and the qualities that are drawn.
+"""How a training goes: its options, the learning rate, and the qualities that are drawn.
 
 Everything follows the share of the training that is done, by steps or by time, so that a run told
 how long it may take has its decay and its polish within that time.

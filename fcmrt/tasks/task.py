@@ -1,4 +1,4 @@
-"""The task networks by name, each told in one form, so that a harness can take any of them.
+"""The task networks by name, each described in one form, so that a harness can take any of them.
 
 A harness goes: `task.letterbox` a picture, `network.features`, (a codec,) `network.outputs`,
 `task.results`; then `task.match` and `task.distance_sums` compare results and outputs on decoded
