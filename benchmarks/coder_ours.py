@@ -47,9 +47,9 @@ class Ours:
     lanes: int
     segments: int
     symbols: tuple[NDArray[np.int32], ...]
-    # the caller's memory that `decode_into` writes to, a step each
+    """The caller's memory that `decode_into` writes to, a step each."""
     payload: bytearray
-    # the same for `encode_into`
+    """The same for `encode_into`."""
 
     @classmethod
     def of(cls, coder: Kernels, source: Source, segments: int | None = None) -> Ours:

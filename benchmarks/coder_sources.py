@@ -56,7 +56,7 @@ class Source:
     name: str
     steps: tuple[Step, ...]
     sigmas: NDArray[np.float64] | None = None
-    # [tables] deviations of the true distributions; None where these are not known
+    """[tables] deviations of the true distributions; None where these are not known."""
 
     @functools.cached_property
     def coded(self) -> int:

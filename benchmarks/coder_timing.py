@@ -31,7 +31,7 @@ class Timed:
 
     call: Callable[[Any], object]
     prepare: Callable[[], Any] = lambda: None
-    # makes the argument of one call, outside of the clock
+    """Makes the argument of one call, outside of the clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,9 @@ class CodingCost(NamedTuple):
     """Of all pictures at one quality."""
 
     bytes: NDArray[np.float64]
-    # float64 [pictures], of each packet
+    """float64 [pictures], of each packet."""
     nmse: float
-    # squared error over energy of the features, the mean over the levels
+    """Squared error over energy of the features, the mean over the levels."""
     agreement: float
     distance: float
 

@@ -28,9 +28,9 @@ class Encoded(NamedTuple):
     """All pictures, once."""
 
     ms: float
-    # processor time of the thread
+    """Processor time of the thread."""
     packets: str
-    # SHA-256 of all packets
+    """SHA-256 of all packets."""
 
 
 class Worker:

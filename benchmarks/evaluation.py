@@ -33,9 +33,9 @@ class Reference:
 
     item: Item
     pixels: Pixels
-    # uint8 [h, w, 3], the picture at the size that the input has room for
+    """uint8 [h, w, 3], the picture at the size that the input has room for."""
     features: dict[str, Float32]
-    # float32 [C, H, W] by level
+    """float32 [C, H, W] by level."""
     outputs: Any
     found: Any
     scale: float

@@ -36,9 +36,9 @@ class Item:
 
     name: str
     group: str
-    # pictures of one group are not independent: the crops of a photo belong to the photo
+    """Pictures of one group are not independent: the crops of a photo belong to the photo."""
     image: NDArray[np.uint8]
-    # uint8 [H, W, 3], RGB
+    """uint8 [H, W, 3], RGB."""
 
     @property
     def whole(self) -> bool:

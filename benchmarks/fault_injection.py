@@ -45,7 +45,7 @@ class Sent(NamedTuple):
     packet: bytes
     integers: dict[str, Integers]
     shapes: dict[str, tuple[int, ...]]
-    # of every tensor between features and packet
+    """Of every tensor between features and packet."""
 
 
 class Unchecked(PictureDecoder):

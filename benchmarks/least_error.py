@@ -43,9 +43,9 @@ class Trials(NamedTuple):
     """What every level of every picture takes and loses at every step that is tried."""
 
     bits: Float64
-    # float64 [pictures, levels, steps], ideal
+    """float64 [pictures, levels, steps], ideal."""
     errors: Float64
-    # float64 [pictures, levels, steps], squared, summed
+    """float64 [pictures, levels, steps], squared, summed."""
 
     def cheapest(self, price: float) -> Places:
         """Give the places of the steps that are best at a price of bits: `[pictures, levels]`."""

@@ -27,11 +27,11 @@ class Outcome(NamedTuple):
     """How much better the second way is."""
 
     change: float
-    # of the agreement, in points of 0 to 100; of the distance, in percent of it
+    """Of the agreement, in points of 0 to 100; of the distance, in percent of it."""
     low: float
     high: float
     p: float
-    # of an advantage as large or larger where there is none; one-sided. NaN with a single group
+    """Of an advantage at least as large where there is none; one-sided. NaN with a single group."""
 
 
 class Paired:

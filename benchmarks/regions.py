@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
     reference: Reference
     box: Box
-    # left, top, right, bottom in fractions of the network's input
+    """Left, top, right, bottom in fractions of the network's input."""
 
 
 def cases_of(task: Task, references: Sequence[Reference]) -> list[Case]:
@@ -61,11 +61,11 @@ class RegionRule:
     """Where the results and outputs of a task network lie."""
 
     threshold: float
-    # score from which something counts as found
+    """Score from which something counts as found."""
     centres: Callable[[], Points]
-    # float [cells, 2], x y of the outputs' cells in pixels of the input
+    """float [cells, 2], x y of the outputs' cells in pixels of the input."""
     cell_axes: int
-    # over how many axes, behind the batch's, the cells are spread
+    """Over how many axes, behind the batch's, the cells are spread."""
 
     def results(self, found: Any, box: Points) -> Any:
         """Give the results with the middle of their box in a region.

@@ -77,13 +77,13 @@ class Report:
     command: str
     rows: list[Row] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
-    # further keys of the object, beside machine, versions, command and rows
+    """Further keys of the object, beside machine, versions, command and rows."""
     notes: list[str] = field(default_factory=list)
-    # sentences on what was measured and what was not
+    """Sentences on what was measured and what was not."""
     failed: bool = False
-    # whether something was not as it must be, or could not be measured
+    """Whether something was not as it must be, or could not be measured."""
     engines: Sequence[Engine] = ()
-    # those that were measured, told by name and digest
+    """Those that were measured, told by name and digest."""
 
     def to_dict(self, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
         """Give the object that `--json` writes: plain JSON values, NaN and infinity as null."""

@@ -37,11 +37,11 @@ class Measured:
 
     label: str | int
     bytes: Float64
-    # float64 [pictures]
+    """float64 [pictures]."""
     agreement: Callable[[Float64], float]
-    # from how often each picture counts (float64 [pictures]) to the agreement
+    """From how often each picture counts (float64 [pictures]) to the agreement."""
     sums: Float64
-    # float64 [pictures, 2 x terms], distance_sums
+    """float64 [pictures, 2 x terms], distance_sums."""
 
 
 class Values(NamedTuple):
@@ -162,9 +162,9 @@ class RatioSummary(NamedTuple):
     """Ratios of anchor bytes to codec bytes, with intervals."""
 
     points: Float64
-    # float64 [points, 3]: ratio, low, high
+    """float64 [points, 3]: ratio, low, high."""
     minimum: tuple[float, float, float]
-    # smallest ratio over the points, low, high; resampling minima leans low
+    """Smallest ratio over the points, low, high; resampling minima leans low."""
 
 
 def summarise_ratios(

@@ -37,9 +37,9 @@ MECHANISM_WORDS = {"step": "the quantiser's step", "gain": "gains"}
 ALIGN_WORDS = {"start": "below and right", "center": "on all sides"}
 
 RASTER = (
-    f"**Codecs that decode cell after cell** ({', '.join(f'`{name}`' for name in REFUSED)} of "
-    "CompressAI): each cell takes a run of a network, which no runtime makes fast. Use one whose "
-    "cells are decoded together, such as `mbt2018-mean` or `cheng2020-anchor-checkerboard`."
+    f"**Codecs that decode one cell after another** ({', '.join(f'`{name}`' for name in REFUSED)} "
+    "of CompressAI): each cell takes a run of a network, which no runtime makes fast. Use one "
+    "whose cells are decoded together, such as `mbt2018-mean` or `cheng2020-anchor-checkerboard`."
 )
 GPU = "**GPUs**: none has run any of this. Plans are built without one."
 

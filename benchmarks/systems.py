@@ -43,14 +43,14 @@ class System:
     codec: str
     coders: tuple[Coder, ...]
     few: tuple[Coder, ...]
-    # those of a quick run, and those that are timed: few, and spread over the range of bytes
+    """Those of a quick run, and those that are timed: few, and spread over the range of bytes."""
     allocation: str = PLAIN
     family: str = ""
-    # of the engine, where it is one
+    """Of the engine, where it is one."""
     pixels: bool = False
-    # codes pixels; the whole network runs where they arrive
+    """Codes pixels; the whole network runs where they arrive."""
     parallel: bool = True
-    # whether a coder may run in several threads at once
+    """Whether a coder may run in several threads at once."""
 
     @property
     def name(self) -> str:

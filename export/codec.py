@@ -38,13 +38,13 @@ class Forward:
     """What one pass through a codec gives."""
 
     features: tuple[Tensor, ...]
-    # decoded features, float32 `[N, C_i, H_i, W_i]`, finest first
+    """Decoded features, float32 `[N, C_i, H_i, W_i]`, finest first."""
     y_bits: Tensor
-    # estimated bits of y per picture, float32 `[N]`
+    """Estimated bits of y per picture, float32 `[N]`."""
     z_bits: Tensor
-    # estimated bits of z per picture, float32 `[N]`
+    """Estimated bits of z per picture, float32 `[N]`."""
     parts: tuple[Forward, ...] = ()
-    # the pass of each level, of a codec that codes the levels one by one
+    """The pass of each level, of a codec that codes the levels one by one."""
 
     @property
     def bits(self) -> Tensor:
@@ -58,9 +58,9 @@ class Coded:
 
     mean: Tensor
     index: Tensor
-    # not yet shifted by `d`
+    """Not yet shifted by `d`."""
     y_hat: Tensor
-    # as the decoder has it
+    """As the decoder has it."""
 
 
 def on_grid(mean: Tensor) -> Tensor:

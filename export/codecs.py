@@ -24,9 +24,9 @@ class LevelsConfig:
     """A codec for each level, or one that all levels share."""
 
     levels: int
-    # number of feature maps
+    """Number of feature maps."""
     codecs: tuple[Config, ...]
-    # of each level, finest first; or one alone, whose parameters all levels share
+    """Of each level, finest first; or one alone, whose parameters all levels share."""
 
     def __post_init__(self) -> None:
         if len(self.codecs) not in {1, self.levels}:

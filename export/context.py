@@ -22,15 +22,15 @@ class ContextConfig:
     """Sizes of a space-channel context."""
 
     groups: tuple[int, ...] = (16, 16, 32, 64, 192)
-    # channels of each group of y
+    """Channels of each group of y."""
     channel_widths: tuple[int, int] = (224, 128)
-    # channels between the three convolutions that look at earlier groups
+    """Channels between the three convolutions that look at earlier groups."""
     channel_kernel: int = 5
     spatial_kernel: int = 5
     aggregation_widths: tuple[int, int] = (640, 512)
-    # channels between the three 1x1 convolutions that put all sources together
+    """Channels between the three 1x1 convolutions that put all sources together."""
     all_earlier: bool = False
-    # a group sees all earlier groups, not the first and the latest only
+    """A group sees all earlier groups, not the first and the latest only."""
 
     def earlier(self, k: int) -> tuple[int, ...]:
         """Numbers of the groups that group `k` sees."""

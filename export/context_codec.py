@@ -19,15 +19,15 @@ class ContextCodecConfig:
     """Sizes that all codecs with a space-channel context have."""
 
     feature_channels: tuple[int, ...] = (256, 256, 256, 256)
-    # channels of each level, finest first
+    """Channels of each level, finest first."""
     width: int = 192
-    # channels inside analysis and synthesis ("N")
+    """Channels inside analysis and synthesis ("N")."""
     hyper_widths: tuple[int, int] = (192, 288)
-    # channels of z and of the map before the last one in hyper-synthesis
+    """Channels of z and of the map before the last one in hyper-synthesis."""
     hyper_out: int = 640
-    # channels of the hyper-synthesis' output
+    """Channels of the hyper-synthesis' output."""
     kernel: int = 5
-    # side of the kernels that change grids
+    """Side of the kernels that change grids."""
     context: ContextConfig = field(default_factory=ContextConfig)
 
     @property

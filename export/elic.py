@@ -23,13 +23,13 @@ class ElicConfig(ContextCodecConfig):
     """Sizes of one codec."""
 
     feature_channels: tuple[int, ...] = (256,)
-    # of the one level
+    """Of the one level."""
     strides: tuple[int, ...] = (2, 2, 2, 2)
-    # of the stages of analysis, 1 or 2 each
+    """Of the stages of analysis, 1 or 2 each."""
     bottlenecks: int = 3
-    # residual bottlenecks after every stage but the last
+    """Residual bottlenecks after every stage but the last."""
     attention_stages: tuple[int, ...] = (1, 3)
-    # stages of analysis that end in an attention block
+    """Stages of analysis that end in an attention block."""
     context: ContextConfig = field(default_factory=lambda: ContextConfig(all_earlier=True))
 
     def __post_init__(self) -> None:

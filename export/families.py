@@ -62,7 +62,9 @@ def _compressai(name: str) -> str:
 
 
 FAMILIES: dict[str, Family] = {
-    "trained": Family("whatever fcmrt.export.train has trained; the checkpoint tells", TRAINED),
+    "trained": Family(
+        "any codec that fcmrt.export.train has trained; the checkpoint says which", TRAINED
+    ),
     "lmsfc-v1": Family(
         "L-MSFC without context model, checkpoints of its authors",
         "fcmrt.export.lmsfc_published_engine:deploy",

@@ -20,27 +20,27 @@ class LicTcmConfig:
     """Sizes of one codec; those that the published models share are the defaults."""
 
     width: int
-    # channels of each half of a mixed block ("N"): 64, 96 and 128 of small, middle and large
+    """Channels of each half of a mixed block ("N"): 64, 96 and 128 of small, middle and large."""
     latent_channels: int = 320
-    # channels of y ("M")
+    """Channels of y ("M")."""
     slices: int = 5
-    # equal parts of y, coded one after the other
+    """Equal parts of y, coded one after the other."""
     blocks: int = 2
-    # mixed blocks of each stage
+    """Mixed blocks of each stage."""
     head_channels: tuple[int, int, int] = (8, 16, 32)
-    # of the analysis' stages, finest first; the synthesis has them in reverse
+    """Of the analysis' stages, finest first; the synthesis has them in reverse."""
     window: int = 8
-    # side of the windows in analysis, synthesis and slices
+    """Side of the windows in analysis, synthesis and slices."""
     hyper_channels: int = 192
-    # channels of z
+    """Channels of z."""
     hyper_head_channels: int = 32
     hyper_window: int = 4
-    # side of the windows in the hyper networks
+    """Side of the windows in the hyper networks."""
     squeezed: int = 128
-    # channels in which a slice's windows are attended to
+    """Channels in which a slice's windows are attended to."""
     slice_head_channels: int = 16
     slice_widths: tuple[int, int] = (224, 128)
-    # channels between the three convolutions of a slice's branches
+    """Channels between the three convolutions of a slice's branches."""
 
     latent_stride = 16
     hyper_stride = 4

@@ -34,28 +34,28 @@ class LicTcmFeaturesConfig:
     """Sizes of one codec."""
 
     feature_channels: tuple[int, ...]
-    # of the one level
+    """Of the one level."""
     width: int
-    # channels of each half of a mixed block ("N")
+    """Channels of each half of a mixed block ("N")."""
     slices: tuple[int, ...]
-    # channels of each slice of y
+    """Channels of each slice of y."""
     window: int
-    # side of the windows
+    """Side of the windows."""
     halvings: int = 1
-    # of the grid, from the level to y; mixed blocks follow each
+    """Of the grid, from the level to y; mixed blocks follow each."""
     blocks: int = 2
-    # mixed blocks after each
+    """Mixed blocks after each."""
     head_channels: int = 16
     hyper_widths: tuple[int, int] = (24, 36)
-    # channels of z and of the map before the last one in hyper-synthesis
+    """Channels of z and of the map before the last one in hyper-synthesis."""
     hyper_out: int = 96
-    # channels of the hyper-synthesis' output: half of them for means, half for scales
+    """Channels of the hyper-synthesis' output: half of them for means, half for scales."""
     squeezed: int = 32
-    # channels in which a slice's windows are attended to
+    """Channels in which a slice's windows are attended to."""
     slice_widths: tuple[int, int] = (48, 32)
-    # channels between the three convolutions of a slice's branches
+    """Channels between the three convolutions of a slice's branches."""
     kernel: int = 3
-    # side of the kernels that change grids in the hyper networks
+    """Side of the kernels that change grids in the hyper networks."""
 
     def __post_init__(self) -> None:
         if len(self.feature_channels) != 1:

@@ -33,25 +33,25 @@ class LmsfcConfig:
     """Sizes of one codec. Levels go from the finest to the coarsest, each half the one before."""
 
     feature_channels: tuple[int, ...] = (256, 256, 256, 256)
-    # channels of each level
+    """Channels of each level."""
     width: int = 128
-    # channels inside analysis and synthesis ("N")
+    """Channels inside analysis and synthesis ("N")."""
     latent_channels: int = 128
-    # channels of y ("M")
+    """Channels of y ("M")."""
     latent_stride: int = 16
-    # side of a cell of y in cells of the finest level; a power of two
+    """Side of a cell of y in cells of the finest level; a power of two."""
     hyper_channels: int = 128
-    # channels of z and inside the hyper networks
+    """Channels of z and inside the hyper networks."""
     hyper_stride: int = 4
-    # side of a cell of z in cells of y; a power of two
+    """Side of a cell of z in cells of y; a power of two."""
     gdn: bool = True
-    # GDN at the end of the blocks with a stride; else LeakyReLU
+    """GDN at the end of the blocks with a stride; else LeakyReLU."""
     mixing_kernel: int = 5
-    # side of the kernels that bring a finer level down to be mixed into the coarser one
+    """Side of the kernels that bring a finer level down to be mixed into the coarser one."""
     lift_kernel: int = 3
-    # side of the kernels that bring a level up to the latent's grid
+    """Side of the kernels that bring a level up to the latent's grid."""
     hyper_relu: bool = False
-    # ReLU instead of LeakyReLU in hyper-synthesis, which integer arithmetic expresses exactly
+    """ReLU instead of LeakyReLU in hyper-synthesis, which integer arithmetic expresses exactly."""
 
     def __post_init__(self) -> None:
         for name in ("latent_stride", "hyper_stride"):

@@ -22,13 +22,13 @@ class LmsfcV2Config(ContextCodecConfig):
     """Sizes of one codec. Levels go from the finest to the coarsest, each half the one before."""
 
     latent_stride: int = 16
-    # side of a cell of y in cells of the finest level; a power of two
+    """Side of a cell of y in cells of the finest level; a power of two."""
     mixing_kernel: int = 5
-    # side of the kernels that bring a finer level down to be mixed into the coarser one
+    """Side of the kernels that bring a finer level down to be mixed into the coarser one."""
     lift_kernel: int = 3
-    # side of the kernels that bring a level up to the latent's grid before fusion
+    """Side of the kernels that bring a level up to the latent's grid before fusion."""
     attention_levels: tuple[int, ...] = (1, 3)
-    # stages of analysis that end in an attention block
+    """Stages of analysis that end in an attention block."""
 
     def __post_init__(self) -> None:
         stride = self.latent_stride

@@ -39,10 +39,10 @@ class Layout:
 
     channels: int
     rows: int
-    # of patches
+    """Of patches."""
     columns: int
     replicated: bool = False
-    # a channel fills all three planes of a patch; else three channels share one
+    """A channel fills all three planes of a patch; else three channels share one."""
 
     def __post_init__(self) -> None:
         if self.channels > self.rows * self.columns * self.per_patch:

@@ -24,10 +24,10 @@ class Phase(NamedTuple):
     """Along one axis, which weights meet for the output cells of one remainder."""
 
     weights: tuple[int, ...]
-    # positions in the transposed kernel, in the order of the plain one
+    """Positions in the transposed kernel, in the order of the plain one."""
     before: int
     after: int
-    # cells of padding
+    """Cells of padding."""
 
 
 def split_transposed(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -31,11 +31,11 @@ class CodingParams:
     """
 
     check_bits: int = 16
-    """Least bits of a packet's check over its integers, 16 or 32; only exact engines have less
-    than 32.
+    """Least bits of a packet's check over its integers, 16 or 32; with engines that are not exact
+    it is always 32.
 
-    With 32 even the smallest packet has two lanes, which costs about 3 bytes. The stream header
-    does not tell it, each packet's number of lanes does.
+    With 32 even the smallest packet has two lanes, which costs about 3 bytes. It is not in the
+    stream header; decoders see it from each packet's number of lanes.
     """
 
     def __post_init__(self) -> None:
@@ -48,11 +48,11 @@ class CodingParams:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeOptions:
-    """How the work is done. What an exact engine's packets say never depends on it."""
+    """How the work is done; it never changes the bytes of an exact engine's packets."""
 
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the networks run; "tensorrt" runs on "cuda" only, "reference" on "cpu" only. "cuda" is
-    the first GPU that the process sees. No runner goes to another device than the one asked for."""
+    the first GPU that the process sees. No runner falls back to another device."""
 
     coder: Literal["auto", "cuda", "cpu"] = "auto"
     """Where entropy coder and quantiser run when the networks run on the device "cuda".
@@ -63,12 +63,12 @@ class RuntimeOptions:
     where CuPy is not installed, or the runner does not read a GPU's memory."""
 
     cuda_graphs: bool = True
-    """Record the launches of a size that comes again in a CUDA graph, if the runner allows it; with
-    the coder on the GPU only."""
+    """Record the launches of a size that occurs again in a CUDA graph, if the runner allows it;
+    only with the coder on the GPU."""
 
     runner: Literal["onnxruntime", "torch", "tensorrt", "reference"] = "onnxruntime"
-    """Which library runs them; "tensorrt" is TensorRT or TensorRT-RTX, "reference" is slow, and
-    what `fcmrt verify` compares others with."""
+    """Which library runs the networks; "tensorrt" is TensorRT or TensorRT-RTX, "reference" is the
+    slow one that `fcmrt verify` compares the others with."""
 
     optimise: bool = True
     """Let the library rearrange and fuse: ONNX Runtime's graph optimisations, PyTorch's oneDNN."""
@@ -76,28 +76,27 @@ class RuntimeOptions:
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
     """Floating point of the networks outside of the exact path, for the runner "torch".
 
-    The others compute in the type that each graph says, so they take "float32" alone here; engines
-    in other types are made by `fcmrt export --precision`.
+    The other runners compute in the type that each graph declares, so they take only "float32"
+    here; `fcmrt export --precision` makes engines in other types.
 
-    The exact path runs in float32, in float64 if that is asked for. An engine without one has its
-    means and indexes computed in this type as well: in half precision they are coarse.
+    The exact path runs in float32, or in float64 if that is chosen here. In a same-engine
+    codec, means and indexes are computed in this type as well: in half precision they are coarse.
     """
 
     threads: int | None = None
     """Threads of one network run, threads that share the segments of a large packet, and pictures
-    of a batch that are worked on at the same time, 1 to 1024; None: one per core, of networks the
-    library's own choice."""
+    of a batch that are processed at the same time, 1 to 1024; None: one per core, and for networks
+    the library's own choice."""
 
     kernels: str | None = None
-    """Name of the implementation of coder and quantiser, of those that `fcmrt doctor` lists; None:
-    the one that the environment variable FCMRT_KERNELS names, else the fastest.
+    """Implementation of coder and quantiser, one of those that `fcmrt doctor` lists; None: the one
+    that the environment variable FCMRT_KERNELS names, or else the one with the widest vectors.
 
-    For machines where the fastest by name is not: where wide vectors are slow, try `avx2` or
-    `scalar`."""
+    On machines where wide vectors are slow, try "avx2" or "scalar"."""
 
     cache_dir: str | os.PathLike[str] | None = None
-    """Folder for what was found out about this machine, such as which runners are exact; None:
-    `$FCMRT_CACHE_DIR`, or else the user's cache folder."""
+    """Folder for findings about this machine, such as which runners are exact, and for plans; None:
+    `$FCMRT_CACHE_DIR`, or else `fcmrt` in the user's cache folder."""
 
     def __post_init__(self) -> None:
         words = (("device", DEVICES), ("coder", CODERS), ("runner", RUNNERS))
@@ -149,10 +148,10 @@ class Limits:
             field: Name of the limit.
             number: What is asked for.
             what: What asks for it, and for what, for the error.
-            offset: Where in the bytes it stands; None: nowhere.
+            offset: Its place in the bytes; None: it has none.
 
         Raises:
-            LimitExceededError: It is over; the text tells how to take it all the same.
+            LimitExceededError: It is over the limit; the text says how to allow it all the same.
         """
         allowed = getattr(self, field)
         if number > allowed:

@@ -30,19 +30,19 @@ class Decoder:
 
     Args:
         engine: The codec; the same engine file as the encoder's.
-        header: The stream header, for packets that leave their sizes to it; None: packets tell
+        header: The stream header, for packets that leave their sizes to it; None: packets carry
             their sizes, or bring their header along.
         options: How the work is done.
         limits: What packets may ask for.
-        output: Kind of the arrays given back. Those of "torch" are on the GPU where the coder is,
-            those of "cupy" always.
-        dtype: Element type of the features given back; None: what the header says the encoder
-            was given, float32 without a header.
-        recorder: Is told how long each stage takes.
+        output: Kind of the returned arrays. "torch" tensors are on the GPU if the coder is there,
+            "cupy" arrays always.
+        dtype: Element type of the returned features; None: that in the header, float32 without a
+            header.
+        recorder: Receives the duration of each stage.
 
     Raises:
         EngineMismatchError: The header is of another engine.
-        RunnerMismatchError: The header is of a same-engine codec that ran on something else.
+        RunnerMismatchError: The header is of a same-engine codec whose encoder had another runner.
         BitstreamError: The header contradicts its engine.
         ConfigError: The header's levels are not the engine's, or an unknown option.
         BackendUnavailableError: A library that the options ask for is not installed.
@@ -105,9 +105,9 @@ class Decoder:
                 untrusted. A list or tuple of packets is decoded on as many threads as the options
                 say.
             out: Where to write the features: a mapping of level names to arrays `[C, H, W]` of the
-                true sizes, float32 or float16, in the CPU's memory, or, where the coder is, in the
-                GPU's; for several packets a sequence of such mappings. Borrowed; after an error
-                nothing is known of what they hold.
+                true sizes, float32 or float16, in the CPU's memory, or in the GPU's if the coder
+                is there; for several packets a sequence of such mappings. Borrowed; after an error
+                their contents are undefined.
 
         Returns:
             A dict of level names to arrays `[C, H, W]`, owned by the caller, of the true sizes, or
@@ -115,23 +115,23 @@ class Decoder:
 
         Raises:
             ChecksumError: The packet is damaged, or was made with another engine.
-            DriftError: The packet is intact, but this machine came to other integers than the
-                encoder's; the features would be wrong.
+            DriftError: The packet is intact, but this machine computed other integers than the
+                encoder, so the features would be wrong.
             LimitExceededError: It asks for more than the limits allow.
             EngineMismatchError: It brings a stream header of another engine.
-            RunnerMismatchError: It brings the stream header of a same-engine codec that ran on
-                something else.
-            NonFiniteError: NaN or infinity came out of the networks here, as of features too large
-                for the floating point that they run in. (What is infinite only as float16, in which
-                it was asked for, is given back so.)
+            RunnerMismatchError: It brings the stream header of a same-engine codec whose encoder
+                had another runner.
+            NonFiniteError: NaN or infinity came out of the networks here, as from features too
+                large for the floating point that they run in. (Values that only become infinite by
+                being asked for as float16 are returned as infinity.)
             InexactRunnerError: The runner here is not exact at the packet's size.
             BitstreamError: It is malformed in another way.
-            DTypeError: Not bytes-like; or an array of `out` is not as said here.
+            DTypeError: Not bytes-like; or an array of `out` is not as described here.
             ShapeError: `out` has other levels or sizes than the packet, or another length.
 
         With the coder on a GPU, launches go to CuPy's current stream, and features there are valid
-        in its order: the call waits for the integers and not for them. Packets of one canonical
-        size are one batch.
+        in the order of that stream: the call waits for the integers, not for the features. Packets
+        of one canonical size form one batch.
 
         Determinism: The integers are the encoder's own, or the call fails. The features are those
             of this machine's synthesis network, which is floating point.

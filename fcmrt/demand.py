@@ -1,4 +1,4 @@
-"""What pictures of some sizes ask of a decoder, held against its limits."""
+"""How much pictures of given sizes ask of a decoder, checked against its limits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def demand_of(manifest: Manifest, sizes: Sequence[Size]) -> Demand:
 
 
 class LimitWarnings:
-    """Warns, once, whoever encodes what decoders refuse unless they are told other limits.
+    """Warns, once, of pictures that decoders with the default limits refuse.
 
     Args:
         manifest: Of the engine.

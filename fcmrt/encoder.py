@@ -38,15 +38,15 @@ class Encoder:
         engine: The codec.
         quality: Quality level, 1 (fewest bytes) to the number of levels; fractions are allowed;
             None: the engine's default.
-        params: Parameters of the entropy coder; they show in the bytes.
-        options: How the work is done; it never shows in the bytes of an exact engine.
-        sizes: Height and width of every level, by name. Packets of these sizes do not tell them
-            again and need the stream header (`header`) to be decoded; None: every packet tells
-            its sizes and can be decoded alone.
-        dtype: Element type that the stream header tells, and that decoders made with it give back
-            unless told otherwise; what `encode` takes does not depend on it.
+        params: Parameters of the entropy coder; they change the packets' bytes.
+        options: How the work is done; they never change the bytes of an exact engine's packets.
+        sizes: Height and width of every level, by name. Packets of these sizes do not repeat them
+            and need the stream header (`header`) to be decoded; None: every packet carries its
+            sizes and can be decoded alone.
+        dtype: Element type in the stream header, which decoders made with that header return by
+            default; what `encode` takes does not depend on it.
         time_base: Seconds of one tick of `pts`.
-        recorder: Is told how long each stage takes.
+        recorder: Receives the duration of each stage.
 
     Raises:
         ConfigError: An option of another type or out of range, or sizes for other levels than the
@@ -116,8 +116,8 @@ class Encoder:
     def header(self) -> StreamHeader:
         """The stream header of this encoder's packets.
 
-        That of a same-engine codec tells what runs the networks here: a digest that decoders
-        compare, and the words behind it in the note `runner`.
+        For a same-engine codec it identifies what runs the networks here: a digest that decoders
+        compare, and the text behind it in the note `runner`.
         """
         return make_header(
             self.engine,
@@ -149,49 +149,51 @@ class Encoder:
                 `[C, H, W]`, or `[N, C, H, W]` for a batch; NumPy, or anything with DLPack or the
                 buffer protocol; where the coder is on a GPU, also arrays in its memory, with
                 DLPack or `__cuda_array_interface__`. Borrowed until the call returns. Any H and W:
-                the engine's padding is applied inside, and the packet tells the true sizes.
+                the engine's padding is applied inside, and the packet carries the true sizes.
             quality: Quality level of this call; None: the encoder's.
             step: Number of the quality step, instead of a quality level.
-            importance: Where the step is another; instead of the three last, which make one as
-                `importance` does; the same for all pictures of a batch. Or True: each picture's
-                levels and regions get what the engine's importance model says that the task needs,
-                at the price of bits that goes with the quality. Or weights by level, above 0, in
-                place of what it predicts of levels; equal ones are those of an average picture. To
-                the steps that either leads to, the three last add theirs; with True, `roi` takes
-                the place of the predicted regions (`[]`: there are none).
-            target_bytes: Length of each packet, which it comes near to (mostly within 1 %): the
-                steps of all levels are moved until it does; with an importance of any kind, from
-                where that puts them. (At so many bits per pixel: `bpp * pixels / 8`.)
+            importance: Which levels and parts of a picture get other steps. One of: an
+                `Importance`, the same for all pictures of a batch, which excludes `level_offsets`
+                and `roi`; True: each picture's levels and regions get what the engine's importance
+                model predicts that the task needs, at the price of bits that goes with the
+                quality; or weights by level, above 0, in place of the model's prediction for
+                levels (equal weights are those of an average picture). `level_offsets` and `roi`
+                are added to the steps that True or weights lead to; with True, `roi` takes the
+                place of the predicted regions (`[]`: no regions).
+            target_bytes: Length that each packet comes near to, mostly within 1 %: the steps of
+                all levels are moved until it does, with an importance of any kind from where that
+                puts them. (For a number of bits per pixel: `bpp * pixels / 8`.)
             level_offsets: By feature level, steps added to the picture's; negative: finer.
-            roi: Regions of interest: boxes, in fractions of the picture, or a mask.
-            roi_gain: By how many steps they are finer than the rest.
+            roi: Regions of interest: boxes, in fractions of the picture, or a mask; see
+                `importance()`.
+            roi_gain: By how many steps regions are finer than the rest.
             pts: Presentation time of the (first) packet, in units of the time base; the pictures
                 of a batch count up from there.
 
         Returns:
-            A `Packet`; for a batch a list of them, each the same bytes as if encoded alone (of an
-            exact engine).
+            A `Packet`, owned; for a batch a list of them, with an exact engine each the same
+            bytes as if encoded alone.
 
         Raises:
-            ShapeError: Wrong rank, channels, number of levels, or levels of different batches; or
-                of sizes that levels of one picture cannot have: each must have the finest level's
+            ShapeError: Wrong rank, channels or number of levels; levels of different batches; or
+                sizes that levels of one picture cannot have: each must have the finest level's
                 rows and columns divided by its stride, up to rounding and a cell.
-            DTypeError: Not arrays of float32 or float16, or NaN or infinity among them, or among
-                what the networks make of them: they are too large.
-            DeviceError: Arrays on a GPU, and the coder is on the host.
-            ConfigError: A quality or step that the engine does not have, or an importance that
-                does not go with it; or a size, and quality does not follow steps.
-            TargetError: A size that no steps lead to; the text tells the picture's range.
+            DTypeError: Not arrays of float32 or float16; or NaN or infinity among them, or among
+                the latents that the networks make of them, since they are too large.
+            DeviceError: Arrays on a GPU, while the coder is on the host.
+            ConfigError: A quality or step that the engine does not have, an importance that does
+                not fit it, or a `target_bytes` where quality does not follow steps.
+            TargetError: A `target_bytes` that no steps lead to; the text gives the picture's range.
             InexactRunnerError: The runner is not exact at this size; nothing was encoded.
 
-        Warns (`UserWarning`, once of an encoder) of pictures that decoders refuse unless they are
-        given other limits than `Limits()`; the text tells which.
+        Warns once per encoder (`UserWarning`) of pictures that decoders with the default `Limits`
+        refuse; the text says which limit to raise.
 
         With the coder on a GPU, launches go to CuPy's current stream, and the call waits for the
-        packets. What looks for its steps (`target_bytes`, importance as True or weights) is done by
-        the host's kernels even so; the networks run where they always do.
+        packets. Calls that search for steps (`target_bytes`, importance as True or weights) use
+        the host's kernels even then; the networks run where they always do.
 
-        Determinism: The packet's bytes follow from the integers that the networks lead to. They
+        Determinism: The packet's bytes follow from the integers that the networks lead to, which
             are the same for the same input on the same machine, library and thread count.
         """
         d = self._wishes.step(quality, step)
@@ -236,21 +238,21 @@ class Encoder:
         Args:
             features: As for `encode`, without a batch.
             buffer: Writable, contiguous, bytes-like; borrowed until the call returns. The packet
-                is written to its beginning, and nothing behind it.
-            quality: As for `encode`, as all that follow.
-            step: Instead of a quality level.
-            importance: Where the step is another, or how to find it.
-            target_bytes: Length of the packet.
+                is written to its beginning; what follows is left as it was.
+            quality: This and all that follow as for `encode`.
+            step: Number of the quality step, instead of a quality level.
+            importance: Which levels and parts get other steps.
+            target_bytes: Length that the packet comes near to.
             level_offsets: Steps added, by level.
             roi: Regions of interest.
-            roi_gain: By how many steps they are finer.
+            roi_gain: By how many steps regions are finer than the rest.
 
         Returns:
             The packet's length in bytes; its bytes are those that `encode` gives.
 
         Raises:
-            ShapeError: The buffer is too small, the text tells the length that is needed and
-                nothing was written; or the features are a batch.
+            ShapeError: The buffer is too small (the text gives the length that is needed, and
+                nothing was written); or the features are a batch.
             DTypeError: The buffer cannot be written to.
             FcmrtError: As for `encode`.
         """
@@ -270,14 +272,14 @@ class Encoder:
         return size
 
     def take(self, features: Any) -> list[FloatArray]:
-        """Brings features into the engine's order, as `encode` does before all else.
+        """Brings features into the engine's order, which is the first thing that `encode` does.
 
         Args:
             features: As for `encode`.
 
         Returns:
-            float32 arrays of the host, all `[C, H, W]` or all `[N, C, H, W]`; views where they can
-            be.
+            float32 arrays in the host's memory, all `[C, H, W]` or all `[N, C, H, W]`; views of
+            the caller's where possible.
 
         Raises:
             ShapeError, DTypeError, DeviceError, ConfigError: As `encode`.
@@ -300,15 +302,18 @@ class Encoder:
                 picture's; negative: finer.
             roi: Regions of interest. Boxes: a sequence or float array, `[N, 4]` or `[4]`, of left,
                 top, right and bottom, in fractions of the picture, 0 to 1; rounded outwards to
-                cells, cut at the picture's edges; refused where their numbers are beyond -16 to 16,
-                or whole and outside of the picture, as pixels are. Or a mask of the finest level's
+                cells, cut at the picture's edges; refused if their numbers are beyond -16 to 16,
+                or whole and outside the picture, as pixels are. Or a mask of the finest level's
                 cells, `[H, W]`: bool, where True is of interest; or integers, which are steps added
-                to the picture's. A mask of many shapes is coded in coarser blocks, to the finest
-                step in each.
-            roi_gain: By how many steps what is of interest is finer than the rest.
+                to the picture's. A mask of many shapes is coded in coarser blocks, each with the
+                finest step in it.
+            roi_gain: By how many steps regions are finer than the rest.
+
+        Returns:
+            The importance, for `importance=` of other calls with pictures of these sizes.
 
         Raises:
-            ConfigError: A level without a latent of its own, or whatever is no box or mask.
+            ConfigError: A level without a latent of its own, or a `roi` that is no box or mask.
             ShapeError, DTypeError, DeviceError: As `encode`.
         """
         sizes = sizes_of(self._intake.levels(features))
@@ -350,17 +355,17 @@ class Encoder:
     ) -> Walk:
         """Takes one picture's features as far as their integers; `code` goes on from there.
 
-        For those who want to look at every tensor between features and packet.
+        For looking at every tensor between features and packet.
 
         Args:
             features: As for `encode`, one picture.
-            quality: As for `encode`, as all that follow.
-            step: Instead of a quality level.
-            importance: Where the step is another, or how to find it.
-            target_bytes: Length of the packet.
+            quality: This and all that follow as for `encode`.
+            step: Number of the quality step, instead of a quality level.
+            importance: Which levels and parts get other steps.
+            target_bytes: Length that the packet comes near to.
             level_offsets: Steps added, by level.
             roi: Regions of interest.
-            roi_gain: By how many steps they are finer.
+            roi_gain: By how many steps regions are finer than the rest.
 
         Returns:
             The walk, which owns its tensors and integers.
@@ -384,19 +389,19 @@ class Encoder:
         step: int | None = None,
         importance: Importance | None = None,
     ) -> Walk:
-        """Takes a picture whose walk is known to its integers at other steps.
+        """Finds the integers of a walked picture at other steps.
 
-        Only what depends on the steps that change is done again: never analysis, unless quality
+        Only what depends on the changed steps is done again: analysis never, unless quality
         follows gains; networks of the exact path only where they see what is quantised anew.
 
         Args:
             walk: Of this encoder's engine; borrowed, and unchanged.
             quality: Quality level; None: the walk's step.
             step: Number of the quality step, instead of a quality level.
-            importance: Where the step is another; None: the walk's.
+            importance: Which levels and parts get other steps; None: the walk's.
 
         Returns:
-            The walk that `walk` would have given; it shares arrays with the first.
+            What `walk` would have given at these steps; it shares arrays with the first walk.
 
         Raises:
             ConfigError: As `encode`, or the walk is of another engine.

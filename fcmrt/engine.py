@@ -17,6 +17,7 @@ from .errors import ConfigError, EngineError
 from .exact import Proof, prove
 from .importance_ports import check_importance
 from .manifest import Manifest, Member
+from .manifestjson import read_manifest
 from .onnxgraph import Graph, read_graph
 from .schedule import Run
 from .spec import TensorSpec
@@ -168,7 +169,7 @@ def _open(data: bytes, limits: EngineLimits) -> Engine:
     if MANIFEST_NAME not in spans:
         raise EngineError(f"the engine file has no {MANIFEST_NAME}")
     text = bytes(_slice(view, spans[MANIFEST_NAME]))
-    manifest = Manifest.from_json(text)
+    manifest = read_manifest(text)
     members = {member.file: member for member in _members(manifest)}
     for name, span in spans.items():
         if name != MANIFEST_NAME:

@@ -13,6 +13,7 @@ from .atomicfile import replace_file
 from .engine import MANIFEST_NAME, Engine
 from .exact import prove
 from .manifest import Manifest, Member
+from .manifestjson import write_manifest
 from .onnxgraph import read_graph
 from .validator import exact_path
 
@@ -58,7 +59,7 @@ def pack_engine(
         graphs={n: _member(f"graphs/{n}.onnx", data) for n, data in graphs.items()},
         tables={n: _member(f"tables/{n}.bin", data) for n, data in tables.items()},
     )
-    members = [(MANIFEST_NAME, manifest.to_json())]
+    members = [(MANIFEST_NAME, write_manifest(manifest))]
     members += [(manifest.graphs[name].file, data) for name, data in graphs.items()]
     members += [(manifest.tables[name].file, data) for name, data in tables.items()]
     return storedzip.pack(members)

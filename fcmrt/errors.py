@@ -27,7 +27,7 @@ class ConfigError(FcmrtError, ValueError):
 
 
 class TargetError(ConfigError):
-    """A size that no quality steps of the engine bring a picture to.
+    """A packet size that a picture cannot reach with the engine's quality steps.
 
     Args:
         wanted: The size, in bytes.
@@ -49,7 +49,7 @@ class BitstreamError(FcmrtError, ValueError):
 
     Args:
         message: What was wrong.
-        offset: Byte offset at which it was noticed, None where none can be told.
+        offset: Byte offset at which it was noticed, None where there is none.
         packet_index: Number of the packet within its stream or batch, None outside of one.
     """
 
@@ -122,7 +122,7 @@ class RunnerMismatchError(EngineError):
     """A same-engine stream was made with another runner than the one it is to be decoded with.
 
     Args:
-        wanted: Identity of the encoder's runner, or its digest where the stream tells no more.
+        wanted: Identity of the encoder's runner, or its digest if the stream has no more.
         found: Identity of the runner at hand.
     """
 
@@ -137,7 +137,7 @@ class RunnerMismatchError(EngineError):
 
 
 class BackendUnavailableError(FcmrtError, ImportError):
-    """A library that the request needs is not installed; the text names the extra to install."""
+    """A library that is needed is not installed; the text names the extra to install."""
 
 
 class DeviceError(FcmrtError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Groups of latents that can be given bits apart: those that are made of different features.
+"""Groups of latents that can be given bits separately: those made from different features.
 
 Rules: `docs/format.md`, section 8.
 """

@@ -1,4 +1,4 @@
-"""Importance as users say it: offsets of levels, boxes and masks."""
+"""Importance from what users specify: offsets of levels, boxes and masks."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Node:
     outputs: tuple[str, ...]
     """Likewise."""
     attributes: Mapping[str, Attribute]
-    """Only those that the file tells; arrays are read-only."""
+    """Only those in the file; arrays are read-only."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from .arguments import whole
 
 
 def presentation_time(pts: Any) -> int:
-    """Takes a presentation time as users give it; ConfigError where it is none."""
+    """Checks a presentation time that a user has passed; ConfigError if it is none."""
     return whole(pts, "pts", -(1 << 63), (1 << 63) - 1)
 
 

@@ -1,4 +1,4 @@
-"""Untrusted packets and stream headers, held against the engine that is to decode them."""
+"""Untrusted packets and stream headers, checked against the engine that is to decode them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class OpenedPacket:
     padded: Size
     """Of the padded finest level."""
     dtype: FeatureDType
-    """Element type that the stream header tells; float32 without one."""
+    """Element type in the stream header; float32 without one."""
 
 
 class PacketReader:

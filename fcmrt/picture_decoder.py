@@ -32,7 +32,7 @@ class PictureDecoder:
 
         Args:
             opened: Borrowed until the call returns.
-            clock: Is told the stages.
+            clock: Receives the stages.
 
         Returns:
             By level, `[C, H, W]` of the true sizes; views.

@@ -24,7 +24,8 @@ class PictureEncoder:
     Args:
         executor: Of the engine.
         params: Parameters of the entropy coder.
-        sizes: Of the levels, in the engine's order, that packets need not tell; None: all tell.
+        sizes: Of the levels, in the engine's order, that packets need not carry; None: all carry
+            their sizes.
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class PictureEncoder:
         Args:
             levels: `[1, C, H, W]` by level; borrowed as `Walk.take` says.
             d: Number of the quality step.
-            wish: What is wanted beside.
-            clock: Is told the stages.
+            wish: What the call asks for beside that.
+            clock: Receives the stages.
 
         Raises:
             FcmrtError: As `Encoder.encode`.
@@ -89,8 +90,8 @@ class PictureEncoder:
             d: See there.
             wish: See there.
             pts: Presentation time of the first picture; the others count up from there.
-            clock: Of the first picture, is told its stages.
-            recorder: Is told the stages of all.
+            clock: Of the first picture, receives its stages.
+            recorder: Receives the stages of all.
 
         Raises:
             FcmrtError: As `Encoder.encode`.
@@ -174,7 +175,7 @@ def code_order(manifest: Manifest) -> list[str]:
 def told_geometry(
     manifest: Manifest, sizes: Sequence[Size], known: Sequence[Size] | None
 ) -> Geometry | None:
-    """What a packet tells of its levels' sizes; None: they are those of the stream header."""
+    """What a packet carries of its levels' sizes; None: they are those of the stream header."""
     if known is not None and tuple(sizes) == tuple(known):
         return None
     return Geometry.of_levels(sizes, [f.stride for f in manifest.features])

@@ -19,7 +19,7 @@ _WIDTHS = ("avx512f", "avx2", "avx", "sse4_2", "sve", "asimd")
 
 @functools.cache
 def processor_listing() -> dict[str, str]:
-    """Returns what Linux tells of the first core; nothing elsewhere."""
+    """Returns what Linux reports of the first core; nothing elsewhere."""
     lines: dict[str, str] = {}
     listing = Path("/proc/cpuinfo")
     if listing.exists():

@@ -15,7 +15,7 @@ Fields = dict[int, list[Field]]
 
 
 class ProtoReader:
-    """Reads messages field by field; a message is told by its first byte's offset and its end.
+    """Reads messages field by field; a message is given by its first byte's offset and its end.
 
     Args:
         data: All bytes; borrowed.

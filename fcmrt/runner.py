@@ -88,7 +88,7 @@ class DeviceCapable(Protocol):
 
 @runtime_checkable
 class Particular(Protocol):
-    """A network whose results depend on more than its runner's identity tells."""
+    """A network whose results depend on more than its runner's identity says."""
 
     def particulars(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
         """Returns what else the last bits depend on for inputs of these shapes, in words."""

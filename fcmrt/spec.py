@@ -230,7 +230,7 @@ class Quality:
     """The quality levels that a user chooses from, by steps, and what follows them.
 
     One of two mechanisms, never both: "step", where `d` chooses the quantiser's step, or "gain",
-    where the step is 1 and graphs off the exact path scale the latents, told by one more input.
+    where the step is 1 and graphs off the exact path scale the latents, as one more input says.
     """
 
     levels: tuple[int, ...]
@@ -239,7 +239,7 @@ class Quality:
     default: int
     """1 to the number of levels."""
     input: str | None = None
-    """Name of the tensor, float32 `[1, 1, 1, 1]`, that tells graphs the `position`; None: the
+    """Name of the tensor, float32 `[1, 1, 1, 1]`, that gives graphs the `position`; None: the
     mechanism is "step"."""
 
     @property

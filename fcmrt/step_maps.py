@@ -41,7 +41,7 @@ class StepMaps:
         padded: Size of the padded finest level, in cells.
 
     Raises:
-        ConfigError: The engine has no steps, or fewer groups or channels than `importance` tells
+        ConfigError: The engine has no steps, or fewer groups or channels than `importance` has
             of; or a region reaches beyond the picture.
     """
 

@@ -1,4 +1,4 @@
-"""The stream header of an engine's packets, and what it tells of who runs the networks."""
+"""The stream header of an engine's packets, and how it identifies the runner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .errors import ConfigError
 from .spec import Size
 
 RUNNER_NOTE = "runner"
-"""Key of the note that tells a same-engine stream's runner in words."""
+"""Key of the note that names a same-engine stream's runner in words."""
 
 
 def runner_digest(identity: str) -> bytes:

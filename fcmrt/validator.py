@@ -44,12 +44,12 @@ def validate(
         features: The levels, at least one.
         tensors: By name; no name is that of a feature.
         latents: By name.
-        graphs: Names of the graphs at hand.
-        tables: Names of the table sets at hand.
+        graphs: Names of the graphs that there are.
+        tables: Names of the table sets that there are.
         encode: The encoder's steps.
         decode: The decoder's steps.
         outputs: Name of the tensor that holds each feature's reconstruction, by feature.
-        position: Name of the tensor that tells graphs the quality, given on both sides; None: there
+        position: Name of the tensor that gives graphs the quality, on both sides; None: there
             is none.
 
     Raises:
@@ -138,7 +138,7 @@ class _Walk:
     latents: Mapping[str, LatentSpec]
     graphs: Collection[str]
     origins: dict[object, int]  # of both sides: how a tensor is computed, and the number for it
-    position: str | None  # the tensor that tells the quality; only graphs may read it
+    position: str | None  # the tensor that gives the quality; only graphs may read it
     other: _Walk | None = None  # the encoder's, when the decoder is walked
     origin: dict[str, int] = dataclasses.field(default_factory=dict)
     writers: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -233,7 +233,7 @@ class _Walk:
         return self.origin[name]
 
     def write(self, name: str, place: str, how: object) -> None:
-        """Takes note that `name` is written at `place`, computed as `how` tells."""
+        """Notes that `name` is written at `place`, computed as `how` says."""
         find_spec(name, place, self.declared)
         if name in self.origin:
             raise EngineError(f"{place} writes {name!r}, which {self.writers[name]} has written")

@@ -70,7 +70,7 @@ class Walk:
         machine: The engine, ready to run.
         padded: Size of the padded finest level, in cells.
         d: Number of the quality step.
-        clock: Is told the stages.
+        clock: Receives the stages.
         importance: Where the step is another than `d`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is wanted of a picture beside its features, as users say it and as it is brought about."""
+"""What a call asks of a picture's packet beside its quality step, and how that is found."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ from .walk import Walk
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wish:
-    """What is wanted of a picture beside its step number.
+    """What a call asks of a picture's packet beside its step number.
 
     Raises:
         ConfigError: Weights that do not go with the allocator.
     """
 
     target_bytes: int | None = None
-    """Length of the packet; None: what comes of it."""
+    """Length that the packet comes near to; None: whatever it becomes."""
 
     importance: Importance = EVEN
-    """Where the step is another; with an allocator, another than that which it has chosen."""
+    """Where other steps are taken: other than the picture's, or than those that the allocator
+    has chosen."""
 
     has_regions: bool = False
-    """Whether the regions are those of `importance`, or none if it has none; otherwise they are
-    those that the allocator finds."""
+    """Whether the regions are those of `importance`, or none if it has none; otherwise the
+    allocator finds them."""
 
     allocator: Allocator | None = None
     """What shares bits out over the levels; None: nothing does."""
@@ -55,13 +56,13 @@ class Wish:
         return self.target_bytes is None and self.allocator is None
 
     def first_steps(self, d: int) -> tuple[int, Importance]:
-        """The step, and where it is another, at first, if the picture's own step is `d`."""
+        """The step and the importance to quantise with first, if the picture's own step is `d`."""
         if self.allocator is None:
             return d, self.importance
         return self.allocator.first_step, EVEN
 
     def granted(self, walk: Walk, d: int, size_of: Callable[[Walk], int]) -> Walk:
-        """Returns the picture as it is wanted.
+        """Returns the picture at the steps that the wish leads to.
 
         Args:
             walk: The picture at `first_steps(d)`, with all its integers; borrowed.
@@ -112,11 +113,11 @@ class Wish:
 
 
 class Wishes:
-    """Makes wishes of what an encoder's users say; any thread may use it.
+    """Makes wishes from the arguments of calls; any thread may use it.
 
     Args:
         executor: Of the engine.
-        quality: Quality level where a call says none; None: the engine's default.
+        quality: Quality level of calls that give none; None: the engine's default.
 
     Raises:
         ConfigError: A quality out of range.

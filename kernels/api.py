@@ -153,7 +153,7 @@ class Kernels(Protocol):
             ConfigError: A table index is out of range, a skipped symbol is not 0, or lanes or
                 segments are not allowed.
             DTypeError, ShapeError: An array is not as `CodeStep` says.
-            ShapeError: `out` is too small; the text tells the size that is needed. Nothing was
+            ShapeError: `out` is too small; the text says the size that is needed. Nothing was
                 written.
         """
         ...

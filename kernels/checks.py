@@ -249,7 +249,7 @@ def shifts_to_quantize(
     """Checks the arguments of `Kernels.quantize`; returns what is subtracted from the indexes.
 
     Raises:
-        DTypeError, ShapeError, ConfigError: An argument is not as told there.
+        DTypeError, ShapeError, ConfigError: An argument is not as described there.
     """
     require_array("values", values, (np.float32,))
     require_grid(means, len(values), mean_bits, step)

@@ -1,4 +1,4 @@
-"""Launches the native kernels: checks what arrays look like, calls, turns statuses into errors."""
+"""Launches the native kernels: checks the arrays, calls, and turns statuses into errors."""
 
 from __future__ import annotations
 

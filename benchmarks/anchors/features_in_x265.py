@@ -22,7 +22,7 @@ class Packed(NamedTuple):
 
     still: x265.Still
     ranges: Float32
-    # float32 [levels, 2], minimum and maximum
+    """float32 [levels, 2], minimum and maximum."""
 
     @property
     def size(self) -> int:

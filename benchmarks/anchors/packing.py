@@ -37,9 +37,9 @@ class Frame(NamedTuple):
     """Packed features of one picture."""
 
     plane: NDArray[np.uint16]
-    # uint16 [H, W], 0 to 1023
+    """uint16 [H, W], 0 to 1023."""
     ranges: Float32
-    # float32 [levels, 2], minimum and maximum
+    """float32 [levels, 2], minimum and maximum."""
 
 
 class Tiling(NamedTuple):

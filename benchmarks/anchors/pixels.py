@@ -58,7 +58,7 @@ class PixelsInAvif:
     """One operating point; a `Coder` of pixels."""
 
     quality: int
-    # of Pillow, 0 to 100
+    """Of Pillow, 0 to 100."""
 
     @property
     def label(self) -> int:

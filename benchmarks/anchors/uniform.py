@@ -34,10 +34,11 @@ class Point(NamedTuple):
     """One operating point of the anchor; a `Coder` of features."""
 
     placement: Placement
-    # level: from minimum to maximum of each feature level of the picture; global: the same for all
-    # levels together; clipped: as level, between percentiles; zero: multiples of a step
+    """Level: from minimum to maximum of each feature level of the picture; global: the same for all
+    levels together; clipped: as level, between percentiles; zero: multiples of a step."""
     value: float
-    # number of quantiser levels, 2 to 256; for zero: the step, in standard deviations of the level
+    """Number of quantiser levels, 2 to 256; for zero: the step, in standard deviations of the
+    level."""
 
     @property
     def label(self) -> str:

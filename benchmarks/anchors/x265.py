@@ -29,7 +29,7 @@ class Still(NamedTuple):
 
     data: bytes
     head: bytes
-    # the parameter sets: the same for all pictures of one size and QP, so sent once for a stream
+    """The parameter sets: the same for all pictures of one size and QP; sent once for a stream."""
 
 
 def encode(frame: av.VideoFrame, preset: Preset, qp: int) -> Still:

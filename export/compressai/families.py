@@ -26,7 +26,7 @@ from .vbr import deploy_vbr
 State = Mapping[str, Tensor]
 
 _STEP_OF_HYPER = "gayn2zqstep.0.weight"
-"""A weight of the network that tells the quantiser's step of a variable-rate model's `z`."""
+"""A weight of the network that gives the quantiser's step of a variable-rate model's `z`."""
 
 
 @dataclass(frozen=True, slots=True)

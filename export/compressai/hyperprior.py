@@ -1,4 +1,4 @@
-"""A latent whose deviations, and perhaps means, a second one tells.
+"""A latent whose deviations, and perhaps means, are predicted from a second one.
 
 The models bmshj2018-hyperprior (arXiv 1802.01436) and mbt2018-mean (arXiv 1809.02736).
 """

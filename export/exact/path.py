@@ -1,4 +1,4 @@
-"""All networks of a deployment's exact path, each calibrated on what exact ones before it give."""
+"""All networks of a deployment's exact path, each calibrated on the exact outputs before it."""
 
 from __future__ import annotations
 

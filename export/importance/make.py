@@ -46,9 +46,9 @@ class Made:
     model: ImportanceModel
     network: ImportancePredictor
     sizes: Mapping[str, Any]
-    # arguments of `ImportancePredictor`
+    """Arguments of `ImportancePredictor`."""
     about: Mapping[str, Any]
-    # what people should know: JSON
+    """What people should know: JSON."""
 
 
 def make_importance(

@@ -30,14 +30,15 @@ class Measured:
     """Pictures whose levels were coded one by one."""
 
     steps: tuple[int, ...]
-    # increasing
+    """Increasing."""
     rates: Float64
-    # bits per element of the level, [pictures, levels, steps]; side information apart
+    """Bits per element of the level, [pictures, levels, steps]; side information apart."""
     maps: Float64
-    # what is lost in each part of the picture with this level coded alone: [pictures, levels,
-    # steps, rows, columns]
+    """What is lost in each part of the picture with this level coded alone: [pictures, levels,
+    steps, rows, columns]."""
     together: Float64 | None = None
-    # what is lost by each level where all are coded: [pictures, levels, steps]; None: not measured
+    """What is lost by each level where all are coded: [pictures, levels, steps]; None: not
+    measured."""
 
     def __post_init__(self) -> None:
         shape = (len(self.rates), self.rates.shape[1], len(self.steps))

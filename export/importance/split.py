@@ -19,7 +19,7 @@ class Split:
     trained: NDArray[np.int64]
     held: NDArray[np.int64]
     pictures: int | None
-    # how many pictures the kept ones show, which no other shows; None: they may show the same
+    """How many pictures the kept ones show, which no other shows; None: they may show the same."""
 
     @property
     def words(self) -> str:

@@ -18,9 +18,9 @@ class Canvas(NamedTuple):
     """One input of a task's network."""
 
     pixels: Float32
-    # float32 [1, 3, S, S], S the side of the input; owned
+    """float32 [1, 3, S, S], S the side of the input; owned."""
     shown: tuple[str, ...]
-    # names of the photos in it, and "clip NAME" for frames: those of one clip look alike
+    """Names of the photos in it, and "clip NAME" for frames: those of one clip look alike."""
 
 
 def random_canvas(pictures: Pictures, rng: np.random.Generator, task: Task) -> Canvas:

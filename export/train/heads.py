@@ -21,7 +21,7 @@ class TrainingTask:
 
     task: Task
     head: Callable[[Path], TaskHead[Any]]
-    # from the file of the back half, which is the task's `network` with ".back.onnx"
+    """From the file of the back half, which is the task's `network` with ".back.onnx"."""
 
 
 TRAINING_TASKS = {

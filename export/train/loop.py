@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fcmrt.export.checkpoint import read_checkpoint
-from fcmrt.export.codec import FeatureCodec
 from fcmrt.export.codecs import Config, family_of, make_codec
 from fcmrt.export.levels import LevelCodecs
 from fcmrt.export.train.log import Log
@@ -36,7 +34,7 @@ from fcmrt.export.train.schedule import (
     share_done,
 )
 from fcmrt.export.train.source import STATISTICS_STEP, VALIDATION_STEP, Features, Source
-from fcmrt.export.trained import codec_of
+from fcmrt.export.train.weights import levels_that_fit, load_codec
 
 VALIDATION_QUALITIES = (-20, -10, 0, 10, 20)
 CHECKPOINT = "checkpoint.pt"
@@ -86,10 +84,8 @@ class Trainer:
         ]
         self.optimiser = torch.optim.Adam(groups, lr=options.lr, foreach=True)
         self.step = 0
-        self.seconds = 0.0
-        # of training so far, resumed runs included
-        self.polishing = False
-        # whether analysis and synthesis are frozen
+        self.seconds = 0.0  # of training so far, resumed runs included
+        self.polishing = False  # then analysis and synthesis are frozen
         self.stopping = False
 
     def _train_only(self, levels: tuple[int, ...]) -> None:
@@ -104,7 +100,7 @@ class Trainer:
         return share_done(self.options, self.step, self.seconds)
 
     def _tensors(self, features: Features) -> list[Tensor]:
-        """Features as the networks want them, on the device."""
+        """Features as the networks take them, on the device."""
         tensors = [torch.from_numpy(level) for level in features]
         if self.device.type == "cuda":
             tensors = [level.pin_memory() for level in tensors]
@@ -116,11 +112,11 @@ class Trainer:
         ]
 
     def _statistics(self) -> list[Tensor]:
-        """Features of the crops that statistics are taken of."""
+        """Features of the crops that statistics are computed from."""
         return self._tensors(self.source.features(STATISTICS_STEP, self.options.statistics_crops))
 
     def train_step(self, features: list[Tensor]) -> dict[str, Tensor]:
-        """One step of the optimiser on one batch of features; returns what is logged, scalars."""
+        """Takes one step of the optimiser on one batch of features; returns scalars for the log."""
         options, share = self.options, self.share
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(options, self.step, share) * group["factor"]
@@ -161,7 +157,7 @@ class Trainer:
             torch._foreach_lerp_(ours, theirs, 1 - decay)
 
     def _start_polish(self) -> None:
-        """Go on from the averaged weights, with analysis and synthesis frozen."""
+        """Continues from the averaged weights, with analysis and synthesis frozen."""
         self.model.load_state_dict(self.average.state_dict())
         self._freeze()
 
@@ -180,7 +176,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> list[dict[str, float]]:
-        """Real rounding and ideal bytes of the averaged weights, on fixed training crops."""
+        """Measures the averaged weights on fixed training crops: real rounding, ideal bytes."""
         options = self.options
         features = self._tensors(self.source.features(VALIDATION_STEP, options.validation_crops))
         result = []
@@ -197,11 +193,11 @@ class Trainer:
         return result
 
     def stop(self) -> None:
-        """Make `run` save and return after the step under way."""
+        """Makes `run` save and return after the current step."""
         self.stopping = True
 
     def run(self) -> None:
-        """Train to the last step, or until time is up, then save the result."""
+        """Trains to the last step, or until time is up, then saves the result."""
         options = self.options
         log = Log(self.out)
         progress = tqdm(total=options.steps, initial=self.step, unit="step", mininterval=5.0)
@@ -230,7 +226,7 @@ class Trainer:
         progress.close()
 
     def save(self) -> None:
-        """Write everything that is needed to go on, in one replacement of the file."""
+        """Writes everything that is needed to continue, replacing the file in one step."""
         state = {
             "family": family_of(self.config),
             "config": self.config.to_dict(),
@@ -246,7 +242,7 @@ class Trainer:
         partial.replace(self.out / CHECKPOINT)
 
     def resume(self) -> None:
-        """Go on from the checkpoint in the output folder, on whatever device that was made."""
+        """Continues from the checkpoint in the output folder, whatever device it was made on."""
         path = self.out / CHECKPOINT
         state = torch.load(path, weights_only=True, map_location=self.device)
         if state["config"] != self.config.to_dict():
@@ -270,9 +266,9 @@ class Trainer:
         return optimiser | {"state": {i: state[name] for i, name in now if name in state}}
 
     def start_from(self, path: Path) -> None:
-        """Begin with the averaged weights and the normalisation of another run.
+        """Starts from the averaged weights and the normalisation of another run.
 
-        Levels with a codec each, whose sizes are others in that run, begin anew.
+        Where each level has a codec, those whose sizes differ in that run start anew.
 
         Args:
             path: As for `load_codec`.
@@ -282,20 +278,11 @@ class Trainer:
         """
         weights, own = load_codec(path).state_dict(), self.model.state_dict()
         if isinstance(self.model, LevelCodecs):
-            weights = _fitting(weights, own)
+            weights = levels_that_fit(weights, own)
         elif {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
             raise ValueError(f"{path} is of another codec, or of one of other sizes")
         for codec in (self.model, self.average):
             codec.load_state_dict(codec.state_dict() | weights)
-
-
-def load_codec(path: Path) -> FeatureCodec:
-    """The averaged weights of a checkpoint, ready for export.
-
-    Args:
-        path: `checkpoint.pt` of a training run, or what `slim` made of it.
-    """
-    return codec_of(read_checkpoint(path))
 
 
 def _groups(names: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -303,26 +290,6 @@ def _groups(names: Iterable[str]) -> tuple[list[str], list[str]]:
     names = list(names)
     priors = [name for name in names if "prior." in name]
     return [name for name in names if "prior." not in name], priors
-
-
-def _fitting(weights: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of those levels that have the same sizes in both, by the level's number."""
-
-    def by_level(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-        levels: dict[str, dict[str, Tensor]] = {}
-        for name, weight in state.items():
-            levels.setdefault(name.split(".")[1], {})[name] = weight
-        return levels
-
-    theirs = by_level(weights)
-    fitting: dict[str, Tensor] = {}
-    for level, ours in by_level(own).items():
-        given = theirs.get(level, {})
-        if {k: v.shape for k, v in given.items()} == {k: v.shape for k, v in ours.items()}:
-            fitting |= given
-    if not fitting:
-        raise ValueError("no level of the checkpoint has the sizes of this codec's")
-    return fitting
 
 
 def _chunks(features: list[Tensor], size: int = 4) -> Iterator[list[Tensor]]:

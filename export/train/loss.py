@@ -74,13 +74,13 @@ class Distortion:
     """The parts of the distortion per picture."""
 
     levels: Tensor
-    # weighted errors of the features, float32 [N, levels]
+    """Weighted errors of the features, float32 [N, levels]."""
     hidden: Tensor
-    # float32 [N]
+    """float32 [N]."""
     shift: Mapping[str, Tensor]
-    # float32 [N] each
+    """float32 [N] each."""
     nmse: Tensor
-    # plain mean of the normalised errors over the levels, for the log; float32 [N]
+    """Plain mean of the normalised errors over the levels, for the log; float32 [N]."""
 
     @property
     def whole(self) -> Tensor:

@@ -33,13 +33,13 @@ class MoveNetOutputs(HeadOutputs):
     """Outputs of the head, on the grid of the finest level."""
 
     hidden: tuple[Tensor, ...]
-    # float32, the pyramid's sums after the ReLU: coarsest first
+    """float32, the pyramid's sums after the ReLU: coarsest first."""
     centres: Tensor
-    # logits, float32 [N, 1, 64, 64]
+    """Logits, float32 [N, 1, 64, 64]."""
     heat: Tensor
-    # logits, float32 [N, 17, 64, 64]
+    """Logits, float32 [N, 17, 64, 64]."""
     places: Tensor
-    # float32 [N, 72, 64, 64], in cells: regressions, offsets, size and offset of the box
+    """float32 [N, 72, 64, 64], in cells: regressions, offsets, size and offset of the box."""
 
 
 class MoveNetHead(TaskHead[MoveNetOutputs]):

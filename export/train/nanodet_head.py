@@ -28,11 +28,11 @@ class NanoDetOutputs(HeadOutputs):
     """Outputs of the head, the levels one after another."""
 
     hidden: tuple[Tensor, ...]
-    # float32 [N, 128, side, side] per level, after the LeakyReLU
+    """float32 [N, 128, side, side] per level, after the LeakyReLU."""
     logits: Tensor
-    # float32 [N, 3549, 80]
+    """float32 [N, 3549, 80]."""
     boxes: Tensor
-    # float32 [N, 3549, 4, 11]
+    """float32 [N, 3549, 4, 11]."""
 
 
 class NanoDetHead(TaskHead[NanoDetOutputs]):

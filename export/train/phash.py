@@ -22,7 +22,7 @@ class Match:
     train: str
     test: str
     distance: int
-    # bits that differ, the better of plain and mirrored
+    """Bits that differ, the better of plain and mirrored."""
 
 
 def perceptual_hash(image: NDArray[np.uint8]) -> int:

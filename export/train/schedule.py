@@ -1,4 +1,4 @@
-"""How a training goes: its options, the rate of learning, and the qualities that are drawn.
+"""How a training goes: its options, the learning rate, and the qualities that are drawn.
 
 Everything follows the share of the training that is done, by steps or by time, so that a run told
 how long it may take has its decay and its polish within that time.
@@ -24,33 +24,33 @@ class TrainOptions:
 
     steps: int
     minutes: float | None = None
-    # of training, pauses not counted; the run ends at whichever limit comes first
+    """Of training, pauses not counted; the run ends at whichever limit comes first."""
     batch: int = 8
     lr: float = 8e-4
     prior_lr_factor: float = 10.0
-    # the tables of z learn so many times faster than the networks
+    """The tables of z learn so many times faster than the networks."""
     seed: int = 0
     only: tuple[int, ...] = ()
-    # levels that are trained, by number, the finest is 0; none named: all
+    """Levels that are trained, by number, the finest is 0; none named: all."""
     distortion_weight: float = 3.0
-    # weight of the distortion at step 1 ("lambda")
+    """Weight of the distortion at step 1 ("lambda")."""
     features_first: float = 0.0
-    # share of the training, at its beginning, whose distortion is the features' errors alone
+    """Share of the training, at its beginning, whose distortion is the features' errors alone."""
     warmup: int = 200
-    # steps of linear warm-up
+    """Steps of linear warm-up."""
     decay: float = 0.4
-    # share of the training, at the end, over which the rate of learning falls to 2 %
+    """Share of the training, at the end, over which the learning rate falls to 2 %."""
     polish: float = 0.05
-    # share of the training, at the very end, that trains only the entropy model, on real rounding
+    """Share of the training, at its end, that trains the entropy model alone, on real rounding."""
     clip: float = 1.0
-    # gradient norm
+    """Gradient norm."""
     ema: float = 0.998
-    # decay of the averaged weights
+    """Decay of the averaged weights."""
     validate_every: int = 500
     validation_crops: int = 16
     statistics_crops: int = 64
     checkpoint_s: float = 300.0
-    # seconds between checkpoints
+    """Seconds between checkpoints."""
 
 
 def share_done(options: TrainOptions, step: int, seconds: float) -> float:

@@ -18,11 +18,13 @@ import torch
 HEADER = """# Trained codecs
 
 Written by `python -m fcmrt.export.train.table models`. Each file holds averaged weights (large
-ones as float16), the configuration and the run's card, for `load_codec` (`export/train/loop.py`).
-The loss is the mean over the last 500 steps before the polish. Bytes, the normalised error of the
-features, and what the task network noticed are of the last validation at d = 0, on crops of
-training pictures: they say how training went, not how good the codec is (that is measured by
-`benchmarks/`).
+ones as float16), the configuration and the run's card. `fcmrt export FILE --out ENGINE.fcmrt`
+makes an engine of it, with `--calibrate CACHE` an exact one where the codec has an exact form.
+
+The loss is the mean over the last 500 steps before the polish. Bytes, `nmse` (the normalised error
+of the features) and `shift` (how far the task network's outputs moved) are from the last validation
+at d = 0, on crops of training pictures: they say how training went, not how good the codec is,
+which `benchmarks/` measures.
 
 The commands are run from the repository's root, where fcmrt is installed editable:
 `pip install -e '.[export]'`.

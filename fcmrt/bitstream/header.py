@@ -63,10 +63,10 @@ class LevelSpec:
     """Number of channels, at least 1."""
 
     height: int = 0
-    """Rows; 0 (then width too): every packet tells its own size."""
+    """Rows; 0 (then width too): every packet carries its own size."""
 
     width: int = 0
-    """Columns; 0 (then height too): every packet tells its own size."""
+    """Columns; 0 (then height too): every packet carries its own size."""
 
     dtype: FeatureDType = "float32"
     """Element type of the features that the encoder was given."""
@@ -95,7 +95,7 @@ class StreamHeader:
     """What the two sides must share for a packet to be decoded right."""
 
     runner_digest: bytes | None = None
-    """What the stream was made with, 32 bytes not all 0, same-engine only; None: not told."""
+    """What the stream was made with, 32 bytes not all 0, same-engine only; None: unknown."""
 
     coding: CodingParams = dataclasses.field(default_factory=CodingParams)
     """Parameters of the entropy coder."""
@@ -104,16 +104,16 @@ class StreamHeader:
     """Seconds of one tick of a packet's pts, as numerator and denominator, both at least 1."""
 
     picture_width: int = 0
-    """Columns of the picture that the features were made from; 0: not told."""
+    """Columns of the picture that the features were made from; 0: unknown."""
 
     picture_height: int = 0
-    """Rows of the picture that the features were made from; 0: not told."""
+    """Rows of the picture that the features were made from; 0: unknown."""
 
     input_width: int = 0
-    """Columns of the network's input; 0: not told."""
+    """Columns of the network's input; 0: unknown."""
 
     input_height: int = 0
-    """Rows of the network's input; 0: not told."""
+    """Rows of the network's input; 0: unknown."""
 
     notes: tuple[tuple[str, str], ...] = ()
     """Free text by key, at most 64; keys up to 64 and values up to 1024 bytes of UTF-8."""

@@ -18,7 +18,7 @@ MAX_SEGMENTS = 256
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Geometry:
-    """The sizes of the levels, where a packet tells them itself."""
+    """The sizes of the levels, where a packet carries them itself."""
 
     sizes: tuple[tuple[int, int], ...]
     """Height and width, at least 1: of the finest level alone, or of every level (2 or more)."""
@@ -32,7 +32,7 @@ class Geometry:
 
     @classmethod
     def of_levels(cls, sizes: Sequence[tuple[int, int]], strides: Sequence[int]) -> Geometry:
-        """Chooses the shorter form that tells the sizes of all levels.
+        """Chooses the shorter form that holds the sizes of all levels.
 
         Args:
             sizes: Height and width of every level, in the engine's order.

@@ -28,7 +28,7 @@ from .varint import BytesLike, Cursor, byte_view, unzigzag, write_varint, zigzag
 
 STATE_LEAST = 1 << 16
 
-# Up to this size the 16-bit checksum tells any two wrong bits apart from none.
+# Up to this size the 16-bit checksum detects any two wrong bits.
 LONGEST_WITH_CRC16 = 4095
 
 # Flags, step, one state, checksum.
@@ -112,7 +112,7 @@ def write_packet_into(
 
     Raises:
         ConfigError: The lengths contradict each other.
-        ShapeError: The buffer is too small; the text tells what is needed. Nothing was written.
+        ShapeError: The buffer is too small; the text says what is needed. Nothing was written.
     """
     return put_packet(buffer, *_packet_parts(head, segments, escapes, engine_digest))
 

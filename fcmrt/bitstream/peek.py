@@ -1,4 +1,4 @@
-"""What can be told of a packet without its engine, for people and tools that look into streams."""
+"""What a packet shows without its engine, for people and tools that look into streams."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def peek_packet(
     Args:
         data: The untrusted bytes of one packet, no more and no less. Nothing of them is kept.
         limits: Bounds on what the bytes may ask for; None: the default ones.
-        levels: Number of feature levels. Only a bare packet that tells the size of every level
+        levels: Number of feature levels. Only a bare packet with the size of every level
             needs it; it is refused where None is given.
 
     Raises:

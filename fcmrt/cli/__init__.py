@@ -47,7 +47,7 @@ def make_parser(command: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fcmrt",
         description="Deployment runtime for learned feature codecs.",
-        epilog="'fcmrt COMMAND --help' tells more about one command.",
+        epilog="'fcmrt COMMAND --help' says more about one command.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

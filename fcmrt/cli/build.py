@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="size of the finest feature level in cells, such as 52x52, before padding; or a "
         "range, LEAST..BEST..MOST, such as 16x16..52x52..104x104. May be given more than once: "
-        "each is a profile of the plan. Without it, the sizes that the engine's card tells",
+        "each is a profile of the plan. Without it, the sizes in the engine's card",
     )
     parser.add_argument(
         "--graph", metavar="NAME", action="append", help="only this graph; may be given again"

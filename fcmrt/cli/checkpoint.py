@@ -1,4 +1,4 @@
-"""Checkpoints as commands are told of them: which codec is in one, and how it is run."""
+"""Checkpoints as options of commands: which codec is in one, and how it is run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add_codec_arguments(parser: argparse._ActionsContainer) -> None:
-    """Adds what tells the codec of a checkpoint: `--codec`, `--option` and names and steps."""
+    """Adds the options that say what a checkpoint is: `--codec`, `--option`, names and steps."""
     parser.add_argument(
         "--codec",
         metavar="NAME",
@@ -29,7 +29,7 @@ def add_codec_arguments(parser: argparse._ActionsContainer) -> None:
         "(default: trained, a checkpoint of fcmrt.export.train)",
     )
     parser.add_argument(
-        "--level-names", metavar="NAME", nargs="+", help="of the feature levels, finest first"
+        "--level-names", metavar="NAME", nargs="+", help="names of the feature levels, finest first"
     )
     parser.add_argument(
         "--levels",
@@ -43,19 +43,19 @@ def add_codec_arguments(parser: argparse._ActionsContainer) -> None:
         metavar="NAME=JSON",
         action="append",
         default=[],
-        help="what else the codec lets its users choose; may be given several times",
+        help="further options of the codec, listed in docs/codecs.md; may be given several times",
     )
 
 
 def deployment_of(args: argparse.Namespace) -> tuple[Deployment, dict[str, Any]]:
-    """Reads a checkpoint, and finds out how its codec is run and what its card tells.
+    """Reads a checkpoint, and finds out how its codec is run and what its card says.
 
     Args:
         args: With `checkpoint`, a file, and what `add_codec_arguments` has added.
 
     Raises:
-        ConfigError: An option is not one, or none that this codec takes; or the codec is of
-            somebody's function that does not give what it should.
+        ConfigError: An option is malformed, or this codec does not take it; or the function that
+            was named for the codec does not give what it should.
         ExportError: As `find_family`, `read_checkpoint` and the family.
         BackendUnavailableError: A package that exporting needs is not installed.
     """

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--image",
         metavar="FILE",
         nargs="+",
-        help="pictures to take; without it, one that comes with fcmrt",
+        help="pictures to take (default: one that comes with fcmrt)",
     )
     parser.add_argument("--quality", metavar="Q", type=float, help="quality level, 1 is smallest")
     parser.add_argument(
@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-plot", action="store_true", help="write no picture, only the report")
     parser.add_argument(
-        "--detector", metavar="DIR", help="folder of the detector's two halves, if not the shipped"
+        "--detector",
+        metavar="DIR",
+        help="folder of the detector's two halves (default: those that come with fcmrt)",
     )
     add_engine_argument(parser)
 

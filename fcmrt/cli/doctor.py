@@ -213,7 +213,7 @@ def _library_row(found: dict[str, Any]) -> str:
         alone = ", in an environment of its own" if found["extra"] in ALONE else ""
         return f"missing ({found['use']}): pip install 'fcmrt[{found['extra']}]'{alone}"
     installed = ", ".join(f"{name} {v}" for name, v in found["distributions"].items())
-    return installed or "present, version not told"
+    return installed or "present, version unknown"
 
 
 def _report(found: dict[str, Any]) -> str:

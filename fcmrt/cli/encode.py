@@ -41,15 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quality",
         metavar="Q",
         type=float,
-        help="quality level, 1 is smallest; may be between two",
+        help="quality level, 1 is smallest; may be a fraction",
     )
     parser.add_argument(
         "--roi",
         metavar="L,T,R,B",
         action="append",
         type=_box,
-        help="box of interest, left, top, right, bottom in fractions of the picture (0 to 1); may "
-        "be told several times",
+        help="box of interest: left, top, right, bottom in fractions of the picture (0 to 1); may "
+        "be given several times",
     )
     parser.add_argument(
         "--roi-gain",
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "worth",
     )
     parser.add_argument(
-        "--target-bytes", metavar="N", type=int, help="length that each packet comes near to"
+        "--target-bytes", metavar="N", type=int, help="length that each packet is to come near"
     )
     parser.add_argument("--task", choices=TASKS, help="network whose front half takes the pictures")
     add_runtime_arguments(parser)

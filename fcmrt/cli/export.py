@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--card",
         metavar="JSON",
-        help="file of what people should know of it (default: the checkpoint's own card)",
+        help="file with what people should know about it (default: the checkpoint's own card)",
     )
     exact = parser.add_argument_group(
         "exact engines",
@@ -56,11 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     exact.add_argument(
         "--profile",
         choices=("exact", "same-engine"),
-        help="same-engine: --calibrate is for the precision alone, as with networks that have no "
+        help="same-engine: use --calibrate for the precision only, as for networks without an "
         "exact form (default: exact with --calibrate; codecs without such networks always are)",
     )
     exact.add_argument(
-        "--pictures", metavar="N", type=int, default=64, help="how many of them (default: 64)"
+        "--pictures",
+        metavar="N",
+        type=int,
+        default=64,
+        help="how many pictures of it to take (default: 64)",
     )
     exact.add_argument(
         "--activation-bits",
@@ -72,18 +76,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("fp32", "fp16", "bf16", "int8"),
         default="fp32",
-        help="of the arithmetic in analysis and synthesis; int8 needs --calibrate (default: fp32)",
+        help="arithmetic of analysis and synthesis; int8 needs --calibrate (default: fp32)",
     )
     parser.add_argument(
         "--importance",
         metavar="FILE",
-        help="what fcmrt.export.importance has made: the engine then knows how much its levels are "
-        "worth to the task",
+        help="importance model that fcmrt.export.importance has made: the engine then knows what "
+        "its levels are worth to the task",
     )
     parser.add_argument(
         "--float32-weights",
         action="store_true",
-        help="store weights as float32; without it as float16, in half the file",
+        help="store weights as float32 (default: float16, which halves the file)",
     )
 
 
@@ -96,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     check_output(out, _inputs(args))
     given = _card(args.card)
-    # Read first, so that what does not go together is told before the work.
+    # Read first, so that options that contradict each other are refused before the work.
     importance = None if args.importance is None else _read_importance(args.importance)
     deployment, card = deployment_of(args)
     if importance is not None:

@@ -13,7 +13,7 @@ from .text import print_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("file", metavar="FILE", help="any of them; the content tells which it is")
+    parser.add_argument("file", metavar="FILE", help="any of them; its content says which it is")
     parser.add_argument(
         "--engine",
         metavar="FILE",

@@ -197,7 +197,7 @@ def _header(header: Description) -> list[str]:
 
 def _extent(value: Description) -> str:
     if not value["height"] or not value["width"]:
-        return "not told"
+        return "unknown"
     return f"{value['width']} x {value['height']}"
 
 

@@ -12,8 +12,8 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
     usual = RuntimeOptions()
     group = parser.add_argument_group(
         "running the networks",
-        "What is decoded of a same-engine codec must be run as it was encoded; of an exact one the "
-        "packets are the same either way.",
+        "Packets of a same-engine codec must be decoded as they were encoded; those of an exact "
+        "engine decode with any of these.",
     )
     group.add_argument(
         "--runner",
@@ -38,7 +38,7 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads",
         metavar="N",
         type=int,
-        help="threads of one run; without it, the library's own choice",
+        help="threads of one run (default: the library's own choice)",
     )
 
 

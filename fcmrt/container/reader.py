@@ -115,7 +115,7 @@ class Reader:
         """Reads one packet by its number; negative ones count from the end.
 
         Returns:
-            The packet with its pts; `elements` is set where the stream header tells all sizes.
+            The packet with its pts; `elements` is set where the stream header has all sizes.
 
         Raises:
             IndexError: There is no such packet.

@@ -47,7 +47,7 @@ def check_target(path: str | Path) -> None:
     """Checks that a picture can be drawn to a file, before the work that leads to it.
 
     Args:
-        path: File to write; its suffix tells the format (.png, .jpg, .svg, .pdf).
+        path: File to write; its suffix chooses the format (.png, .jpg, .svg, .pdf).
 
     Raises:
         BackendUnavailableError: Matplotlib is not installed.

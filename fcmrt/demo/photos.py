@@ -29,11 +29,11 @@ class Photo:
     """One picture, decoded."""
 
     name: str
-    # the file's name, for captions
+    """The file's name, for captions."""
     pixels: npt.NDArray[np.uint8]
-    # uint8 [H, W, 3], RGB
+    """uint8 [H, W, 3], RGB."""
     file_bytes: int
-    # size of the file it came from
+    """Size of the file it came from."""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -36,11 +36,11 @@ class Times:
     """Where one direction's time goes: medians over the runs, in milliseconds."""
 
     total: float
-    # the whole call
+    """The whole call."""
     networks: float
-    # the graphs: analysis, hyper-synthesis, synthesis
+    """The graphs: analysis, hyper-synthesis, synthesis."""
     coder: float
-    # the entropy coder
+    """The entropy coder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class Pair:
     """A detection before the codec, its counterpart after it, or one of the two alone."""
 
     label: int
-    # index into CLASS_NAMES
+    """Index into CLASS_NAMES."""
     before: int | None
     after: int | None
-    # indexes into the two `Detections`
+    """Indexes into the two `Detections`."""
     iou: float
-    # overlap of the two; 0 where one is missing
+    """Overlap of the two; 0 where one is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,14 @@ class Result:
     quality: float
     packet: Packet
     raw_bytes: int
-    # the features as float32
+    """The features as float32."""
     before: Detections
     after: Detections
-    # from a score of 0.05 on
+    """From a score of 0.05 on."""
     pairs: list[Pair]
-    # those of `before` and `after` with a score of at least `SHOWN`, and their counterparts
+    """Those of `before` and `after` with a score of at least `SHOWN`, and their counterparts."""
     agreement: float
-    # AP50 of `after` with `before` standing in for the labels; NaN without a box in `before`
+    """AP50 of `after` with `before` standing in for the labels; NaN without a box in `before`."""
     encode: Times
     decode: Times
 
@@ -82,7 +82,7 @@ class Point:
 
     quality: float
     packet_bytes: float
-    # mean per photo
+    """Mean per photo."""
     agreement: float
 
 

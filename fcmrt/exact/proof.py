@@ -18,7 +18,7 @@ it in full. Exponents stay within 2^±40, so that nothing overflows, and nothing
 a library that flushes denormals shows. Inputs are any finite values that are 0 or normal; they
 become integers by Round, and bounded by Clip.
 
-What it leaves open: that the library sums the products that the graph tells of. Winograd, Fourier
+What it leaves open: that the library sums the products that the graph specifies. Winograd, Fourier
 and Strassen forms do not, and units that accumulate in less than float32 round. Libraries choose
 those by shape, and say nothing; `bringup` finds out.
 """

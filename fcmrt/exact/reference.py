@@ -61,7 +61,7 @@ class Reference:
         Args:
             inputs: By name, float32 `[1, C, H, W]` (or `[1, C]`), finite; borrowed.
             outputs: Names of the outputs wanted.
-            statistics: Is told what happened.
+            statistics: Receives what was seen.
 
         Returns:
             The outputs in the order asked for, float32 or int32; owned by the caller. What every

@@ -1,4 +1,4 @@
-"""What the operators of exact graphs make of what is known of their inputs."""
+"""What each operator of an exact graph makes of the known bounds and grids of its inputs."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def build_plans(
 ) -> list[Plan]:
     """Builds the plans of an engine's graphs that the cache does not have.
 
-    Plans take pictures one by one (batch 1), at sizes that are told now.
+    Plans take pictures one by one (batch 1), at sizes that are fixed now.
 
     Args:
         engine: The codec.
@@ -55,7 +55,7 @@ def build_plans(
         options: How to build; None: the defaults. Graphs on the path to means and table indexes
             never get TF32.
         graphs: Names of those to build; None: all.
-        progress: Is told what is going on.
+        progress: Receives a line on each step.
 
     Returns:
         The plans, by target and then in the order of `graph_profiles`.

@@ -37,11 +37,11 @@ class Matches:
     """Candidate boxes of one picture, matched with the picture's reference boxes."""
 
     scores: Float64
-    # float64 [K], scores of the candidates
+    """float64 [K], scores of the candidates."""
     hits: NDArray[np.bool_]
-    # bool [K], whether the candidate took a reference box
+    """bool [K], whether the candidate took a reference box."""
     references: int
-    # number of reference boxes
+    """Number of reference boxes."""
 
 
 def match(

@@ -32,7 +32,7 @@ class Overlap:
     intersection: int
     union: int
     references: int
-    # 1 if the reference mask holds a pixel, else 0
+    """1 if the reference mask holds a pixel, else 0."""
 
 
 def match(references: Sequence[Mask], candidates: Sequence[Mask]) -> list[Overlap]:

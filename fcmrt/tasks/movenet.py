@@ -65,17 +65,17 @@ class Outputs:
     """
 
     centres: Float32
-    # float32 [N, 64, 64], in 0..1: here is the middle of a person
+    """float32 [N, 64, 64], in 0..1: here is the middle of a person."""
     heat: Float32
-    # float32 [N, 64, 64, 17], in 0..1: here is that keypoint of someone
+    """float32 [N, 64, 64, 17], in 0..1: here is that keypoint of someone."""
     keypoints: Float32
-    # float32 [N, 64, 64, 17, 2], from a person's middle to its keypoints
+    """float32 [N, 64, 64, 17, 2], from a person's middle to its keypoints."""
     offsets: Float32
-    # float32 [N, 64, 64, 17, 2], from the keypoint's cell to the keypoint
+    """float32 [N, 64, 64, 17, 2], from the keypoint's cell to the keypoint."""
     box_sizes: Float32
-    # float32 [N, 64, 64, 2], of the person's box
+    """float32 [N, 64, 64, 2], of the person's box."""
     box_offsets: Float32
-    # float32 [N, 64, 64, 2], from the middle's cell to the box's middle
+    """float32 [N, 64, 64, 2], from the middle's cell to the box's middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,13 @@ class People:
     """People of one picture, best first."""
 
     scores: Float32
-    # float32 [K]
+    """float32 [K]."""
     boxes: Float32
-    # float32 [K, 4], x0 y0 x1 y1 in pixels of the picture
+    """float32 [K, 4], x0 y0 x1 y1 in pixels of the picture."""
     keypoints: Float32
-    # float32 [K, 17, 2], x y in pixels of the picture
+    """float32 [K, 17, 2], x y in pixels of the picture."""
     keypoint_scores: Float32
-    # float32 [K, 17]
+    """float32 [K, 17]."""
 
 
 def normalise(image: NDArray[np.uint8]) -> Float32:

@@ -54,9 +54,9 @@ class Outputs:
     """Raw outputs of the back half, the three levels one after another (2704 + 676 + 169)."""
 
     scores: Float32
-    # float32 [N, 3549, 80], in 0..1
+    """float32 [N, 3549, 80], in 0..1."""
     boxes: Float32
-    # float32 [N, 3549, 44], logits of 4 sides (left, top, right, bottom) x 11 bins
+    """float32 [N, 3549, 44], logits of 4 sides (left, top, right, bottom) x 11 bins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ class Detections:
     """Boxes of one picture, best first."""
 
     boxes: Float32
-    # float32 [K, 4], x0 y0 x1 y1 in pixels of the picture
+    """float32 [K, 4], x0 y0 x1 y1 in pixels of the picture."""
     scores: Float32
-    # float32 [K]
+    """float32 [K]."""
     classes: NDArray[np.int64]
-    # int64 [K], index into CLASS_NAMES
+    """int64 [K], index into CLASS_NAMES."""
 
 
 def letterbox(image: NDArray[np.uint8]) -> tuple[Float32, float]:

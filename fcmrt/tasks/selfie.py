@@ -35,7 +35,7 @@ class Outputs:
     """Raw outputs of the back half."""
 
     probabilities: Float32
-    # float32 [N, 256, 256], in 0..1: here is a person
+    """float32 [N, 256, 256], in 0..1: here is a person."""
 
 
 def normalise(image: NDArray[np.uint8]) -> Float32:

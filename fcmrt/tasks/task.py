@@ -1,4 +1,4 @@
-"""The task networks by name, each told in one form, so that a harness can take any of them.
+"""The task networks by name, each described in one form, so that a harness can take any of them.
 
 A harness goes: `task.letterbox` a picture, `network.features`, (a codec,) `network.outputs`,
 `task.results`; then `task.match` and `task.distance_sums` compare results and outputs on decoded
@@ -47,27 +47,27 @@ class Task:
 
     name: str
     network: str
-    # name of the two files of the network
+    """Name of the two files of the network."""
     input_size: int
-    # side of the square input, in pixels
+    """Side of the square input, in pixels."""
     feature_names: tuple[str, ...]
-    # finest first
+    """Finest first."""
     feature_channels: tuple[int, ...]
     strides: tuple[int, ...]
     load: Callable[[str | Path | None, int | None], TaskNetwork]
-    # from the folder of models (None: those shipped) and a number of threads
+    """From the folder of models (None: those shipped) and a number of threads."""
     normalise: Callable[[NDArray[np.uint8]], Float32]
-    # from pixels uint8 [H, W, 3] to the input's float32 [1, 3, H, W]
+    """From pixels uint8 [H, W, 3] to the input's float32 [1, 3, H, W]."""
     results: Callable[[Any, Any, float, tuple[int, int]], Any]
-    # from network, outputs, scale and the picture's size to what was found
+    """From network, outputs, scale and the picture's size to what was found."""
     match: Callable[[Sequence[Any], Sequence[Any]], Sequence[Match]]
-    # references and candidates, one per picture
+    """References and candidates, one per picture."""
     agreement: Callable[[Sequence[Any]], Callable[[Float64 | None], float]]
-    # from what `match` gives to a function of how often each picture counts (float64 [N])
+    """From what `match` gives to a function of how often each picture counts (float64 [N])."""
     agreement_rule: str
-    # the same in words
+    """The same in words."""
     distance_sums: Callable[[Any, Any], Float64]
-    # outputs of reference and candidate to float64 [N, 4]
+    """Outputs of reference and candidate to float64 [N, 4]."""
 
     def letterbox(self, image: NDArray[np.uint8]) -> tuple[Float32, float]:
         """Fit a picture (uint8 `[H, W, 3]`, RGB) into the input; also the scale."""

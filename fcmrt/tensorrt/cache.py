@@ -1,4 +1,4 @@
-"""Plans kept on disk, each with a small JSON file that tells what it was made of."""
+"""Plans kept on disk, each with a small JSON file that says what it was made of."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PlanRecord:
     ingredients: Mapping[str, Any]
     """All that changes the plan, as `Recipe.ingredients` gives it."""
     sha256: str
-    """Of the file, hexadecimal; tells whether it is whole, not whether two plans are alike."""
+    """Of the file, hexadecimal; says whether it is whole, not whether two plans are alike."""
     bytes: int
     """Its size."""
     milliseconds: int

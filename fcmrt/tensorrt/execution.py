@@ -124,7 +124,7 @@ class PlanContext:
         self._addresses: dict[str, int] = {}
 
     def prepare(self, shapes: Mapping[str, Shape], stream: int) -> Ports:
-        """Chooses the profile and tells the shapes; no run may be under way.
+        """Chooses the profile and sets the shapes; no run may be under way.
 
         Args:
             shapes: Of all inputs.
@@ -158,9 +158,9 @@ class PlanContext:
         return {name: (shape, self._plan.outputs[name]) for name, shape in found.items()}
 
     def capturable(self, stream: int) -> bool:
-        """Whether runs at the shapes told may be recorded, once one is over.
+        """Whether runs at the current shapes may be recorded, once one is over.
 
-        TensorRT-RTX tells by itself. TensorRT records all graphs but those with loops, branches and
+        TensorRT-RTX reports it. TensorRT records all graphs but those with loops, branches and
         shapes that depend on values (Developer Guide, "CUDA Graphs"), which no engine has.
 
         Args:

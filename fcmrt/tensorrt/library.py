@@ -27,7 +27,7 @@ class PlanLibrary(abc.ABC):
 
     Args:
         module: The library's module.
-        device: Tells the GPU at hand; asked once, when it matters.
+        device: Finds this machine's GPU; called once, when it matters.
     """
 
     name: ClassVar[str]

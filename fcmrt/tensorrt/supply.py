@@ -1,4 +1,4 @@
-"""Plans at hand: from the cache, or built."""
+"""Plans for a machine: from the cache, or built."""
 
 from __future__ import annotations
 

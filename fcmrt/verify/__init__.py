@@ -112,7 +112,7 @@ def verify(
         reference: What to compare with, such as the PyTorch modules that the engine was made of
             (`fcmrt.export.reference`); None: an `EngineReference`.
         configurations: Ways to run the networks; None: all of `runner_configurations`.
-        progress: Is told what is going on.
+        progress: Receives a line on each step.
 
     Raises:
         BackendUnavailableError: There is no library to make the reference with.

@@ -109,7 +109,7 @@ class Program:
             inputs: By name, where and as `Placement.put` leaves them.
 
         Returns:
-            The registers; `outputs` tells which of them are the graph's.
+            The registers; `outputs` says which of them are the graph's.
 
         Raises:
             EngineError: A node fails.

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from fcmrt.export.codecs import LevelsConfig, make_codec  # noqa: E402
-from fcmrt.export.train import card, loop, slim, table  # noqa: E402
+from fcmrt.export.train import card, loop, slim, table, weights  # noqa: E402
 from fcmrt.export.train.schedule import TrainOptions  # noqa: E402
 
 
@@ -56,8 +56,8 @@ def test_result_of_a_run(run: Path) -> None:
 
 def test_slim_checkpoint_is_small_and_loads(run: Path, tmp_path: Path) -> None:
     slim.main([str(run), "--out", str(tmp_path / "models" / "tiny.pt")])
-    before = loop.load_codec(run / loop.CHECKPOINT)
-    after = loop.load_codec(tmp_path / "models" / "tiny.pt")
+    before = weights.load_codec(run / loop.CHECKPOINT)
+    after = weights.load_codec(tmp_path / "models" / "tiny.pt")
     assert after.config == before.config
     for name, weight in before.state_dict().items():
         kept = after.state_dict()[name]

@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from fcmrt.export.codecs import Config, LevelsConfig  # noqa: E402
-from fcmrt.export.train import loop  # noqa: E402
+from fcmrt.export.train import loop, weights  # noqa: E402
 from fcmrt.export.train.nanodet_head import NanoDetHead  # noqa: E402
 from fcmrt.export.train.schedule import TrainOptions  # noqa: E402
 
@@ -55,7 +55,7 @@ def test_resuming_changes_nothing(tmp_path: Path, make_trainer: MakeTrainer, tin
     second.run()
 
     assert_same(straight, second)
-    model = loop.load_codec(tmp_path / "halves" / loop.CHECKPOINT)
+    model = weights.load_codec(tmp_path / "halves" / loop.CHECKPOINT)
     assert model.config == tiny
     assert (tmp_path / "straight" / "curves.png").stat().st_size > 1000
     rows = [json.loads(line) for line in (tmp_path / "straight" / "log.jsonl").open()]
@@ -153,7 +153,7 @@ def test_levels_with_qualities_of_their_own(
     assert all(row["loss"] > 0 for row in rows)
     assert trainer.validate()[0]["bytes"] > 0
     trainer.save()
-    assert loop.load_codec(tmp_path / loop.CHECKPOINT).levels_have_quality
+    assert weights.load_codec(tmp_path / loop.CHECKPOINT).levels_have_quality
 
 
 def test_start_from_another_run(tmp_path: Path, make_trainer: MakeTrainer) -> None:
