@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fcmrt.errors import ExportError
 from fcmrt.manifest import Manifest, Member
+from fcmrt.manifestjson import read_manifest, write_manifest
 from fcmrt.spec import TensorSpec, tensor_size
 
 from .deployment import Deployment
@@ -23,7 +24,7 @@ def check_schedule(deployment: Deployment, manifest: Manifest) -> None:
     """
     graphs = {name: Member(f"graphs/{name}.onnx", "0" * 64, 1) for name in deployment.networks}
     tables = {name: Member(f"tables/{name}.bin", "0" * 64, 1) for name in deployment.tables}
-    Manifest.from_json(dataclasses.replace(manifest, graphs=graphs, tables=tables).to_json())
+    read_manifest(write_manifest(dataclasses.replace(manifest, graphs=graphs, tables=tables)))
 
 
 def check_outputs(
