@@ -24,7 +24,7 @@ from .api import (
     index_dtype,
 )
 from .checks import Status
-from .reference import choose_layout
+from .rules import choose_layout
 
 atexit.register(_cpu.stop_helpers)
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...tables import PROB_BITS, CdfTables
-from ..reference import log2_q8
+from ..rules import log2_q8
 from .device import Device, DeviceArray
 
 SHARED_LIMIT = 48 * 1024

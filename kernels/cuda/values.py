@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..reference import inverse_step
+from ..rules import inverse_step
 from . import shapes
 from .device import Argument, Device, DeviceArray
 from .elements import Elements, row_arguments

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcmrt.errors import ConfigError, DTypeError, ShapeError
-from fcmrt.kernels import reference
+from fcmrt.kernels.rules import inverse_step
 
 ONE = 65536
 I32 = st.integers(-(1 << 31), (1 << 31) - 1)
@@ -111,7 +111,7 @@ def nearest(exact: Fraction) -> np.float32:
 @given(STEPS)
 def test_inverse_steps(step):
     """F-10: inv[d] is 65536 / step, rounded once."""
-    assert reference.inverse_step(step) == nearest(Fraction(ONE, step))
+    assert inverse_step(step) == nearest(Fraction(ONE, step))
 
 
 @settings(deadline=None)

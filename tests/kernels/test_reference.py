@@ -5,15 +5,14 @@ Both implementations must give them, the slow one because it is the format's exe
 
 from __future__ import annotations
 
-import math
 import struct
 
 import numpy as np
 import pytest
 
 from fcmrt.errors import BitstreamError, ClosedError, ConfigError, TruncatedError
-from fcmrt.kernels import reference
 from fcmrt.kernels.api import LANES, CodedPayload
+from fcmrt.kernels.rules import put_escape
 
 HALF = (0, [8192, 4096, 4096])  # symbol 0: half, symbol 1: a quarter, escape: a quarter
 ONES = (0, [1, 1, 16382])
@@ -69,24 +68,6 @@ def test_skipped_symbols_must_be_zero(implementation, cases):
     assert cases.decode(implementation, skipping, coded, 1)[0][0].tolist() == [0, 1, 0, 0]
     with pytest.raises(ConfigError, match="not 0"):
         cases.encode(implementation, [step(cases, tables, [1], [0], skip=1)], 1, 1, 0)
-
-
-@pytest.mark.parametrize(
-    ("m", "segments", "begins"),
-    [
-        (0, 3, [0, 0, 0, 0]),
-        (1, 2, [0, 0, 1]),
-        (64, 2, [0, 32, 64]),
-        (65, 2, [0, 32, 65]),
-        (100, 3, [0, 32, 64, 100]),
-        (160, 3, [0, 32, 96, 160]),
-        (31, 4, [0, 0, 0, 0, 31]),
-    ],
-)
-def test_shares(m, segments, begins):
-    """F-4: shares begin at multiples of 32 and differ by at most 32."""
-    shares = [reference.share(m, s, segments) for s in range(segments)]
-    assert [s.start for s in shares] + [shares[-1].stop] == begins
 
 
 def test_segments_are_packets_of_their_shares(implementation, cases):
@@ -188,7 +169,7 @@ def test_escapes_stand_in_order_of_symbols(implementation, cases):
     """F-6: whatever the lanes and segments, values stand step by step, symbol by symbol."""
     tables = cases.tables(HALF)
     raw = [step(cases, tables, list(range(100, 200))), step(cases, tables, [0, 9, 1, 8])]
-    wanted = b"".join(reference.put_escape(v, 0, 2) for v in [*range(100, 200), 9, 8])
+    wanted = b"".join(put_escape(v, 0, 2) for v in [*range(100, 200), 9, 8])
     for lanes in LANES:
         for segments in (1, 2, 3, 256):
             coded = cases.encode(implementation, raw, lanes, segments, 0)
@@ -196,38 +177,6 @@ def test_escapes_stand_in_order_of_symbols(implementation, cases):
             symbols, _ = cases.decode(implementation, raw, coded, lanes)
             assert symbols[0].tolist() == list(range(100, 200))
             assert symbols[1].tolist() == [0, 9, 1, 8]
-
-
-def test_log2_q8():
-    """F-7: exact at powers of two, 405 at 3 (256 * 1.58496 = 405.75), never off by more than 1."""
-    assert [reference.log2_q8(1 << n) for n in range(15)] == [256 * n for n in range(15)]
-    assert reference.log2_q8(3) == 405
-    for f in range(1, 16385):
-        assert math.floor(256 * math.log2(f)) - reference.log2_q8(f) in (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("payload", "largest", "overhead", "min_lanes", "layout"),
-    [
-        (0, 0, 5, 1, (1, 1)),
-        (0, 0, 5, 2, (2, 1)),
-        (1199, 9999, 5, 1, (1, 1)),
-        (1200, 9999, 5, 1, (2, 1)),
-        (9599, 99999, 5, 2, (8, 1)),
-        (19199, 99999, 5, 1, (16, 1)),
-        (19200, 99999, 5, 1, (32, 1)),
-        (51199, 99999, 5, 1, (32, 1)),
-        (51200, 99999, 5, 1, (32, 2)),
-        (51200, 32, 5, 1, (32, 1)),
-        (10**6, 65, 1000, 1, (32, 3)),
-        (10**9, 10**9, 1000, 2, (32, 256)),
-        (10, 10, 1000, 1, (2, 1)),
-        (0, 0, 5, 32, (32, 1)),
-    ],
-)
-def test_layout(payload, largest, overhead, min_lanes, layout):
-    """F-7: thresholds of lanes at 3 * L * 1000 <= o * payload, of segments at 128000."""
-    assert reference.choose_layout(payload, largest, overhead, min_lanes) == layout
 
 
 def test_payload_of_a_plan(implementation, cases):

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcmrt.errors import ConfigError, DTypeError, ShapeError
-from fcmrt.kernels import reference
 from fcmrt.kernels.api import StepMap
+from fcmrt.kernels.rules import inverse_step
 
 I32 = st.integers(-(1 << 31), (1 << 31) - 1)
 WIDTHS = np.array([round(65536 * 1.09**d) for d in range(-20, 21)], np.uint32)
@@ -117,7 +117,7 @@ def test_inverses_are_rounded_once(implementation):
     found, _ = implementation.quantize(
         values, None, 0, step_map(numbers, widths, 0), np.zeros(4, np.int32), 0, 64, 0
     )
-    inverses = np.array([reference.inverse_step(int(w)) for w in widths], np.float32)
+    inverses = np.array([inverse_step(int(w)) for w in widths], np.float32)
     products = np.rint(values * inverses).astype(np.float64)
     assert np.array_equal(found, np.minimum(products, (1 << 31) - 1).astype(np.int32))
 

@@ -16,7 +16,7 @@ from fcmrt.kernels.cuda.batch_decoder import BatchDecoder, Payload
 from fcmrt.kernels.cuda.batch_encoder import BatchEncoder, BatchStep, Layout, most_segments
 from fcmrt.kernels.cuda.elements import Elements
 from fcmrt.kernels.cuda.prepared import CudaTables
-from fcmrt.kernels.reference import log2_q8
+from fcmrt.kernels.rules import log2_q8
 
 SCALAR = kernels.get("scalar")
 

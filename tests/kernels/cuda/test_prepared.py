@@ -7,7 +7,7 @@ import pytest
 
 from fcmrt.kernels.cuda import prepared
 from fcmrt.kernels.cuda.prepared import SHARED_LIMIT, pack_tables
-from fcmrt.kernels.reference import log2_q8
+from fcmrt.kernels.rules import log2_q8
 
 
 def buckets(tables, words):
