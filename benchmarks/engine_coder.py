@@ -1,4 +1,4 @@
-"""An engine as something to measure, beside the entropy of what its packets hold."""
+"""An engine as something to measure, along with the entropy of its packets' integers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class EngineCoder:
     def round_trip(self, features: Mapping[str, Float32]) -> tuple[int, Mapping[str, Any]]:
         """Give the bytes that the features of one picture take, and what is decoded from them.
 
-        Also notes the entropy of the packet's integers, with the bytes that tell its importance;
+        Also notes the entropy of the packet's integers, with the bytes of its importance;
         not for several threads at once.
         """
         shares = self._allocation(features, self._quality)
@@ -84,7 +84,7 @@ class EngineCoder:
         return np.asarray(np.array(self._packets) <= allowed)
 
     def figures(self) -> dict[str, Any]:
-        """Give what the row of this operating point tells beside: the step, the ideal bytes."""
+        """Give further keys for the row of this operating point: the step, the ideal bytes."""
         return {
             "step": self._engine.manifest.quality.shift(self._quality),
             "ideal_bytes": float(np.mean(self._ideal)),

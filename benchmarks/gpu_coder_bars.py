@@ -93,7 +93,7 @@ def ratios(rows: Sequence[Row], peers: Sequence[Row]) -> list[Row]:
 
 
 def bars(rows: Sequence[Row], compared: Sequence[Row]) -> list[Row]:
-    """Hold a run's figures against the bars, each with its layout and the default's figure.
+    """Check a run's figures against the bars, each with its layout and the default's figure.
 
     Args:
         rows: Ours; those with an error have no figures, and do not count.

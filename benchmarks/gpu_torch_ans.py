@@ -152,7 +152,7 @@ class TorchAns:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all streams, of which each tells its own length."""
+        """Bytes of all streams; each begins with its length."""
         return int(self.stream[:, 0].sum().item())
 
     @property

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 QUALITIES, QUICK_QUALITIES = 10, 3  # spread evenly over the engine's range, ends included
 QUICK_PHOTOS = 2
-SYNTHESIS_EVERY, QUICK_SYNTHESIS_EVERY = 200, 4  # packets of which one is decoded to features
+SYNTHESIS_EVERY, QUICK_SYNTHESIS_EVERY = 200, 4  # one packet in this many is decoded to features
 BATCHES, QUICK_BATCHES = (1, 3, 8), (2,)
 BATCHED, QUICK_BATCHED = 24, 2  # pictures
 COLUMNS = {

@@ -173,7 +173,7 @@ def measure(engine: fcmrt.Engine, pictures: Sequence[Features], count: int) -> l
 
 
 def bars_of(rows: Sequence[Row]) -> list[Row]:
-    """Hold the rows against the bars."""
+    """Check the rows against the bars."""
     bars = []
     for row in rows:
         name = f"{row['codec']} ({row['allocation']})"
