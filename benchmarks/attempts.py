@@ -17,7 +17,7 @@ LOST = "not run: the device had stopped answering"
 _MOST_WORDS = 500
 
 
-def told(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """Give the text of an error for a row."""
     return f"{type(error).__name__}: {error}"[:_MOST_WORDS]
 
@@ -66,9 +66,9 @@ class Attempts:
         Returns:
             Its text for a row.
         """
-        report.progress(f"{what}: {told(error)}")
+        report.progress(f"{what}: {error_text(error)}")
         self.lost = not self._answers()
-        return told(error)
+        return error_text(error)
 
 
 def failures(rows: Iterable[Row]) -> list[Row]:

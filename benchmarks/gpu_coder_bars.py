@@ -53,8 +53,8 @@ def _large(rows: Iterable[Row], layout: str | None = None) -> list[Row]:
 
 def _from(row: Row | None, default: float | None) -> Row:
     """Tell which layout a figure is of, and what the default layout reaches."""
-    told = {key: None if row is None else row[key] for key in ("layout", "over_percent")}
-    return {**told, "default": default}
+    figures = {key: None if row is None else row[key] for key in ("layout", "over_percent")}
+    return {**figures, "default": default}
 
 
 def _default(rows: Sequence[Row], direction: str) -> float | None:

@@ -154,7 +154,7 @@ class PictureEncoder:
         head = PacketHead(
             lanes=lanes,
             step=walk.d,
-            geometry=told_geometry(self._manifest, walk.sizes, self._sizes),
+            geometry=packet_geometry(self._manifest, walk.sizes, self._sizes),
             words=payload.words,
             escape_bytes=len(payload.escapes),
             importance=walk.importance,
@@ -172,7 +172,7 @@ def code_order(manifest: Manifest) -> list[str]:
     return [step.latent for step in manifest.encode if isinstance(step, Code)]
 
 
-def told_geometry(
+def packet_geometry(
     manifest: Manifest, sizes: Sequence[Size], known: Sequence[Size] | None
 ) -> Geometry | None:
     """Returns the sizes that a packet has to carry; None: they are those of the stream header."""

@@ -20,7 +20,7 @@ from ..kernels.cuda.packet_writer import PacketWriter
 from ..kernels.cuda.planes import place_planes
 from ..observe import StageClock
 from ..packet import Packet
-from ..picture_encoder import code_order, count_values, least_lanes, told_geometry
+from ..picture_encoder import code_order, count_values, least_lanes, packet_geometry
 from ..schedule import Dequantize, Quantize, Run
 from ..spec import Size, edge_mode, margins, padded_size, tensor_size
 from ..step_maps import StepMaps
@@ -216,7 +216,7 @@ class DeviceEncoder:
         manifest.step_width(d)
         maps = StepMaps(manifest, d, importance, padded) if importance else None
         step = PictureStep(d, maps)
-        front = packet_front(d, told_geometry(manifest, sizes, self._sizes), importance)
+        front = packet_front(d, packet_geometry(manifest, sizes, self._sizes), importance)
         room = max(_LEAST_FRONT, 1 << (len(front) - 1).bit_length())
         arrays = [self._on_device(level) for level in levels]
         packets: list[bytes] = []
