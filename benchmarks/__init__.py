@@ -1,4 +1,4 @@
-"""What fcmrt costs and gives, measured; see the README beside this file."""
+"""Measures what fcmrt costs and gains; see the README in this folder."""
 
 import sys
 from pathlib import Path

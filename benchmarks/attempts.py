@@ -1,4 +1,4 @@
-"""Work on a device that may fail: the rest is measured all the same, unless the device is lost."""
+"""Work on a device that may fail: the rest is measured anyway, unless the device is lost."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LOST = "not run: the device had stopped answering"
 _MOST_WORDS = 500
 
 
-def told(error: Exception) -> str:
-    """Give what a row says of an error."""
+def error_text(error: Exception) -> str:
+    """Give the text of an error for a row."""
     return f"{type(error).__name__}: {error}"[:_MOST_WORDS]
 
 
 def gpu_answers() -> bool:
-    """Whether the GPU still does what it is told; after some errors, nothing works any more."""
+    """Whether the GPU still works; after some errors, nothing does any more."""
     import cupy
 
     numbers = np.arange(256, dtype=np.int32)
@@ -38,7 +38,7 @@ class Attempts:
     """Does one piece of work after another until the device is lost.
 
     Args:
-        answers: Whether the device still does what it is told.
+        answers: Whether the device still works.
     """
 
     def __init__(self, answers: Callable[[], bool] = gpu_answers) -> None:
@@ -47,30 +47,30 @@ class Attempts:
         """Whether the device has stopped answering; nothing is begun any more."""
 
     def rows(self, head: Row, work: Callable[[], Iterable[Row]]) -> list[Row]:
-        """Give the rows of some work; where it fails or is not begun, one with the `error`.
+        """Give the rows of some work; if it fails or is not begun, one row with the `error`.
 
         Args:
-            head: What that row says besides.
+            head: Other keys of that row.
             work: Gives the rows.
         """
         if self.lost:
             return [{**head, "error": LOST}]
         try:
             return list(work())
-        except Exception as error:  # whatever fails, the others are measured still
+        except Exception as error:  # whatever fails, the others are still measured
             return [{**head, "error": self.failed(error, ", ".join(map(str, head.values())))}]
 
     def failed(self, error: Exception, what: str) -> str:
-        """Note a failure of something, and see whether the device is lost.
+        """Note a failure of something, and check whether the device is lost.
 
         Returns:
-            The words for it.
+            Its text for a row.
         """
-        report.progress(f"{what}: {told(error)}")
+        report.progress(f"{what}: {error_text(error)}")
         self.lost = not self._answers()
-        return told(error)
+        return error_text(error)
 
 
 def failures(rows: Iterable[Row]) -> list[Row]:
-    """Give the rows that have an error in the place of figures."""
+    """Give the rows that have an error instead of figures."""
     return [row for row in rows if "error" in row]

@@ -5,7 +5,7 @@ python -m benchmarks.codecs [CHECKPOINT ...] [--pictures N] [--repeats N] [--qua
 
 Each checkpoint of `fcmrt.export.train` (all in models/, unless named) becomes an engine. Step by
 step, each step given what the PyTorch networks had before it, symbols and features of every runner
-are compared with theirs. Then the whole codec is timed beside the same networks in PyTorch with
+are compared with theirs. Then the whole codec is timed against the same networks in PyTorch with
 CompressAI's coder, called as its models call it, in blocks with pauses between them.
 """
 
@@ -118,7 +118,7 @@ def compare(codec: Codec, pictures: Sequence[Features], quality: float | None) -
 def times(
     codec: Codec, pictures: Sequence[Features], quality: float | None, repeats: int
 ) -> list[Row]:
-    """Time encoding and decoding of whole pictures beside CompressAI's way, in blocks.
+    """Time encoding and decoding of whole pictures, ours and CompressAI's way, in blocks.
 
     Raises:
         PeerMissingError: CompressAI is not installed.

@@ -1,4 +1,4 @@
-"""Speed and size of the entropy coder, beside other coders on the same symbols in the same run.
+"""Speed and size of the entropy coder and of others, on the same symbols in the same run.
 
 python -m benchmarks.coder [--symbols N] [--repeats N] [--plot PATH] [--json PATH|-] [--quick]
 python -m benchmarks.coder --device cuda [--torch-ans FOLDER] [--seconds S] [--repeats N]
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 SYMBOLS, QUICK_SYMBOLS = 4_000_000, 100_000
 REPEATS, QUICK_REPEATS = 15, 3
-SCAN_REPEATS = 3  # of every setting of a peer; only the best are then timed in turn with ours
+SCAN_REPEATS = 3  # for every setting of a peer; only the best are then timed in turn with ours
 THREADS = (1, 2)
 
 
@@ -155,7 +155,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     report.progress("packets")
     fastest = kernels.get(implementations()[0])
     if fastest is None:
-        raise AssertionError("one thread is always to be had")
+        raise AssertionError("there is always a coder with one thread")
     more["sizes"] = size_rows(fastest, gaussians, arguments.quick)
     mid = gaussians[list(GAUSSIANS).index("mid")]
     more["small_packet"] = [small_packet_row(fastest, mid, 10 * repeats)]
@@ -204,7 +204,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--plot", metavar="PATH", help="draw speeds and sizes here (CPU)")
     parser.add_argument("--device", choices=DEVICES, default="cpu")
     parser.add_argument("--torch-ans", metavar="FOLDER", help="package torch_ans, to compare (GPU)")
-    parser.add_argument("--seconds", type=float, help="begin nothing more after so long (GPU)")
+    parser.add_argument("--seconds", type=float, help="begin nothing more after this time (GPU)")
     report.add_arguments(parser)
     arguments = parser.parse_args(argv)
     if arguments.device == "cuda":

@@ -33,7 +33,7 @@ def bar(what: str, relation: str, limit: float, measured: float | None, unit: st
 
 
 def bars(report: Mapping[str, Any], rows: Sequence[Row]) -> list[Row]:
-    """Hold a run's figures against the bars.
+    """Check a run's figures against the bars.
 
     Args:
         report: The keys `ratios`, `threads`, `sizes` and `small_packet` of the run.

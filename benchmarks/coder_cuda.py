@@ -1,4 +1,4 @@
-"""The coder's benchmark on a GPU: what is measured, in which order, and what is made of it."""
+"""The coder's benchmark on a GPU: what is measured, in which order, and how it is summed up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     PeerRows = Callable[[Sequence[Source], int], Iterable[Row]]
 
 Found = dict[str, "list[Row]"]
-"""Rows by what they are of."""
+"""Rows by their kind."""
 
 _MID = "mid"
 
@@ -43,11 +43,16 @@ _MID = "mid"
 class Sweep(NamedTuple):
     """What is measured."""
 
-    single: int  # symbols of the one packet, coded in every layout
-    batches: tuple[tuple[int, int], ...]  # packets, and symbols of each; the largest first
-    layouts: tuple[str, ...]  # of these batches
-    pictures: tuple[int, ...]  # packets of the shipped codec's integers
-    drawn: int  # symbols drawn of a source, about; packets beyond them are the first ones again
+    single: int
+    """Symbols of a batch of one packet, which is coded in every layout."""
+    batches: tuple[tuple[int, int], ...]
+    """Numbers of packets, and of symbols in each; the largest batch first."""
+    layouts: tuple[str, ...]
+    """Layouts of these batches."""
+    pictures: tuple[int, ...]
+    """Numbers of packets in batches of the shipped codec's integers."""
+    drawn: int
+    """Symbols to draw from a source, about; larger batches repeat the packets made from them."""
 
 
 FULL = Sweep(
@@ -63,7 +68,7 @@ QUICK_EFFORT = Effort(rounds=3, short_rounds=20, warm_up_s=0.1)
 
 
 def parts_of(source: Source, packets: int, symbols: int) -> list[Source]:
-    """Cut packets of so many symbols from a source, as many as are wanted and it has."""
+    """Cut up to `packets` packets of `symbols` symbols each from a source of one step."""
     count = max(1, min(packets, len(source.steps[0].symbols) // symbols))
     return [source.slice(k * symbols, symbols) for k in range(count)]
 

@@ -28,8 +28,8 @@ ONE_PAIR, EIGHT_THREADS = 2, 16  # segments: two in flight on one thread, and tw
 PACKET_BYTES = (200, 500, 1000, 2000, 5000, 20_000, 100_000)
 PACKETS, QUICK_PACKETS = 200, 40  # of one size and source, where the source has that many
 SMALL_SYMBOLS = 3000
-# What a packet of a picture tells: a quality step of one byte and, where it does not leave them to
-# the stream header, the finest level's height and width.
+# The fields of a picture's packet: a quality step of one byte and, unless the stream header has
+# them, the finest level's height and width.
 STEP, GEOMETRY = 10, Geometry(((52, 52),))
 
 
@@ -58,7 +58,7 @@ class Ours:
         Args:
             coder: The implementation.
             source: What to code.
-            segments: None: the coder's own choice; otherwise so many, of 32 lanes.
+            segments: Number of segments, with 32 lanes; None: the coder chooses both.
         """
         steps = tuple(
             CodeStep(step.symbols, step.indexes, coder.prepare(step.tables), step.skip)
@@ -102,7 +102,7 @@ class Ours:
         """Encode to a whole packet, as it is sent.
 
         Args:
-            geometry: Sizes told by the packet; None: they stand in the stream header.
+            geometry: Sizes that the packet carries; None: the stream header has them.
         """
         coded = self.encode()
         head = PacketHead(self.lanes, STEP, geometry, coded.words, len(coded.escapes))

@@ -1,4 +1,4 @@
-"""What the coder is measured on: Gaussian symbols, and the integers of the shipped codec.
+"""The sources that the coder is measured on: Gaussian symbols, and the shipped codec's integers.
 
 Gaussian sources have one of 64 tables chosen for each symbol: sparse (about 0.3 bit a symbol), mid
 (1.4) and dense (3.7). The latents are those of the shipped photos.
@@ -28,14 +28,16 @@ SIGMAS = np.geomspace(0.11, 32, 64)
 GAUSSIANS = {"sparse": (0.0, 13.0), "mid": (17.0, 13.0), "dense": (37.0, 10.0)}
 LATENTS, PICTURE = "latents", "picture"
 _TOTAL = 1 << PROB_BITS
-_TAIL = 9.0  # deviations after which a Gaussian's mass is nothing to a float
+_TAIL = 9.0  # deviations beyond which a Gaussian's mass is 0 to a float
 
 
 class Step(NamedTuple):
     """One code step: what `fcmrt.kernels.api.CodeStep` is made from."""
 
-    symbols: NDArray[np.int32]  # [n]
-    indexes: NDArray[np.uint8 | np.uint16]  # [n]
+    symbols: NDArray[np.int32]
+    """`[n]`."""
+    indexes: NDArray[np.uint8 | np.uint16]
+    """`[n]`."""
     tables: CdfTables
     skip: int
 
@@ -43,10 +45,13 @@ class Step(NamedTuple):
 class CodedSymbols(NamedTuple):
     """The coded symbols of all steps in one row, for coders that know neither steps nor skip."""
 
-    symbols: NDArray[np.int32]  # [m]
-    indexes: NDArray[np.int32]  # [m], into the table sets of the steps, one after the other
+    symbols: NDArray[np.int32]
+    """`[m]`."""
+    indexes: NDArray[np.int32]
+    """`[m]`, into the joined table sets of all steps."""
     tables: CdfTables
-    sigmas: NDArray[np.float64] | None  # [tables], None where they are of no Gaussians
+    sigmas: NDArray[np.float64] | None
+    """`[tables]`; None: the tables are not those of Gaussians."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Source:
     name: str
     steps: tuple[Step, ...]
     sigmas: NDArray[np.float64] | None = None
-    """[tables] deviations of the true distributions; None where these are not known."""
+    """Deviations of the true distributions, `[tables]`; None: these are unknown."""
 
     @functools.cached_property
     def coded(self) -> int:

@@ -1,4 +1,4 @@
-"""Calls timed in turn, so that what slows the machine for a while slows all of them alike."""
+"""Times calls in turn, so that whatever slows the machine for a while slows all of them alike."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LEAST_SAMPLE_S = 1e-3
 _LONGEST_LOOP = 1000
-_TRIALS = 3  # to find out how long a call takes
+_TRIALS = 3  # calls to find out how long one takes
 _CHAIN, _CHAIN_LOOPS = 64, 50_000
 
 
@@ -38,11 +38,12 @@ class Timed:
 class Samples:
     """Seconds of one call, by round: float64 `[rounds]`."""
 
-    cpu: NDArray[np.float64]  # processor time of the calling thread
+    cpu: NDArray[np.float64]
+    """Processor time of the calling thread."""
     wall: NDArray[np.float64]
 
     def of(self, threads: int) -> NDArray[np.float64]:
-        """Give processor time for one thread, which a busy machine spoils least, else wall time."""
+        """Give processor time for one thread, as other work affects it less; else wall time."""
         return self.cpu if threads == 1 else self.wall
 
 

@@ -1,6 +1,6 @@
 """Models of CompressAI with weights that have been trained for some seconds.
 
-Long enough that a few bits are spent where something is to be told, and few elsewhere.
+Long enough that bits are spent where there is information, and few elsewhere.
 """
 
 from __future__ import annotations

@@ -232,7 +232,7 @@ class _Picture:
         self.symbols[name] = symbols
 
     def indexes(self, latent: LatentSpec) -> Tensor:
-        """Tables of the latent's elements, int32 `[n]`; on the CPU where channels tell them."""
+        """Tables of the latent's elements, int32 `[n]`; on the CPU if the channels decide them."""
         if latent.indexes is None:
             start, stop = latent.channel_range(self._spec(latent.source))
             rows, columns = tensor_size(self._spec(latent.source), self._padded)

@@ -24,7 +24,7 @@ def untrained(name: str, **options: Any) -> Any:
 
     Args:
         name: CompressAI's.
-        options: Of its class, beside the sizes.
+        options: Arguments of its class, besides the sizes.
     """
     return make(name, SIZES[name] | options)
 

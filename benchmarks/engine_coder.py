@@ -1,4 +1,4 @@
-"""An engine as something to measure, beside the entropy of what its packets hold."""
+"""An engine as something to measure, along with the entropy of its packets' integers."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ class EngineCoder:
     def round_trip(self, features: Mapping[str, Float32]) -> tuple[int, Mapping[str, Any]]:
         """Give the bytes that the features of one picture take, and what is decoded from them.
 
-        Also notes the entropy of the packet's integers, with the bytes that tell its importance;
+        Also notes the entropy of the packet's integers, with the bytes of its importance;
         not for several threads at once.
         """
         shares = self._allocation(features, self._quality)
         walk = self._encoder.walk(features, **shares._asdict())
         packet = self._encoder.code(walk)
-        told = len(write_importance(walk.importance)) if walk.importance else 0
+        importance_bytes = len(write_importance(walk.importance)) if walk.importance else 0
         self._packets.append(len(packet))
-        self._ideal.append(ideal_bits(self._engine, walk.integers.values()) / 8 + told)
+        self._ideal.append(ideal_bits(self._engine, walk.integers.values()) / 8 + importance_bytes)
         return len(packet), self._decoder.decode(packet)
 
     @property
@@ -84,7 +84,7 @@ class EngineCoder:
         return np.asarray(np.array(self._packets) <= allowed)
 
     def figures(self) -> dict[str, Any]:
-        """Give what the row of this operating point tells beside: the step, the ideal bytes."""
+        """Give further keys for the row of this operating point: the step, the ideal bytes."""
         return {
             "step": self._engine.manifest.quality.shift(self._quality),
             "ideal_bytes": float(np.mean(self._ideal)),
@@ -100,7 +100,7 @@ def engine_systems(
     """Give engines at all their quality levels, with each allocation that they can be given.
 
     Args:
-        engines: The codecs. Of those that share a name, each is told by its digest too.
+        engines: The codecs. Of those that share a name, each is named with its digest.
         wanted: Names of the allocations; each engine is measured with those of them that it has.
         pictures: Features of all pictures that will be coded, for the allocation that needs them.
     """
@@ -112,8 +112,8 @@ def engine_systems(
         decoder = fcmrt.Decoder(engine, options=options)
         last = len(engine.manifest.quality.levels)
         own = name if names.count(name) == 1 else f"{name}@{engine.digest_hex[:8]}"
-        for told, allocation in allocations(encoder, pictures).items():
-            if told not in wanted:
+        for allocated, allocation in allocations(encoder, pictures).items():
+            if allocated not in wanted:
                 continue
             coders = [
                 EngineCoder(engine, encoder, decoder, level, allocation)
@@ -121,7 +121,9 @@ def engine_systems(
             ]
             few = [coders[level - 1] for level in sorted({1, (last + 1) // 2, last})]
             family = engine.manifest.family
-            systems.append(System(own, tuple(coders), tuple(few), told, family, parallel=False))
+            systems.append(
+                System(own, tuple(coders), tuple(few), allocated, family, parallel=False)
+            )
     return systems
 
 

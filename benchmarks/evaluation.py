@@ -1,4 +1,4 @@
-"""What a task network makes of uncompressed and of decoded features, over a set of pictures."""
+"""Compares a task network on decoded features with the same on uncompressed ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the uncompressed network makes of one picture."""
+    """A picture, and the network's outputs and results on its uncompressed features."""
 
     item: Item
     pixels: Pixels
@@ -54,7 +54,7 @@ def load_network(task: Task, threads: int | None = None) -> TaskNetwork:
         threads: Threads of one network run; None: the library's choice.
 
     Raises:
-        FileNotFoundError: It is not there.
+        FileNotFoundError: There is no such file.
     """
     assets = assets_folder()
     try:
@@ -67,7 +67,7 @@ def load_network(task: Task, threads: int | None = None) -> TaskNetwork:
 
 
 class Evaluation:
-    """The references of a whole evaluation set, and the measuring of a codec against them.
+    """The references of a whole evaluation set, to measure codecs against.
 
     Args:
         pictures: The evaluation set; its features are kept in memory (1.8 MB a picture).
@@ -101,7 +101,7 @@ class Evaluation:
     def measure(
         self, label: str | int, code: Callable[[Mapping[str, Float32]], Coded], *, parallel: bool
     ) -> Measured:
-        """Send every picture's features through a codec and see what the back half makes of them.
+        """Send every picture's features through a codec, and run the network's back half on them.
 
         Args:
             label: Name of the operating point.
@@ -113,7 +113,7 @@ class Evaluation:
     def measure_pixels(
         self, label: str | int, code: Callable[[Pixels], tuple[int, Pixels]], *, parallel: bool
     ) -> Measured:
-        """Send every picture through a codec and see what the whole network makes of it.
+        """Send every picture through a codec, and run the whole network on it.
 
         Args:
             label: Name of the operating point.

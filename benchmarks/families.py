@@ -1,4 +1,4 @@
-"""Codecs that have no checkpoint here beside the PyTorch networks they are made of, on real inputs.
+"""Compares engines of families without a checkpoint with their PyTorch networks, on real inputs.
 
 python -m benchmarks.families [--family NAME]... [--pictures N] [--steps N]
                               [--json PATH|-] [--quick]

@@ -177,7 +177,7 @@ class Injection:
         return "harmless" if right else "wrong"
 
     def _weight(self, sent: Sent) -> bool:
-        """Add or subtract 1 from a weight of an exact graph; tells whether the bring-up refuses."""
+        """Add or subtract 1 from a weight of an exact graph; give whether the bring-up refuses."""
         manifest, draw = self._engine.manifest, self._draw
         name = str(draw.choice(list(manifest.exact)))
         graph, proof = self._engine.exact_graph(name)

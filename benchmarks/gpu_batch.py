@@ -1,4 +1,4 @@
-"""A batch of packets in a device's memory, and what the CPU's coder makes of the same packets."""
+"""Codes a batch of packets in a device's memory, and compares with the CPU's coder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DIGEST = bytes(range(32))
 FRONT = bytes([0]) + write_varint(zigzag(STEP))
 _GOLDEN_RATIO = 0x9E3779B9
-_POISON = 0x5A  # no symbol, size, status or check
+_POISON = 0x5A  # fills what no symbol, size, status or check is equal to
 
 
 class Coded(NamedTuple):
@@ -71,7 +71,8 @@ def code_on_cpu(coder: Kernels, part: Source, layout: Layout, number: int) -> Co
 class _Step:
     """One code step of the batch."""
 
-    rows: NDArray[np.int32]  # [distinct, capacity], the symbols
+    rows: NDArray[np.int32]
+    """The symbols of distinct packets, `[distinct, capacity]`."""
     elements: Elements
     tables: CudaTables
     symbols: DeviceArray
@@ -187,7 +188,7 @@ class PacketBatch:
         return [self._device.download(step.decoded) for step in self._steps]
 
     def poison(self) -> None:
-        """Overwrites all that is compared, so that it is of the next call or wrong."""
+        """Overwrites all that is compared, so that it is right only if the next call writes it."""
         decoder, encoder = self._decoder, self._encoder
         decoded = [step.decoded for step in self._steps]
         for array in (*decoded, decoder.segments.status, decoder._checks):

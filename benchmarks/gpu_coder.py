@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .report import Row
 
 DIRECTIONS = ("encode", "decode")
-# Overheads are in thousandths of the payload: 5 is what encoders take unless told otherwise.
+# Overheads are in thousandths of the payload: 5 is the encoders' default.
 DEFAULT = "5 permille"
 LAYOUTS = {
     DEFAULT: Layout(5),
@@ -71,13 +71,14 @@ _LAUNCH_ROUNDS = _LOAD_ROUNDS = 5
 class Work(NamedTuple):
     """One batch to measure."""
 
-    parts: Sequence[Source]  # each packet's symbols; they come up again where packets are more
+    parts: Sequence[Source]
+    """Each packet's symbols; if there are more packets, they repeat."""
     packets: int
     layout: str
 
     @property
     def head(self) -> Row:
-        """What each of its rows begins with."""
+        """The first keys of each of its rows."""
         return {
             "source": self.parts[0].name,
             "coder": "fcmrt",
@@ -209,7 +210,7 @@ def _launch_rows(work: Work, direction: str, taken: Sequence[dict[str, list[floa
 
 
 class Deadline:
-    """Says when no more work is to be begun, and what was left out for it.
+    """Says when no more work is to be begun, and what was left out because of that.
 
     Args:
         seconds: From now on; None: there is no end.

@@ -53,8 +53,8 @@ def _large(rows: Iterable[Row], layout: str | None = None) -> list[Row]:
 
 def _from(row: Row | None, default: float | None) -> Row:
     """Tell which layout a figure is of, and what the default layout reaches."""
-    told = {key: None if row is None else row[key] for key in ("layout", "over_percent")}
-    return {**told, "default": default}
+    figures = {key: None if row is None else row[key] for key in ("layout", "over_percent")}
+    return {**figures, "default": default}
 
 
 def _default(rows: Sequence[Row], direction: str) -> float | None:
@@ -93,7 +93,7 @@ def ratios(rows: Sequence[Row], peers: Sequence[Row]) -> list[Row]:
 
 
 def bars(rows: Sequence[Row], compared: Sequence[Row]) -> list[Row]:
-    """Hold a run's figures against the bars, each with its layout and the default's figure.
+    """Check a run's figures against the bars, each with its layout and the default's figure.
 
     Args:
         rows: Ours; those with an error have no figures, and do not count.

@@ -1,4 +1,4 @@
-"""Which GPU a figure comes from: its name, driver and clocks, as the driver tells them."""
+"""Describes the GPU that a figure comes from: its name, driver and clocks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NVML_CLOCK_SM = 1
 
 
 def describe_gpu() -> dict[str, Any] | None:
-    """Describe the first GPU, None where there is no driver that tells.
+    """Describe the first GPU, None where no driver can be asked.
 
     Returns:
         The fields of `nvidia-smi --query-gpu` by name; None for one that the driver does not know.
@@ -43,7 +43,7 @@ def describe_gpu() -> dict[str, Any] | None:
 
 
 def parse(line: str) -> dict[str, Any]:
-    """Read one line of what the driver told."""
+    """Read one line of the driver's answer."""
     found: dict[str, Any] = {}
     for (name, kind), text in zip(_FIELDS.items(), line.split(","), strict=True):
         try:
@@ -68,7 +68,7 @@ def _nvml() -> tuple[Any, ctypes.c_void_p] | None:
 
 
 def sm_megahertz() -> int | None:
-    """Give the clock at which the first GPU's multiprocessors run now; None: nobody tells."""
+    """Give the clock at which the first GPU's multiprocessors run now; None: unknown."""
     found = _nvml()
     if found is None:
         return None

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 PACKETS, QUICK_PACKETS = 10_000, 100
 CODERS_SHARE = 1 / 3  # of the time, where that is limited
 DECODED, AGAIN = "engine, decoded", "engine, coded again"
-_TOLD = 20  # failures that a row tells
+_TOLD = 20  # failures that a row lists
 COLUMNS = {
     "part": "",
     "packets": "d",
@@ -77,7 +77,7 @@ def _count(row: Row, differing: int, why: str) -> None:
 
 
 class Comparison:
-    """A device beside the CPU.
+    """A device to compare with the CPU.
 
     Args:
         device: The one that is compared.
@@ -186,7 +186,7 @@ def same_integers(one: Any, other: Any) -> bool:
 
 
 def bars(rows: Sequence[Row]) -> list[Row]:
-    """Hold the packets that were compared and found identical against the bar."""
+    """Check the number of packets that were compared and found identical against the bar."""
     found = []
     for row in rows:
         identical = None if "error" in row else row["packets"] - row["differing"]

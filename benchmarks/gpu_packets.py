@@ -29,7 +29,7 @@ LAYOUTS = (
     *(Layout(permille, lanes) for permille in (1, 5, 50, 1000) for lanes in (1, 2)),
     *(Layout(lanes=lanes, segments=segments) for lanes in (1, 4, 32) for segments in (1, 3)),
 )
-_CHUNK = 4  # packets that a process is told to make at a time
+_CHUNK = 4  # packets that a process makes at a time
 
 
 def drawn_batches(packets: int) -> Iterator[tuple[list[Source], Layout]]:
@@ -77,7 +77,7 @@ class Maker:
 
 
 _maker: Maker | None = None
-"""Of this process, where it makes packets for another one."""
+"""The maker of this process, if it makes packets for another one."""
 
 
 def _make(number: int) -> Made:

@@ -7,7 +7,7 @@ RESULT may exist: with FOLDER, its parts that are not given anew stay. Only the 
 a part that is in several, the last counts, and so do its machine and date. Files of different GPUs
 are not joined. The exit code is 1 unless all of RESULT's parts have passed, or are absent.
 
-Needs no fcmrt, so that a build that failed is told as well.
+Needs no fcmrt, so that a failed build is reported as well.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Effort(NamedTuple):
     short_rounds: int
     """Of one that takes less than a millisecond."""
     warm_up_s: float
-    """For which it is called before the clock; at least twice."""
+    """Seconds of calls before timing begins; at least two calls."""
 
 
 class Stopwatch(Protocol):
@@ -129,7 +129,7 @@ class Samples(NamedTuple):
     device: NDArray[np.float64]
     wall: NDArray[np.float64]
     sm_mhz: int | None
-    """Clock of the multiprocessors right after the last call; None: the driver does not tell."""
+    """Clock of the multiprocessors right after the last call; None: the driver does not say."""
 
 
 def warmed_up(sample: Callable[[], float], effort: Effort) -> range:
@@ -238,13 +238,15 @@ class LaunchClock:
 class Limits(NamedTuple):
     """What a device can do at most."""
 
-    bytes_a_second: float  # read and written, by a kernel that only copies
+    bytes_a_second: float
+    """Bytes read and written by a kernel that only copies."""
     multiprocessors: int
-    hertz: float | None  # the multiprocessors' highest clock; None: the driver does not tell
+    hertz: float | None
+    """The multiprocessors' highest clock; None: the driver does not say."""
     capability: str
 
     def memory_seconds(self, moved: int) -> float:
-        """Give the least time for so many bytes, each read or written once."""
+        """Give the least time for `moved` bytes, each read or written once."""
         return moved / self.bytes_a_second
 
     def issue_seconds(self, direction: str, symbols: int) -> float | None:

@@ -23,7 +23,7 @@ import numpy as np
 from fcmrt.tables import PROB_BITS
 
 from . import report
-from .attempts import told
+from .attempts import error_text
 from .coder_peers import INVERSE_BITS, PeerMissingError, give_tables
 from .coder_sources import gaussian_source, gaussian_tables
 from .gpu_timing import CudaStopwatch, Samples, time_call
@@ -82,7 +82,7 @@ def import_torch_ans(folder: str | None) -> Any:
     try:
         return importlib.import_module("torch_ans.utils").TorchANSInterface
     except Exception as error:  # it compiles itself, which may fail in any way
-        raise PeerMissingError(f"torch_ans cannot be imported: {told(error)}") from error
+        raise PeerMissingError(f"torch_ans cannot be imported: {error_text(error)}") from error
 
 
 class TorchAns:
@@ -152,7 +152,7 @@ class TorchAns:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all streams, of which each tells its own length."""
+        """Bytes of all streams; each begins with its length."""
         return int(self.stream[:, 0].sum().item())
 
     @property

@@ -199,7 +199,7 @@ def against_before(
 
 
 def bars_of(rows: Sequence[Row], same: Mapping[str, float]) -> list[Row]:
-    """Hold the ratios of times, and the shares of packets with the same bytes, against the bars."""
+    """Check the ratios of times, and the shares of equal packets, against the bars."""
     ratio = {row["what"]: row["ratio"] for row in rows}
     return [
         bar("predictor, of the encoder's time", BELOW, MOST_SHARE, ratio[PREDICTOR], "times"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 QUALITIES, QUICK_QUALITIES = 10, 3  # spread evenly over the engine's range, ends included
 QUICK_PHOTOS = 2
-SYNTHESIS_EVERY, QUICK_SYNTHESIS_EVERY = 200, 4  # packets of which one is decoded to features
+SYNTHESIS_EVERY, QUICK_SYNTHESIS_EVERY = 200, 4  # one packet in this many is decoded to features
 BATCHES, QUICK_BATCHES = (1, 3, 8), (2,)
 BATCHED, QUICK_BATCHED = 24, 2  # pictures
 COLUMNS = {
@@ -75,6 +75,41 @@ def _parent(arguments: argparse.Namespace, engine: fcmrt.Engine) -> fcmrt.Engine
     return parent
 
 
+def _described(
+    engine: fcmrt.Engine,
+    sides: Sequence[Side],
+    pictures: evaluation_set.EvaluationSet,
+    steps: Sequence[int],
+) -> dict[str, Any]:
+    """Give the keys of the report that say what was run on which pictures."""
+    return {
+        "engine": {
+            "name": engine.manifest.name,
+            "profile": engine.manifest.profile,
+            "digest": engine.digest_hex,
+        },
+        "configurations": {side.name: side.identity for side in sides},
+        "set": {
+            "description": pictures.description,
+            "pictures": [item.name for item in pictures.items],
+            "steps": steps,
+        },
+    }
+
+
+def _notes(pictures: evaluation_set.EvaluationSet, steps: Sequence[int], every: int) -> list[str]:
+    """Give the sentences on what was measured; `every`: as for `matrix`."""
+    return [
+        f"measured on {pictures.description}, each at the steps {', '.join(map(str, steps))}",
+        "mismatches: symbols and means that are not the encoder's; a refused packet counts with "
+        "all of its integers",
+        f"features: furthest that a decoded value is from the reference's, as a share of its "
+        f"level's largest, over one packet in {every}",
+        "the packets of a picture share its latents, and so z; only the step differs",
+        "where several encoders made the same packet, each decoder decodes it once",
+    ]
+
+
 def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
     """Run the benchmark.
 
@@ -101,17 +136,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         QUICK_BATCHES if quick else BATCHES,
     )
     more: dict[str, Any] = {
-        "engine": {
-            "name": engine.manifest.name,
-            "profile": engine.manifest.profile,
-            "digest": engine.digest_hex,
-        },
-        "configurations": {side.name: side.identity for side in sides},
-        "set": {
-            "description": pictures.description,
-            "pictures": [item.name for item in pictures.items],
-            "steps": steps,
-        },
+        **_described(engine, sides, pictures, steps),
         "same_integers": recoded,
         "batches": batched,
         "cost": None,
@@ -122,15 +147,7 @@ def measure(arguments: argparse.Namespace) -> tuple[report.Report, str]:
         f"{recoded['different']} packets with other bytes",
         report.table(batched, BATCH_COLUMNS),
     ]
-    notes = [
-        f"measured on {pictures.description}, each at the steps {', '.join(map(str, steps))}",
-        "mismatches: symbols and means that are not the encoder's; a refused packet counts with "
-        "all of its integers",
-        f"features: furthest that a decoded value is from the reference's, as a share of its "
-        f"level's largest, over one packet in {every}",
-        "the packets of a picture share its latents, and so z; only the step differs",
-        "where several encoders made the same packet, each decoder decodes it once",
-    ]
+    notes = _notes(pictures, steps, every)
     if parent is None:
         notes.append("no cost of exactness: there is no float parent to compare with (--parent)")
     else:

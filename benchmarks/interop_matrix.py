@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Features = Mapping[str, NDArray[np.float32]]
 
-REFERENCE_EVERY = 100  # packets of which one is coded again by the slow reference kernels
+REFERENCE_EVERY = 100  # one packet in this many is coded again by the slow reference kernels
 
 
 class Side:
@@ -116,7 +116,7 @@ def matrix(
         sides: Encoders and decoders; features are compared with the first decoder's.
         pictures: Features, float32 `[C, H, W]` by level.
         steps: Each picture is coded at all of them.
-        every: Of so many packets one is decoded to features by all.
+        every: One packet in this many is decoded to features by all sides.
 
     Returns:
         A row per pair, and what came of coding the same integers with every kernel.
@@ -152,7 +152,7 @@ def _features(side: Side, packet: bytes) -> Features | None:
 
 
 class Recoding:
-    """The same integers in every implementation of the kernels: the same bytes?"""
+    """Checks that all implementations of the kernels code the same integers to the same bytes."""
 
     def __init__(self) -> None:
         self.row: Row = {"packets": dict.fromkeys(kernels.available(), 0), "different": 0}

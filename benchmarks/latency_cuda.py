@@ -165,9 +165,9 @@ def measure(arguments: argparse.Namespace, keep: report.Keep) -> tuple[report.Re
     ]
 
     def as_report() -> report.Report:
-        told = [*rows, *more.get("published", ()), *more.get("published_networks", ())]
+        everything = [*rows, *more.get("published", ()), *more.get("published_networks", ())]
         command = report.command_line("benchmarks.latency")
-        return report.Report(command, rows, more, notes, bool(failures(told)))
+        return report.Report(command, rows, more, notes, bool(failures(everything)))
 
     def published() -> list[Row]:
         from .published_latency import compare

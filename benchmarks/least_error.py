@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 STRIDE = 2  # between the step numbers that are tried
 LEAST_PRICE, MOST_PRICE = -60.0, 60.0  # logarithms, of squared error for a bit
 HALVINGS = 60
-OFTEN = 10  # pictures after which progress is told
+OFTEN = 10  # pictures between reports of progress
 
 
 class Trials(NamedTuple):

@@ -1,4 +1,4 @@
-"""The published L-MSFC v1 on a GPU: this runtime beside CompressAI's way, in float16, batch 1."""
+"""The published L-MSFC v1 on a GPU: this runtime against CompressAI's way, in float16, batch 1."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def our_rows(
 
 
 def bars(rows: Sequence[Row]) -> list[Row]:
-    """Hold the figures against the bars, each side's best setting against the other's."""
+    """Check the figures against the bars, each side's best setting against the other's."""
     found = []
     for what, key, limit in (
         ("whole", "whole_ms", WHOLE_TIMES),

@@ -107,9 +107,9 @@ def accuracy(
         curve = Curve(points)
         values[system.name] = [curve.values(row) for row in weights]
         rows += rows_of(task, system, points, values[system.name])
-    told = [coder for codec in codecs for coder in (codec.few if quick else codec.coders)]
-    engines = [coder for coder in told if isinstance(coder, EngineCoder)]
-    for row, coder in zip(rows, told, strict=False):  # the codecs' rows come first
+    coders = [coder for codec in codecs for coder in (codec.few if quick else codec.coders)]
+    engines = [coder for coder in coders if isinstance(coder, EngineCoder)]
+    for row, coder in zip(rows, coders, strict=False):  # the codecs' rows come first
         if isinstance(coder, EngineCoder):
             row.update(coder.figures())
     more: dict[str, Any] = {"packets": allowance(engines), "ratios": [], "bd_rates": []}

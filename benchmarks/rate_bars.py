@@ -40,7 +40,7 @@ SAVED_PERCENT = {
 def rate_bars(
     task: Task, codecs: Sequence[System], bd_rates: Sequence[Row], time_ratios: Sequence[Row]
 ) -> list[Row]:
-    """Hold a run's figures against the bars.
+    """Check a run's figures against the bars.
 
     Args:
         task: The task measured.

@@ -77,13 +77,13 @@ class Report:
     command: str
     rows: list[Row] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
-    """Further keys of the object, beside machine, versions, command and rows."""
+    """Further keys of the object, besides machine, versions, command and rows."""
     notes: list[str] = field(default_factory=list)
     """Sentences on what was measured and what was not."""
     failed: bool = False
     """Whether something was not as it must be, or could not be measured."""
     engines: Sequence[Engine] = ()
-    """Those that were measured, told by name and digest."""
+    """Those that were measured; the object has their names and digests."""
 
     def to_dict(self, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
         """Give the object that `--json` writes: plain JSON values, NaN and infinity as null."""
@@ -137,7 +137,7 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str | None]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            # A source tree on the path has no metadata; its module may still tell.
+            # A source tree on the path has no metadata; its module may still have the version.
             found[name] = getattr(sys.modules.get(name), "__version__", None)
     zstandard = sys.modules.get("zstandard")
     if zstandard is not None:
@@ -146,9 +146,9 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str | None]:
 
 
 def commit() -> str | None:
-    """Give the commit that the repository's working tree is of, None where there is none."""
+    """Give the commit that is checked out in the repository, None where there is none."""
     try:
-        told = subprocess.run(
+        done = subprocess.run(
             ["git", "rev-parse", "--show-toplevel", "HEAD"],
             cwd=ROOT,
             capture_output=True,
@@ -158,7 +158,7 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     # Sources without a repository of their own may lie in somebody else's.
-    top, head = told.stdout.splitlines()
+    top, head = done.stdout.splitlines()
     return head if Path(top).resolve() == ROOT else None
 
 
@@ -254,7 +254,7 @@ def emit(report: Report, text: str, target: str | None) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file in one step: who is cut off leaves the one before."""
+    """Write a file in one step: an interrupted run leaves the earlier file."""
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(text)
     fresh.replace(path)
@@ -268,15 +268,15 @@ def run(measure: Callable[[Keep], tuple[Report, str]], target: str | None) -> in
     """Measure something that needs a device, and print it.
 
     Args:
-        measure: Gives the report and its text; may have what it has so far kept, as often as it
-            likes. There the JSON says `unfinished`.
+        measure: Gives the report and its text. It may call its argument with what it has so far,
+            as often as it likes; that JSON has the key `unfinished`.
         target: As for `emit`.
 
     Returns:
-        The exit code: 1 where the device or its library is missing; then there are no figures. And
-        1 where the report says that it failed.
+        The exit code: 1 if the device or its library is missing, without any figures, or if the
+        report says that it failed.
     """
-    # Imported here, since `gpu_result` writes its file where fcmrt could not be built, too.
+    # Imported here, since `gpu_result` also writes its file where fcmrt could not be built.
     from fcmrt.errors import BackendUnavailableError, DeviceError
 
     def keep(so_far: Report) -> None:
@@ -294,5 +294,5 @@ def run(measure: Callable[[Keep], tuple[Report, str]], target: str | None) -> in
 
 
 def progress(text: str) -> None:
-    """Say on stderr what begins, and how many seconds after this module was loaded."""
+    """Say on stderr what begins, and the seconds since this module was loaded."""
     print(f"{time.monotonic() - BEGUN:6.0f} s  {text}", file=sys.stderr, flush=True)

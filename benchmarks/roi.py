@@ -195,7 +195,7 @@ def tests_of(points: Sequence[Measured], groups: Sequence[str]) -> list[Row]:
 
 
 def bars_of(tests: Sequence[Row]) -> list[Row]:
-    """Hold the tests over all qualities against the bar."""
+    """Check the tests over all qualities against the bar."""
     return [
         bar(f"{row['metric']} inside improves: p", BELOW, MOST_CHANCE, row["p"], "")
         for row in tests

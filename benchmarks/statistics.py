@@ -202,7 +202,7 @@ def bd_rate(codec: Values, anchor: Values, metric: Metric) -> float:
     if min(len(codec_sizes), len(anchor_sizes)) < 2:
         return float("nan")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on partial overlap, which overlap() tells
+        warnings.simplefilter("ignore")  # on partial overlap, which overlap() measures
         percent = bjontegaard.bd_rate(
             anchor_sizes,
             anchor_quality,

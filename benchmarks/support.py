@@ -265,7 +265,7 @@ def _library() -> PlanLibrary | None:
 
 
 def merged(rows: Sequence[Row], before: dict[str, Any]) -> tuple[list[Row], list[Row]]:
-    """Put rows beside those of an earlier run; a family that both have is as measured now.
+    """Add rows to those of an earlier run; a family that both have is as measured now.
 
     Args:
         rows: Of this run.

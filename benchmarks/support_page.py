@@ -128,9 +128,9 @@ def _precision(found: Mapping[str, Any], precision: str) -> str:
     for name, own in _by_family(rows).items():
         for profile in dict.fromkeys(row["profile"] for row in own):
             cells = {row["runner"]: row for row in own if row["profile"] == profile}
-            told = [_cell(cells.get(runner)) for runner in runners if runner != CUDA]
+            shown = [_cell(cells.get(runner)) for runner in runners if runner != CUDA]
             plan = next(iter(cells.values()))["plan"]
-            lines.append((f"`{name}`", f"`{profile}`", *told, _plan(plan), _cell(cells.get(CUDA))))
+            lines.append((f"`{name}`", f"`{profile}`", *shown, _plan(plan), _cell(cells.get(CUDA))))
     versions = found["versions"]
     heads = [
         " ".join(filter(None, (RUNNER_WORDS[runner], versions.get(runner))))
@@ -215,8 +215,8 @@ def _refusals(found: Mapping[str, Any]) -> list[str]:
     items = [f"**{', '.join(names)}**: {words}." for words, names in profiles.items()]
     for subject, (families, words) in others.items():
         which = "every family" if families == every else ", ".join(f"`{f}`" for f in families)
-        told = textwrap.shorten(words, LONGEST, placeholder=" ...")
-        items.append(f"**{subject}**, {which}. In its words, for `{families[0]}`: {told}")
+        shown = textwrap.shorten(words, LONGEST, placeholder=" ...")
+        items.append(f"**{subject}**, {which}. In its words, for `{families[0]}`: {shown}")
     cuda = any(row.get("runner") == CUDA for row in found["rows"])
     return [*items, RASTER, *([] if cuda else [GPU])]
 

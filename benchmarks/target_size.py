@@ -147,9 +147,9 @@ def measure(engine: fcmrt.Engine, pictures: Sequence[Features], count: int) -> l
         misses, tries, analyses = [], [], []
         for features, wishes in zip(pictures, sizes, strict=True):
             for wanted in wishes:
-                told = name == IMPORTANCE or None
+                importance = name == IMPORTANCE or None
                 executor.counted()
-                packet = encoder.encode(features, target_bytes=wanted, importance=told)
+                packet = encoder.encode(features, target_bytes=wanted, importance=importance)
                 coded, analysed = executor.counted()
                 tries.append(coded - 1)  # once more for the packet itself
                 analyses.append(analysed)
@@ -173,7 +173,7 @@ def measure(engine: fcmrt.Engine, pictures: Sequence[Features], count: int) -> l
 
 
 def bars_of(rows: Sequence[Row]) -> list[Row]:
-    """Hold the rows against the bars."""
+    """Check the rows against the bars."""
     bars = []
     for row in rows:
         name = f"{row['codec']} ({row['allocation']})"

@@ -1,4 +1,4 @@
-"""An engine's networks beside the PyTorch networks that it was made of, step by step.
+"""Compares an engine's networks with the PyTorch networks that it was made of, step by step.
 
 Every graph is given what the PyTorch networks had before it, so that what differs arises there.
 """

@@ -1,4 +1,4 @@
-"""CompressAI's models beside the engines made of them: integers, features, wall time and bytes.
+"""Compares CompressAI's models with the engines made of them: integers, features, time and bytes.
 
 python -m benchmarks.zoo [--models NAME ...] [--pictures N] [--repeats N] [--threads N]
                          [--steps N] [--weights DIR] [--json PATH|-] [--quick]

@@ -1,16 +1,16 @@
-"""Which step each level of a picture takes, from how much the task needs it.
+"""Finds the step of each level of a picture, from how much the task needs the level.
 
 The loss of level `i` at step number `d` is `e_i loss_i(d)`: `loss_i` is the engine's curve, the
-mean over training pictures, and `e_i` the picture's importance of the level. What the level takes
-is the engine's curve of rates, moved along the steps until it meets what the level was measured to
-take. The steps are those with which
+mean over training pictures, and `e_i` the importance of the level in this picture. The level's rate
+follows the engine's curve of rates, shifted along the steps so that it passes through the rate that
+was measured. The steps are those that minimise
 
     sum_i e_i loss_i(d_i) + trade * sum_i share_i rate_i(d_i)
 
-is least; rates are in bits per element, and a level's share is that of its elements in all.
+where rates are in bits per element, and a level's share is its part of all elements.
 
-This is the allocation of MFIBA (arXiv 2503.19278) with losses that follow the step, which measured
-ones do more closely than a power of the rate; `fcmrt.loss_rate` has its closed form.
+This is the allocation of MFIBA (arXiv 2503.19278), but with losses as functions of the step, which
+fit measurements better than a power of the rate; `fcmrt.loss_rate` has the original's closed form.
 """
 
 from __future__ import annotations
@@ -34,33 +34,33 @@ from .walk import Walk
 
 Float64 = npt.NDArray[np.float64]
 
-_PER_STEP = 4  # fractions of a step that are tried
+_PER_STEP = 4  # steps are tried in quarters
 _HALVINGS = 60
 _LEAST_TRADE, _MOST_TRADE = -60.0, 20.0  # logarithms
-_MOST_LOG = 20.0  # of a cell's importance; more would be no prediction, but a fault
+_MOST_LOG = 20.0  # greatest logarithm of a cell's importance; beyond it a prediction is a fault
 
 
 class Taken(NamedTuple):
-    """What a picture takes, at one step everywhere."""
+    """What a picture takes at one step everywhere, and at other steps by prediction."""
 
     bits: float
-    """Of all levels: ideal ones under the engine's tables."""
+    """Ideal bits of all levels under the engine's tables."""
     elements: int
-    """Of all levels, padded."""
+    """Number of elements in all padded levels."""
     log_rates: Float64
     """Logarithms of bits per element at all steps that are tried, `[levels, steps]`: the engine's
-    curves, moved to meet what was taken."""
+    curves, shifted to pass through the measured rates."""
     padded: Size
-    """Of the finest level, in cells."""
+    """Size of the padded finest level, in cells."""
 
 
 class Allocator:
     """Shares bits out over the levels of pictures, for one engine.
 
-    Walks that it is given are pictures at one step everywhere, with all their integers; borrowed.
+    Its methods borrow walks: pictures at one step everywhere, with all their integers.
 
     Args:
-        executor: Of the engine.
+        executor: The engine, ready to run.
 
     Raises:
         ConfigError: The engine has no importance model.
@@ -83,14 +83,14 @@ class Allocator:
         self._log_rates = np.stack([self._curve(level.rates) for level in levels])
         quality = manifest.quality
         self.first_step = quality.levels[quality.default - 1]
-        """The step at which a picture is best quantised first: rates are measured there."""
+        """The step to quantise a picture at first, to measure its rates."""
         cells = {f.name: f.channels / f.stride**2 for f in manifest.features}
         elements = [sum(cells[name] for name in _levels(group)) for group in self._groups]
         self._shares = np.array(elements) / sum(elements)
         self._trades: dict[int, float] = {}  # by step number
 
     def _curve(self, values: Sequence[float]) -> Float64:
-        """Logarithms of a measured curve at all steps that are tried."""
+        """Returns the logarithms of a measured curve at all steps that are tried."""
         return np.interp(self._steps, self._model.steps, np.log(values))
 
     def predicted(self, walk: Walk) -> Float64:
@@ -107,7 +107,7 @@ class Allocator:
         The mean of a level is its importance.
 
         Raises:
-            EngineError: The graph gave something else than the manifest says.
+            EngineError: The graph's output is not as the manifest says.
         """
         features = {f.name: walk.tensors[f.name] for f in walk.manifest.features}
         (found,) = self._executor.run(self._model.graph, features, [OUTPUT])
@@ -120,15 +120,15 @@ class Allocator:
         return np.asarray(np.exp(np.clip(cells, -_MOST_LOG, _MOST_LOG)))
 
     def by_level(self, importances: Float64) -> dict[str, float]:
-        """Importances by name of their level."""
+        """Returns importances by the name of their level."""
         names = (group.name for group in self._groups)
         return dict(zip(names, map(float, importances), strict=True))
 
     def weighted(self, weights: Mapping[str, float]) -> Float64:
-        """Makes importances of weights by level, of which only the ratios count.
+        """Turns weights by level, of which only the ratios count, into importances.
 
         Raises:
-            ConfigError: Not a weight above 0 for each level.
+            ConfigError: There is not one weight above 0 for each level.
         """
         names = [group.name for group in self._groups]
         if set(weights) != set(names):
@@ -139,7 +139,7 @@ class Allocator:
         return np.asarray(found * len(found) / found.sum())
 
     def measured(self, walk: Walk) -> Taken:
-        """Measures a picture's bits, and moves the curves of rates to meet them."""
+        """Measures a picture's bits, and shifts the curves of rates to pass through them."""
         bits, elements, rates = 0.0, 0, []
         for group, curve in zip(self._groups, self._log_rates, strict=True):
             own_bits, own_elements = self._bits(walk, group), _elements(walk, group)
@@ -156,8 +156,8 @@ class Allocator:
         many bits as with step `d` on all levels.
 
         Args:
-            taken: Of the picture.
-            importances: Of its levels, `[levels]`.
+            taken: What the picture takes.
+            importances: Importances of its levels, `[levels]`.
             d: The step number.
 
         Returns:
@@ -170,26 +170,26 @@ class Allocator:
         return self._cheapest(self._scaled(importances), taken.log_rates, self._trades[d])
 
     def steps_within(self, taken: Taken, importances: Float64, bits: float) -> Float64:
-        """Finds the steps with which all levels take so many bits, and the task loses least.
+        """Finds the steps at which all levels together take a number of bits, with the least loss.
 
         Args:
-            taken: Of the picture.
-            importances: Of its levels, `[levels]`.
-            bits: Of all levels.
+            taken: What the picture takes.
+            importances: Importances of its levels, `[levels]`.
+            bits: Bits of all levels together.
 
         Returns:
-            As `steps_at`; the nearest where the bits cannot be met.
+            As `steps_at`; the nearest steps if the bits cannot be met.
         """
         losses, own = self._scaled(importances), taken.log_rates
         return self._cheapest(losses, own, self._trade(losses, own, bits / taken.elements))
 
     def regions(self, taken: Taken, parts: Float64, steps: Float64) -> tuple[int, Regions | None]:
-        """Finds regions inside the picture, whose levels have their steps.
+        """Finds the regions of a picture, given the steps of its levels.
 
         Args:
-            taken: Of the picture.
-            parts: As `predicted_map` gives them.
-            steps: Of the levels.
+            taken: What the picture takes.
+            parts: Importances, as `predicted_map` gives them.
+            steps: Steps of the levels, `[levels]`.
 
         Returns:
             As `find_regions`.
@@ -200,7 +200,7 @@ class Allocator:
         return find_regions(parts, nearby, taken.elements, taken.padded)
 
     def _at(self, steps: Float64, curves: Float64) -> Float64:
-        """Each level's curve at each of its steps."""
+        """Interpolates each level's curve at each of its steps."""
         pairs = zip(steps, curves, strict=True)
         return np.stack([np.interp(at, self._steps, curve) for at, curve in pairs])
 
@@ -208,7 +208,7 @@ class Allocator:
         return importances[:, None] * self._losses
 
     def _bits(self, walk: Walk, group: Group) -> float:
-        """Ideal bits of a group's integers, under the engine's tables."""
+        """Returns the ideal bits of a group's integers under the engine's tables."""
         bits = 0.0
         for name in group.latents:
             found = walk.integers[name]
@@ -224,7 +224,7 @@ class Allocator:
         return np.asarray(np.clip(chosen, middle - spread, middle + spread))
 
     def _trade(self, losses: Float64, log_rates: Float64, rate: float) -> float:
-        """The price at which the levels take as many bits per element as they may."""
+        """Finds the price at which the levels together take `rate` bits per element."""
         rates = self._shares[:, None] * np.exp(log_rates)
 
         def taken(log_trade: float) -> float:
@@ -235,12 +235,12 @@ class Allocator:
 
 
 def _levels(group: Group) -> list[str]:
-    """Names of the feature levels that a group codes."""
+    """Returns the names of the feature levels that a group codes."""
     return group.name.split("+")
 
 
 def _elements(walk: Walk, group: Group) -> int:
-    """Elements of a group's feature levels, padded."""
+    """Returns the number of elements in a group's padded feature levels."""
     count = 0
     for feature in walk.manifest.features:
         if feature.name in _levels(group):
@@ -250,7 +250,7 @@ def _elements(walk: Walk, group: Group) -> int:
 
 
 def _crossing(falling: Callable[[float], float], wanted: float) -> float:
-    """Where a falling function of the trade's logarithm passes a value."""
+    """Finds where a falling function of the trade's logarithm passes a value."""
     low, high = _LEAST_TRADE, _MOST_TRADE
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -259,7 +259,7 @@ def _crossing(falling: Callable[[float], float], wanted: float) -> float:
 
 
 def _along(at: Float64, x: Float64, y: Float64) -> Float64:
-    """A piecewise linear curve (`x` increasing), going on as its ends do beyond them."""
+    """Evaluates a piecewise linear curve (`x` increasing), extended linearly beyond its ends."""
     right = np.clip(np.searchsorted(x, at), 1, len(x) - 1)
     slope = (y[right] - y[right - 1]) / (x[right] - x[right - 1])
     return np.asarray(y[right - 1] + (at - x[right - 1]) * slope)

@@ -1,6 +1,6 @@
-"""What users give as options, checked where it comes in: types first, then ranges.
+"""Checks of the options that users pass: types first, then ranges.
 
-Whatever is wrong is a `ConfigError` that names the option, what it is, and what it must be.
+Anything wrong is a `ConfigError` that names the option, its value, and what it must be.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def whole(value: Any, name: str, least: int | None = None, most: int | None = No
     Args:
         value: What was given.
         name: The option's, for errors.
-        least: Least number; None: there is none.
-        most: Greatest; None: there is none.
+        least: Least allowed number; None: there is no bound.
+        most: Greatest allowed number; None: there is no bound.
 
     Raises:
         ConfigError: Something else, or out of range.
@@ -34,7 +34,7 @@ def whole(value: Any, name: str, least: int | None = None, most: int | None = No
     except TypeError:  # also arrays, unless they are of one integer
         number = None
     if number is None:
-        raise ConfigError(f"{name} is {_told(value)}; it must be a whole number")
+        raise ConfigError(f"{name} is {_shown(value)}; it must be a whole number")
     if (least is not None and number < least) or (most is not None and number > most):
         if most is None:
             raise ConfigError(f"{name} is {number}; it must be at least {least}")
@@ -43,66 +43,66 @@ def whole(value: Any, name: str, least: int | None = None, most: int | None = No
 
 
 def real(value: Any, name: str) -> float:
-    """Takes a real number as a float; ConfigError for something else, or what no float holds."""
+    """Takes a real number as a float; ConfigError for anything else, or out of a float's range."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ConfigError(f"{name} is {_told(value)}; it must be a number")
+        raise ConfigError(f"{name} is {_shown(value)}; it must be a number")
     try:
         return float(value)
     except OverflowError as error:
-        raise ConfigError(f"{name} is {_told(value)}, which is out of range") from error
+        raise ConfigError(f"{name} is {_shown(value)}, which is out of range") from error
 
 
 def truth(value: Any, name: str) -> bool:
-    """Takes True or False; ConfigError for something else."""
+    """Takes True or False; ConfigError for anything else."""
     if not isinstance(value, bool):
-        raise ConfigError(f"{name} is {_told(value)}; it must be True or False")
+        raise ConfigError(f"{name} is {_shown(value)}; it must be True or False")
     return value
 
 
 def word(value: Any, name: str, known: Sequence[str]) -> str:
-    """Takes one of the words that are known; ConfigError, which lists them, for something else."""
+    """Takes one of the known words; ConfigError, which lists them, for anything else."""
     if not isinstance(value, str) or value not in known:
-        raise ConfigError(f"{name} {_told(value)} is not known; there are {', '.join(known)}")
+        raise ConfigError(f"{name} {_shown(value)} is not known; there are {', '.join(known)}")
     return value
 
 
 def instance(value: Any, kind: type | UnionType, name: str, remedy: str = "") -> None:
-    """Refuses what is not of a class, with a ConfigError.
+    """Raises a ConfigError if a value is not an instance of a class.
 
     Args:
         value: What was given.
         kind: The class.
         name: The option's, for errors.
-        remedy: What to do instead, where the class's name does not say it.
+        remedy: What to do instead, if the class's name does not say it.
     """
     if not isinstance(value, kind):
         wanted = remedy or f"it must be a {getattr(kind, '__name__', kind)}"
-        raise ConfigError(f"{name} is {_told(value)}; {wanted}")
+        raise ConfigError(f"{name} is {_shown(value)}; {wanted}")
 
 
 def sequence(value: Any, name: str) -> tuple[Any, ...]:
-    """Takes a sequence, of text and bytes none, as a tuple; ConfigError for something else."""
+    """Takes a sequence, but no text or bytes, as a tuple; ConfigError for anything else."""
     if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray | memoryview):
-        raise ConfigError(f"{name} is {_told(value)}; it must be a tuple or list")
+        raise ConfigError(f"{name} is {_shown(value)}; it must be a tuple or list")
     return tuple(value)
 
 
 def method(value: Any, method_name: str, name: str) -> None:
-    """Refuses what has no such method, with a ConfigError."""
+    """Raises a ConfigError if a value does not have a method."""
     if isinstance(value, type) or not callable(getattr(value, method_name, None)):
-        raise ConfigError(f"{name} is {_told(value)}; it must have a method {method_name!r}")
+        raise ConfigError(f"{name} is {_shown(value)}; it must have a method {method_name!r}")
 
 
 def binary_file(value: Any, name: str, *methods: str) -> None:
-    """Refuses what is no binary file object with these methods, with a ConfigError."""
+    """Raises a ConfigError if a value is not a binary file object with these methods."""
     if isinstance(value, io.TextIOBase):
         raise ConfigError(f"{name} is open as text; open it as bytes, in mode 'rb' or 'wb'")
     for method_name in methods:
         method(value, method_name, name)
 
 
-def _told(value: Any) -> str:
-    """A value in an error: short ones as they are, others by their type."""
+def _shown(value: Any) -> str:
+    """Returns how a value is shown in an error: a short one as it is, others by their type."""
     if value is None or isinstance(value, bool | int | float | str | bytes):
         text = repr(value) if not isinstance(value, int) or abs(value) < 1 << 128 else "a huge int"
         if len(text) <= 64:

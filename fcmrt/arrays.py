@@ -1,8 +1,8 @@
 """Arrays in and out: the only place that knows the interchange protocols.
 
-Features come in as NumPy arrays, or as anything on the CPU that speaks DLPack or the buffer
+Features come in as NumPy arrays, or as anything on the CPU that supports DLPack or the buffer
 protocol (PyTorch tensors among them), without a copy; they go out as NumPy arrays or as tensors.
-What is in a GPU's memory is only recognised here; `kernels/cuda/borrowing.py` takes it.
+Arrays in a GPU's memory are only recognised here; `kernels/cuda/borrowing.py` views them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DLPACK_CPU_DEVICES = (1, 3)  # kDLCPU and kDLCUDAHost, of the DLPack specificat
 
 
 def is_on_device(array: Any) -> bool:
-    """Whether an array says that it is in other memory than the CPU's."""
+    """Whether an array is, as it says itself, in memory other than the CPU's."""
     if isinstance(array, np.ndarray):
         return False
     if hasattr(array, "__dlpack_device__"):
@@ -40,7 +40,7 @@ def is_on_device(array: Any) -> bool:
 
 
 def _device_of(array: Any) -> int | None:
-    """DLPack's type of the device that an array is on; None where it cannot tell."""
+    """Returns DLPack's type of the device that an array is on; None if the array has none."""
     try:
         return int(array.__dlpack_device__()[0])
     except Exception:  # each library raises its own; "meta" tensors of PyTorch have no memory
@@ -64,7 +64,7 @@ def as_numpy(array: Any, name: str) -> npt.NDArray[Any]:
     """
     if isinstance(array, np.ndarray):
         if np.any(getattr(array, "mask", False)):  # without loading numpy.ma
-            raise DTypeError(f"{name} has masked values, which no codec knows: call .filled(...)")
+            raise DTypeError(f"{name} has masked values, which no codec takes: call .filled(...)")
         return array
     if hasattr(array, "__dlpack__"):
         device = _device_of(array)
@@ -99,14 +99,14 @@ def as_numpy(array: Any, name: str) -> npt.NDArray[Any]:
 
 
 def as_features(array: Any, name: str) -> FloatArray:
-    """Takes one level's features in, checked.
+    """Checks one level's features, and makes them float32.
 
     Args:
         array: float32 or float16, any rank; see `as_numpy`.
         name: The level's name, for errors.
 
     Returns:
-        float32 array of the same shape, C-contiguous; a view of float32 input that already is.
+        float32 array of the same shape, C-contiguous; a view if the input is so already.
 
     Raises:
         DTypeError: Another element type, NaN or infinity.
@@ -120,7 +120,7 @@ def as_features(array: Any, name: str) -> FloatArray:
 
 
 def overflowed(latent: str) -> DTypeError:
-    """The error where a latent is not finite."""
+    """Makes the error for a latent that is not finite."""
     return DTypeError(
         f"latent {latent!r} came out of the networks with NaN or infinity: the features are too "
         "large for them. Use precision='float32' where they run in float16 or bfloat16; otherwise "
@@ -129,7 +129,7 @@ def overflowed(latent: str) -> DTypeError:
 
 
 def require_finite(features: npt.NDArray[Any], level: str) -> None:
-    """Raise a NonFiniteError where features came out of synthesis with NaN or infinity."""
+    """Raises a NonFiniteError if features came out of synthesis with NaN or infinity."""
     if not all_finite(features):
         raise NonFiniteError(
             f"{level} came out of the networks with NaN or infinity: they overflowed on what the "
@@ -138,8 +138,8 @@ def require_finite(features: npt.NDArray[Any], level: str) -> None:
 
 
 def all_finite(array: npt.NDArray[Any]) -> bool:
-    """Whether an array is free of NaN and infinity; quickest where it is contiguous."""
-    # With its array of truth values it takes half the time of a sum, which can overflow besides.
+    """Whether an array is free of NaN and infinity; fastest if it is contiguous."""
+    # Takes half the time of looking at the sum, which could also overflow.
     return bool(np.isfinite(array).all())
 
 
@@ -177,7 +177,7 @@ def as_writable_bytes(buffer: Any, name: str) -> memoryview:
 def as_outputs(
     arrays: Any, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, npt.NDArray[np.float32 | np.float16]]:
-    """Views the caller's arrays for features, checked.
+    """Checks the caller's arrays for features, and views them as NumPy arrays.
 
     Args:
         arrays: A mapping of level names to float32 or float16 arrays, writable; borrowed.
@@ -196,7 +196,7 @@ def as_outputs(
 
 
 def require_levels(arrays: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Checks that the caller's arrays are a mapping of the levels; ShapeError if not."""
+    """Checks that the caller's arrays are a mapping with exactly the levels; ShapeError if not."""
     if not isinstance(arrays, Mapping) or set(arrays) != set(shapes):
         raise ShapeError(f"out must be a mapping with the levels {', '.join(shapes)}")
 
@@ -216,11 +216,11 @@ def check_framework(framework: str, on_device: bool) -> None:
 
     Args:
         framework: The kind.
-        on_device: Whether features are given back in a GPU's memory, if it is asked for.
+        on_device: Whether features may be returned in a GPU's memory.
 
     Raises:
-        ConfigError: Not known; or "cupy", and features are in the CPU's memory.
-        BackendUnavailableError: "torch", and PyTorch is not installed.
+        ConfigError: It is unknown; or it is "cupy", and features are in the CPU's memory.
+        BackendUnavailableError: It is "torch", and PyTorch is not installed.
     """
     word(framework, "output", FRAMEWORKS)
     if framework == "torch":
@@ -238,7 +238,7 @@ def check_framework(framework: str, on_device: bool) -> None:
 
 
 def from_numpy(array: npt.NDArray[Any], framework: Framework) -> Any:
-    """Hands an owned NumPy array out as an array of the framework, without a copy."""
+    """Turns an owned NumPy array into an array of the framework, without a copy."""
     if framework == "numpy":
         return array
     import torch
@@ -247,9 +247,9 @@ def from_numpy(array: npt.NDArray[Any], framework: Framework) -> Any:
 
 
 def from_device(array: Any, framework: Framework) -> Any:
-    """Hands an owned array of CuPy's out as one of "cupy" or "torch", without a copy.
+    """Turns an owned CuPy array into one of "cupy" or "torch", without a copy.
 
-    PyTorch's current stream comes after CuPy's, as DLPack has it.
+    PyTorch's current stream waits for CuPy's, as DLPack says.
     """
     if framework == "cupy":
         return array

@@ -14,16 +14,16 @@ from typing import Any, BinaryIO, cast
 
 @contextlib.contextmanager
 def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Opens a file that is at a path when the block is over, and not before.
+    """Opens a file that appears at a path only when the block has succeeded.
 
-    Until then it has another name in the same folder; where the block fails it is removed, and
-    what was at the path stays. Links are followed. What is there and is no file, such as a pipe or
-    a device, is never replaced: it is written directly, as far as the block comes.
+    Until then it has another name in the same folder; if the block fails it is removed, and what
+    was at the path stays. Links are followed. A pipe, a device or anything else at the path that is
+    not a regular file is never replaced: it is written directly, as far as the block comes.
 
     Args:
-        path: Where to; its folder exists.
-        mode: The file's permissions; None: those of the file that is there, or what the process
-            gives new files.
+        path: Where the file goes; its folder exists.
+        mode: The file's permissions; None: those of the file that is there, or the process's
+            default.
 
     Raises:
         OSError: The file cannot be written; it names `path`.
@@ -48,7 +48,7 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
             yield file
         os.replace(partial, target)
     except BaseException:
-        partial.unlink()
+        partial.unlink(missing_ok=True)  # an interrupt may come after the replacement
         raise
 
 
@@ -68,28 +68,28 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 class _NamedFile(io.FileIO):
-    """A file whose errors of writing name a path, which may be another than its own."""
+    """A file whose write errors name a given path, which need not be its own."""
 
-    def __init__(self, path: Path, told: Path, mode: str) -> None:
+    def __init__(self, path: Path, named: Path, mode: str) -> None:
         super().__init__(str(path), mode)
-        self._told = told
+        self._named = named
 
     def write(self, data: Any) -> int:
-        """As a file's."""
+        """As `io.FileIO.write`."""
         try:
             return super().write(data)
         except OSError as error:
-            error.filename = str(self._told)
+            error.filename = str(self._named)
             raise
 
 
-def _opened(path: Path, told: Path, mode: str) -> BinaryIO:
-    """Opens a file for writing, whose errors name `told`."""
-    return cast(BinaryIO, io.BufferedWriter(_NamedFile(path, told, mode)))
+def _opened(path: Path, named: Path, mode: str) -> BinaryIO:
+    """Opens a file for writing whose errors name `named`."""
+    return cast(BinaryIO, io.BufferedWriter(_NamedFile(path, named, mode)))
 
 
 def _mode_of(path: Path) -> int | None:
-    """Kind and permissions of what a path leads to; None where there is nothing."""
+    """Returns kind and permissions of what a path leads to; None if there is nothing."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:

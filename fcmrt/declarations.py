@@ -1,4 +1,4 @@
-"""What a manifest declares, tensor by tensor and latent by latent, before any step is looked at."""
+"""Checks what a manifest declares, tensor by tensor and latent by latent, apart from its steps."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def declare(
 ) -> dict[str, TensorSpec]:
     """Gathers features and tensors by name; EngineError where two share a name.
 
-    The position of the quality (`Quality.input`) has no size that follows the picture's, so it is
-    none of them; its name is its own.
+    The position of the quality (`Quality.input`) is not among them, as its size does not follow the
+    picture's; its name must be different from theirs.
     """
     declared = {feature.name: feature.tensor for feature in features}
     if len(declared) != len(features):
@@ -54,7 +54,7 @@ def check_latent(
 
 
 def find_spec(name: str, place: str, declared: Mapping[str, TensorSpec]) -> TensorSpec:
-    """Finds a declared tensor; EngineError, from `place`, if there is none."""
+    """Finds a declared tensor; EngineError, naming `place`, if there is none."""
     if name not in declared:
         raise EngineError(f"{place}: tensor {name!r} is not declared")
     return declared[name]
@@ -63,7 +63,7 @@ def find_spec(name: str, place: str, declared: Mapping[str, TensorSpec]) -> Tens
 def check_spec(
     name: str, place: str, wanted: TensorSpec, declared: Mapping[str, TensorSpec]
 ) -> None:
-    """Checks that a tensor is declared as `wanted`; EngineError, from `place`, otherwise."""
+    """Checks that a tensor is declared as `wanted`; EngineError, naming `place`, otherwise."""
     found = find_spec(name, place, declared)
     if found != wanted:
         raise EngineError(

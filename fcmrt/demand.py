@@ -12,12 +12,12 @@ from .spec import Size, count_elements, padded_size, tensor_size
 
 
 class Demand(NamedTuple):
-    """What a picture asks for."""
+    """What a picture asks of a decoder."""
 
     padded: Size
-    """Of the padded finest level."""
+    """Size of the padded finest level."""
     elements: int
-    """Of all features, padded, and all latents."""
+    """Number of elements in all padded features and all latents."""
 
     @property
     def side(self) -> int:
@@ -26,10 +26,10 @@ class Demand(NamedTuple):
 
 
 def demand_of(manifest: Manifest, sizes: Sequence[Size]) -> Demand:
-    """Counts what a picture asks for.
+    """Computes what a picture asks of a decoder.
 
     Args:
-        manifest: Of the engine.
+        manifest: The engine's.
         sizes: Height and width of every level, in the engine's order.
     """
     padded = padded_size(manifest.features, sizes, manifest.padding)
@@ -46,7 +46,7 @@ class LimitWarnings:
     """Warns, once, of pictures that decoders with the default limits refuse.
 
     Args:
-        manifest: Of the engine.
+        manifest: The engine's.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -55,7 +55,7 @@ class LimitWarnings:
         self._warned = False
 
     def see_sizes(self, sizes: Sequence[Size]) -> None:
-        """Looks at the sizes of a picture's levels, in the engine's order."""
+        """Checks the sizes of a picture's levels, in the engine's order."""
         if self._warned:
             return
         demand = demand_of(self._manifest, sizes)
@@ -72,7 +72,7 @@ class LimitWarnings:
             )
 
     def see_packet(self, size: int) -> None:
-        """Looks at a packet's length in bytes."""
+        """Checks a packet's length in bytes."""
         if not self._warned and size > self._limits.max_packet_bytes:
             self._warn(f"a packet of {size} bytes", f"max_packet_bytes={size}")
 

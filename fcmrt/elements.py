@@ -1,6 +1,6 @@
 """Which elements of a tensor a latent covers, and in which order they are coded.
 
-Channel by channel, row by row, column by column; of a checkerboard, one parity of it
+The order is by channel, row and column; a latent may be one half of a checkerboard
 (`docs/format.md`, section 3).
 """
 
@@ -16,13 +16,13 @@ from .spec import LatentSpec, Size, TensorSpec, count_elements, tensor_size
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-# Above it nothing is kept from packet to packet, so that packets of ever other sizes cannot fill
-# the memory with what the limits allow each of them.
+# Latents with more elements are not kept from packet to packet, so that packets of ever-changing
+# sizes cannot fill the memory.
 _MOST_KEPT = 1 << 18
 
 
 class Elements:
-    """The elements of one latent at one size; made once for each, then shared.
+    """The elements of one latent at one size; immutable, so that packets can share it.
 
     Args:
         latent: The latent.
@@ -45,11 +45,10 @@ class Elements:
         """Gathers the latent's elements, in coding order.
 
         Args:
-            tensor: `[1, C, H, W]`; either the source's channels, of which the latent's are taken,
-                or the latent's own.
+            tensor: `[1, C, H, W]`, with all of the source's channels or only the latent's.
 
         Returns:
-            `[count]`, C-contiguous; a view where the latent is all of a contiguous tensor.
+            `[count]`, C-contiguous; a view if the latent is all of a contiguous tensor.
         """
         planes = tensor[0]
         if planes.shape[0] != self._end - self._first:
@@ -59,13 +58,13 @@ class Elements:
         return np.ascontiguousarray(planes).reshape(-1)
 
     def put(self, values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-        """Lays elements out as the source has them, with zeros around.
+        """Puts elements in their places in the source, with zeros elsewhere.
 
         Args:
             values: `[count]` in coding order.
 
         Returns:
-            `[1, C, H, W]` of the source; a view of `values` where the latent is all of it.
+            `[1, C, H, W]` of the source; a view of `values` if the latent is all of it.
         """
         shape = (1, self._channels, *self._size)
         if self.whole:
@@ -89,7 +88,7 @@ class Elements:
 
 
 def elements_of(latent: LatentSpec, source: TensorSpec, padded: Size) -> Elements:
-    """Returns the elements of a latent at a size; kept for the next packet where they are few."""
+    """Returns the elements of a latent at a size; kept for the next packet if they are few."""
     if count_elements(latent, source, padded) > _MOST_KEPT:
         return Elements(latent, source, padded)
     return _kept(latent, source, padded)

@@ -79,12 +79,13 @@ class Engine:
         """Loads an engine file.
 
         Args:
-            source: Path, bytes (copied unless `bytes`), or a binary file, read from where it is to
+            source: Path, bytes (copied unless `bytes`), or a binary file, read from its position to
                 its end. Untrusted.
             limits: What it may ask for; None: the defaults.
 
         Raises:
-            EngineError: Damaged, malformed, hostile, or of another version; the text says which.
+            EngineError: It is damaged, malformed, hostile, or of another version; the message says
+                which.
             ConfigError: The source is none of these.
             OSError: The path cannot be read.
 
@@ -110,7 +111,7 @@ class Engine:
         """Loads an engine that ships with the package.
 
         Raises:
-            ConfigError: There is none of this name; the text lists those there are.
+            ConfigError: There is none of this name; the message lists those there are.
         """
         instance(name, str, "the name of an engine")
         folder = importlib.resources.files(__package__) / "assets"
@@ -139,17 +140,17 @@ class Engine:
         return self._tables[name]
 
     def exact_graph(self, name: str) -> tuple[Graph, Proof]:
-        """Returns a graph of the exact path, read, and the proof of it; shared, read-only."""
+        """Returns a graph of the exact path, parsed, and its proof; shared, read-only."""
         graph = self.shared(
             ("graph", name), lambda: read_graph(self.graph(name), f"graph {name!r}")
         )
         return graph, self._proofs[name]
 
     def shared(self, key: Hashable, make: Callable[[], _Shared]) -> _Shared:
-        """Returns what `make` gave when `key` was first asked for, and keeps it with the engine.
+        """Returns what `make` gave when `key` was first asked for; it is kept with the engine.
 
-        So that those who use one engine share what is expensive to make from it. `make` runs at
-        most once per key, whatever the number of threads; if it raises, nothing is kept.
+        So users of one engine share what is expensive to make from it. `make` runs at most once per
+        key, whatever the number of threads; if it raises, nothing is kept.
         """
         with self._lock:
             if key not in self._shared:
@@ -257,15 +258,15 @@ def _check_graphs(
 
 
 def _prove(name: str, layers: Mapping[str, int], data: memoryview) -> Proof:
-    """Proves a graph of the exact path again: what the manifest says of it is not trusted."""
+    """Proves a graph of the exact path again, since the manifest's bounds are not trusted."""
     place = f"graph {name!r}"
     proof = prove(read_graph(data, place), place)
     for layer in (*layers, *proof.layers):
-        told, found = layers.get(layer), proof.layers.get(layer)
-        if told != found:
+        given, found = layers.get(layer), proof.layers.get(layer)
+        if given != found:
             raise EngineError(
-                f"manifest.exact.{name}: layer {layer[:80]!r} has the bound {told}, but {found} is "
-                "what follows from the graph"
+                f"manifest.exact.{name}: layer {layer[:80]!r} has the bound {given}, but {found} "
+                "follows from the graph"
             )
     return proof
 

@@ -1,4 +1,4 @@
-"""Writing engine files."""
+"""Writes engine files."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .validator import exact_path
 
 
 def with_proofs(manifest: Manifest, graphs: Mapping[str, bytes]) -> Manifest:
-    """Proves the graphs of the exact path, and notes the bounds of their layers.
+    """Proves the graphs of the exact path, and adds the bounds of their layers to the manifest.
 
     Args:
         manifest: A valid schedule; its own `profile` and `exact` are not used.
-        graphs: ONNX models by name, those of the exact path at least.
+        graphs: ONNX models by name, at least those of the exact path.
 
     Returns:
         The manifest with the profile "exact" and its `exact` filled in.
 
     Raises:
-        EngineError: A graph that cannot be proved; the text names the layer.
+        EngineError: A graph cannot be proved; the message names the layer.
     """
     exact = {}
     for name in exact_path(manifest.latents, manifest.decode):
@@ -45,14 +45,14 @@ def pack_engine(
 
     Args:
         manifest: Its own `graphs` and `tables` are not used.
-        graphs: ONNX models by name, in the order they are to lie in.
+        graphs: ONNX models by name, in the order of the file.
         tables: Table sets (`CdfTables.to_bytes`) by name, likewise.
 
     Returns:
-        The file; equal arguments give equal bytes. Not checked: `Engine.load` does that.
+        The file; equal arguments give equal bytes. It is not checked: `Engine.load` does that.
 
     Raises:
-        EngineError: A name or a value that an engine file cannot hold.
+        EngineError: There is a name or a value that an engine file cannot hold.
     """
     manifest = dataclasses.replace(
         manifest,
@@ -74,7 +74,7 @@ def write_engine(
     """Writes an engine file, after it has passed all checks of `Engine.load`.
 
     Args:
-        path: Where to; a file that is there is replaced in one step.
+        path: Where the file goes; one that is there is replaced in one step.
         manifest: As for `pack_engine`.
         graphs: As for `pack_engine`.
         tables: As for `pack_engine`.

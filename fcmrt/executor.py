@@ -54,15 +54,15 @@ class Executor:
 
     @property
     def identity(self) -> str:
-        """Whatever may change the last bits of what networks compute here, in words."""
+        """Everything that may change the last bits of what networks compute here, in words."""
         return self._runner.identity
 
     def identity_of(self, name: str, shapes: Shapes) -> str:
-        """The same of one graph, with inputs of these shapes."""
+        """Returns the `identity` for one graph with inputs of these shapes."""
         return identity_of(self._runner, self.network(name), shapes)
 
     def network(self, name: str) -> Network:
-        """Returns the network of a graph, loading it if it is the first time."""
+        """Returns the network of a graph; loads it the first time."""
         network = self._networks.get(name)
         if network is None:
             with self._lock:
@@ -90,11 +90,13 @@ class Executor:
         return network.run(inputs, outputs)
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Does the work for every picture of a batch, on as many threads as the options say.
+        """Does the work for every item of a batch, on as many threads as the options say.
+
+        After a failure no more work is begun.
 
         Returns:
-            The results, in order. The first failure, in that order, is raised in its place; work
-            that has begun is waited for, the rest is left.
+            The results, in order. All work has ended when the first is given. The first failure, in
+            that order, is raised in its place.
         """
         pairs: list[tuple[Item, Future[Result]]] = [(item, Future()) for item in items]
         left = iter(pairs)  # shared: each thread takes what no other has taken
@@ -128,18 +130,18 @@ class Executor:
 
 
 def executor_for(engine: Engine, options: RuntimeOptions) -> Executor:
-    """Returns the executor that all encoders and decoders of an engine share; errors as there."""
+    """Returns the executor that all encoders and decoders of an engine share; errors as its own."""
     return engine.shared(("executor", options), lambda: Executor(engine, options))
 
 
 def _start_helpers(count: int, work: Callable[[], None]) -> list[threading.Thread]:
-    """Starts threads that help with a batch, as many as can be had; the caller works too."""
+    """Starts up to `count` threads that help with a batch, fewer if the system grants no more."""
     helpers: list[threading.Thread] = []
     for _ in range(count):
         helper = threading.Thread(target=work, name="fcmrt")
         try:
             helper.start()
-        except RuntimeError:  # the system grants no more, or the interpreter is ending
+        except RuntimeError:  # there can be no more, or the interpreter is ending
             break
         helpers.append(helper)
     return helpers

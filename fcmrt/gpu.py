@@ -1,4 +1,4 @@
-"""Which GPU the process sees first, asked of its driver; no CUDA library is needed."""
+"""Asks the driver which GPU the process sees first; needs no CUDA library."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MULTIPROCESSORS, _MAJOR, _MINOR = 16, 75, 76
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Device:
-    """A GPU, as far as what libraries make of a graph depends on it."""
+    """The properties of a GPU that compiled graphs depend on."""
 
     name: str
     target: str
     """Its compute capability, such as "sm_89"."""
     multiprocessors: int
     driver: int
-    """Version of CUDA that the driver has, 1000 * major + 10 * minor."""
+    """Version of CUDA that the driver supports, 1000 * major + 10 * minor."""
 
     def __str__(self) -> str:
         version = f"{self.driver // 1000}.{self.driver % 1000 // 10}"
@@ -37,7 +37,7 @@ def first_device(open_library: Callable[[str], Any] = ctypes.CDLL) -> Device:
         open_library: Opens a shared library by its name.
 
     Raises:
-        DeviceError: No driver, or no GPU.
+        DeviceError: There is no driver or no GPU.
     """
     try:
         driver = open_library("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")

@@ -14,10 +14,10 @@ from .schedule import Code, Dequantize, Quantize, Run
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Group:
-    """Latents that take a step and are made of the same features."""
+    """Latents that follow the quality step and are made from the same features."""
 
     name: str
-    """Name of the feature level; of several, all of them joined by "+"."""
+    """Name of the feature level, or the names of several, joined by "+"."""
 
     latents: tuple[str, ...]
     """In the order in which they are coded."""
@@ -30,12 +30,12 @@ class Group:
 
 
 def quality_groups(manifest: Manifest) -> tuple[Group, ...]:
-    """Returns an engine's groups, by the first of their features.
+    """Returns an engine's groups, in the order of their first features.
 
     Two tensors belong together if the encoder runs a graph that has both among its inputs and
-    outputs, and a latent belongs to its source, means, indexes and dequantised tensor. A codec that
-    keeps its levels apart has a group for each; one that fuses them has a single one; one whose
-    latents take no step has none.
+    outputs, and a latent belongs to its source, means, indexes and dequantised tensor. So a codec
+    that keeps its levels apart has a group for each, one that fuses them has a single group, and
+    one whose latents do not follow the quality step has none.
     """
     bonds = _Bonds()
     for step in manifest.encode:
@@ -82,7 +82,7 @@ class _Bonds:
         self._parents: dict[str, str] = {}
 
     def root(self, name: str) -> str:
-        """The name that stands for all that `name` belongs to."""
+        """Returns the name that represents all names that `name` belongs to."""
         while (parent := self._parents.get(name, name)) != name:
             self._parents[name] = name = self._parents.get(parent, parent)
         return name

@@ -21,7 +21,7 @@ ROI_GAIN = 8
 """Steps that regions of interest are finer by: half the width, where 8 steps are an octave."""
 
 _RECTANGLES = 32
-"""What regions may take by themselves: some 130 bytes. What takes more is coded more coarsely."""
+"""Most rectangles of regions, some 130 bytes; regions that need more get larger blocks."""
 
 _NO_BOXES = (
     "roi must be boxes of four numbers, [N, 4] or [4], or a mask of the finest level's cells: make "
@@ -29,8 +29,8 @@ _NO_BOXES = (
 )
 
 _FAR = 16
-"""Widths or heights of the picture: a box of a whole picture that one part is coded of may reach
-some beyond this part, one in pixels reaches further."""
+"""In widths or heights of the picture. If only a part of a picture is coded, boxes may well reach
+beyond it; a box that reaches further than this must be in pixels."""
 
 I16 = npt.NDArray[np.int16]
 
@@ -45,11 +45,11 @@ def importance_of(
     """Makes an importance; arguments and errors as `Encoder.importance`.
 
     Args:
-        manifest: Of the engine.
+        manifest: The engine's.
         sizes: Height and width of every level, in the engine's order.
-        level_offsets: By level; None: there are none.
+        level_offsets: Steps by level; None: there are none.
         roi: Boxes or a mask; None: neither.
-        roi_gain: Of boxes, and of masks of truth values.
+        roi_gain: Steps by which boxes, and masks of truth values, are finer.
     """
     gain = whole(roi_gain, "roi_gain")
     groups = quality_groups(manifest)
@@ -80,7 +80,7 @@ def _number(groups: Sequence[Group], level: str) -> int:
 
 
 def _cells(roi: Any, size: Size, gain: int) -> I16:
-    """Offsets of the finest level's cells, `[H, W]`."""
+    """Returns the offsets of the finest level's cells, `[H, W]`."""
     if not isinstance(roi, list | tuple):
         roi = as_numpy(roi, "roi")
         if roi.dtype == np.bool_ or np.issubdtype(roi.dtype, np.integer):
@@ -99,7 +99,7 @@ def _cells(roi: Any, size: Size, gain: int) -> I16:
 
 
 def _boxes(roi: Any) -> npt.NDArray[np.float64]:
-    """Boxes as users give them, checked, `[N, 4]`."""
+    """Checks boxes as users give them; returns `[N, 4]`."""
     try:
         boxes = np.asarray(roi, np.float64)
     except (TypeError, ValueError) as error:
@@ -112,7 +112,7 @@ def _boxes(roi: Any) -> npt.NDArray[np.float64]:
         raise ConfigError(
             "a box of roi is not left, top, right, bottom in fractions of the picture"
         )
-    # What follows an object out of the picture, or codes a part of it, has boxes outside, too.
+    # Boxes may lie outside: of objects that leave the picture, or if only a part of it is coded.
     far = (np.abs(boxes) > _FAR).any(1)
     whole = (boxes == np.rint(boxes)).all(1) & (boxes[:, :2] > 1).any(1)
     for box in boxes[far | whole][:1]:
@@ -142,21 +142,21 @@ def _checked(offset: int) -> int:
 
 
 def _common_bits(strides: Sequence[int]) -> int:
-    """Side, as a power of two, of blocks that no cell of a latent is a part of."""
+    """Returns the side, as a power of two, of the largest block that divides all latents' cells."""
     together = int(np.bitwise_or.reduce(strides)) if strides else 1
     return min((together & -together).bit_length() - 1, MAX_BLOCK_BITS)
 
 
 def regions_of(cells: I16, block_bits: int = 0) -> Regions | None:
-    """Returns the regions that cells lie in.
+    """Returns regions with the offsets of cells, in blocks that have the least of theirs.
 
     Args:
         cells: Offsets of the padded finest level's cells, int16 `[rows, columns]`, -255 to 255.
-        block_bits: Side of a block, as a power of two, to begin with: it doubles until there are
-            at most 32 rectangles. A block has the least of its cells' offsets.
+        block_bits: Least side of a block, as a power of two; it is doubled until there are at most
+            32 rectangles.
 
     Raises:
-        ConfigError: The picture is so large that the largest blocks are too many.
+        ConfigError: Even the largest blocks need more rectangles.
     """
     if not cells.any():
         return None
@@ -165,18 +165,18 @@ def regions_of(cells: I16, block_bits: int = 0) -> Regions | None:
         if rectangles is not None:
             return Regions(block_bits, tuple(rectangles)) if rectangles else None
         block_bits += 1
-    raise ConfigError("the regions have too many shapes to be told")
+    raise ConfigError("the regions have too many shapes to be coded")
 
 
 def _blocks(cells: I16, side: int) -> I16:
-    """The least offset in each block, `[rows, columns]`."""
+    """Returns the least offset in each block, `[rows, columns]`."""
     for axis in (0, 1):
         cells = np.minimum.reduceat(cells, range(0, cells.shape[axis], side), axis)
     return cells
 
 
 def rectangles_of(blocks: I16) -> list[Rectangle] | None:
-    """The rectangles of a grid of offsets, as `Regions` orders them; None: there are too many."""
+    """Returns the rectangles of a grid of offsets, as `Regions` wants them; None: too many."""
     left = blocks.copy()
     found: list[Rectangle] = []
     while left.any() and len(found) <= _RECTANGLES:
@@ -190,5 +190,5 @@ def rectangles_of(blocks: I16) -> list[Rectangle] | None:
 
 
 def _run(same: npt.NDArray[np.bool_]) -> int:
-    """How many are True before the first that is not."""
+    """Returns how many are True before the first that is not."""
     return len(same) if same.all() else int(np.argmin(same))

@@ -1,11 +1,11 @@
-"""Where inside a picture bits are worth more: from a map of importances to regions.
+"""Finds regions where bits are worth more, from a map of importances.
 
-The levels' steps are given; all levels move from them together, block by block. A block that is
-twice as important as the picture gets steps that are finer by one. (Where losses and rates followed
-the mean curves everywhere, it would be by more; but what matters more takes more bits as well.)
-How fine blocks and their offsets are told is a matter of what it costs: with the curves, and with
-the price of bits at which the levels have their steps, the loss of the whole picture and the bits
-of levels and regions together are least.
+The levels' steps are given; in each block all levels move from them together. A block that is twice
+as important as the picture gets steps that are finer by one. (If losses and rates followed the mean
+curves everywhere, it would be by more; but what matters more takes more bits as well.) The size of
+blocks and the resolution of their offsets are chosen by cost: the loss of the whole picture by the
+curves, and the bits of levels and regions at the price that the levels' steps imply, are least
+together.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ Float64 = npt.NDArray[np.float64]
 I16 = npt.NDArray[np.int16]
 
 _FINER_PER_DOUBLING = 1.0
-_GRAINS = (1, 2, 3, 4)  # of offsets
-_DOUBLINGS = 3  # of a block's side that are tried
-_NEAR = 4  # steps to either side between which slopes are taken
+_GRAINS = (1, 2, 3, 4)  # offsets are multiples of one of these
+_DOUBLINGS = 3  # sides of blocks that are tried, each twice the one before
+_NEAR = 4  # slopes are taken between this many steps to either side
 
 FURTHEST = 8
-"""By how many steps blocks may be finer or coarser than the picture."""
+"""The most steps by which blocks may be finer or coarser than the picture."""
 
 
 class Nearby(NamedTuple):
-    """What levels lose and take at the steps around their own, -8 to 8."""
+    """What levels lose and take at steps that differ from their own by -8 to 8."""
 
     losses: Float64
-    """For an importance of 1, `[levels, 17]`."""
+    """Loss of each level at an importance of 1, `[levels, 17]`."""
     rates: Float64
-    """Of all levels together, where all take as many steps more: bits per element, `[17]`."""
+    """Bits per element of all levels together, if all differ by the same number, `[17]`."""
 
 
 def find_regions(
     importances: Float64, nearby: Nearby, elements: int, padded: Size
 ) -> tuple[int, Regions | None]:
-    """Finds the regions of a picture whose levels have their steps.
+    """Finds the regions of a picture, given the steps of its levels.
 
     Args:
-        importances: Of the cells of some grid, `[levels, h, w]`, above 0.
-        nearby: Around the levels' steps.
-        elements: Of all levels.
+        importances: Importances of the cells of some grid, `[levels, h, w]`, above 0.
+        nearby: What the levels lose and take around their steps.
+        elements: Number of elements in all levels.
         padded: Size of the padded finest level.
 
     Returns:
-        By how much the steps of all levels become others, and what regions add to them; 0 and None
-        if they are not worth their bits, or blocks cannot be the grid's cells.
+        What to add to the steps of all levels, and the regions; 0 and None if regions are not worth
+        their bits, or if no blocks are as large as the grid's cells.
     """
     bits = _block_bits(padded, importances.shape[1:])
     losses, rates = nearby
@@ -77,9 +77,9 @@ def find_regions(
             at = FURTHEST + offsets
             cost = ((sums * losses[:, at]).sum(0) + price * counts * rates[at]).sum() / counts.sum()
             if cost >= least:
-                continue  # without the bytes that tell it
+                continue  # even without the bytes of the regions
             moved = _commonest(offsets)
-            regions = _told(offsets - moved, block_bits)
+            regions = _as_regions(offsets - moved, block_bits)
             if regions is None:
                 continue
             cost += price * 8 * len(write_importance(Importance(regions=regions))) / elements
@@ -89,7 +89,7 @@ def find_regions(
 
 
 def _block_bits(padded: Size, grid: tuple[int, ...]) -> int | None:
-    """The side of blocks that are the cells of a grid, as a power of two."""
+    """Returns the side, as a power of two, of blocks that are the cells of a grid, or None."""
     for bits in range(MAX_BLOCK_BITS + 1):
         if tuple(block_count(side, bits) for side in padded) == grid:
             return bits
@@ -97,7 +97,11 @@ def _block_bits(padded: Size, grid: tuple[int, ...]) -> int | None:
 
 
 def _blocks(importances: Float64, bits: int) -> Iterator[tuple[int, Float64, Float64]]:
-    """Blocks of some sides: power of two, sums of importances `[levels, h, w]`, cells `[h, w]`."""
+    """Yields, for each side that is tried, what its blocks hold.
+
+    That is the side as a power of two, sums of importances `[levels, h, w]`, and numbers of cells
+    `[h, w]`.
+    """
     ones = np.ones_like(importances[0])
     for more in range(min(_DOUBLINGS, MAX_BLOCK_BITS + 1 - bits)):
         yield bits + more, _summed(importances, 1 << more), _summed(ones, 1 << more)
@@ -114,7 +118,7 @@ def _commonest(offsets: I16) -> int:
     return int(values[counts.argmax()])
 
 
-def _told(offsets: I16, block_bits: int) -> Regions | None:
-    """Regions with these offsets; None: there are none, or they are too many."""
+def _as_regions(offsets: I16, block_bits: int) -> Regions | None:
+    """Returns regions with these offsets; None: there are none, or too many."""
     rectangles = rectangles_of(offsets)
     return Regions(block_bits, tuple(rectangles)) if rectangles else None

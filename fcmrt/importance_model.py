@@ -1,4 +1,4 @@
-"""What an engine knows of its levels' importance, and how it stands in the manifest's JSON."""
+"""What an engine knows of its levels' importance, and its JSON form in the manifest."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ class LevelModel:
     """What coding one level costs and saves, on average over training pictures."""
 
     alpha: float
-    """Of the loss-rate model (`fcmrt.loss_rate`); rates in bits per element of the level."""
+    """Factor of the loss-rate model (`fcmrt.loss_rate`), for rates in bits per element."""
     beta: float
+    """Exponent of the loss-rate model."""
     fit: float
     """How well the model fits: the share of the losses' variance that it explains, at most 1."""
     losses: tuple[float, ...]
-    """What the task loses by this level at each of the steps, where all levels are coded; never
-    decreasing. Only differences between steps count."""
+    """What the task loses by this level at each step, when all levels are coded; never decreasing.
+    Only differences between steps count."""
     rates: tuple[float, ...]
-    """Bits per element of the level at each of the steps; strictly decreasing."""
+    """Bits per element of the level at each step; strictly decreasing."""
 
     @property
     def loss_rate(self) -> LossRate:
@@ -49,10 +50,10 @@ class ImportanceModel:
     float32 `[1, levels, h, w]` of any height and width. The mean of a plane's exponentials is the
     importance of a level: 1 is that of training pictures, on average."""
     steps: tuple[int, ...]
-    """Step numbers that were measured, increasing; no level is given one outside of their range, to
-    which regions and offsets then add."""
+    """Step numbers that were measured, increasing. Levels get steps within their range, before
+    regions and offsets are added."""
     spread: int
-    """By how many steps a level may be from the mean of the picture's."""
+    """The most steps by which a level may differ from the picture's mean."""
     levels: Mapping[str, LevelModel]
     """By name of the quality group (`fcmrt.groups`), finest first."""
 
@@ -76,7 +77,7 @@ def parse_importance(value: Any, place: str) -> ImportanceModel:
 
 
 def importance_value(model: ImportanceModel) -> dict[str, Any]:
-    """The JSON value of a model, as `parse_importance` reads it."""
+    """Returns the JSON value of a model, as `parse_importance` reads it."""
     return asdict(model)
 
 

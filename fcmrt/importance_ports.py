@@ -1,4 +1,4 @@
-"""What an importance model shares with the rest of an engine: levels, and ports of its graph."""
+"""Checks an importance model against the rest of its engine: levels, and its graph's ports."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def check_importance(manifest: Manifest, model: ImportanceModel, info: GraphInfo
     """Checks the levels of an importance model, and the graph that predicts importances.
 
     Args:
-        manifest: Of the engine.
+        manifest: The engine's.
         model: The engine's.
         info: What the scan of its graph has found.
 
     Raises:
-        EngineError: What does not hold.
+        EngineError: They do not fit the engine.
     """
     place = "manifest.importance"
     groups = [group.name for group in quality_groups(manifest)]
@@ -47,7 +47,7 @@ def check_importance(manifest: Manifest, model: ImportanceModel, info: GraphInfo
 
 
 def _fits(dims: Sequence[int | None] | None, shape: Sequence[int | None]) -> bool:
-    """Whether declared sizes say nothing else than a shape, where None is any size."""
+    """Whether declared sizes agree with a shape; None on either side is any size."""
     if dims is None:
         return True
     return len(dims) == len(shape) and all(

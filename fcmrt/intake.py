@@ -1,4 +1,4 @@
-"""Features as users give them, brought into an engine's order."""
+"""Brings features as users give them into an engine's order."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .errors import ConfigError, ShapeError
 from .spec import FeatureSpec, Size, require_related
 
 Borrow = Callable[[Any, str], Any]
-"""Views an array on a GPU, called so in errors, as one of this library's arrays there."""
+"""Views an array on a GPU, given its name for errors, as one of this library's arrays there."""
 
 
 class DeviceMemory(Protocol):
-    """The part of a device that features in its memory need."""
+    """What taking in features from a device's memory needs of the device."""
 
     def borrow(self, array: Any, name: str) -> Any:
         """See `Borrow`."""
@@ -32,7 +32,7 @@ class Level(NamedTuple):
 
     name: str
     array: Any
-    """Of the host, any element type; or what a device's `borrow` gave."""
+    """On the host, of any element type; or what a device's `borrow` returned."""
     on_device: bool
 
     @property
@@ -42,11 +42,11 @@ class Level(NamedTuple):
 
     @property
     def is_batch(self) -> bool:
-        """Whether it is of several pictures."""
+        """Whether it has an axis of pictures."""
         return len(self.array.shape) == 4
 
     def as_batch(self) -> Level:
-        """One picture as a batch of one."""
+        """Views one picture as a batch of one."""
         return self._replace(array=self.array[None])
 
 
@@ -55,19 +55,19 @@ class Intake:
 
     Args:
         specs: The engine's levels.
-        memory: Of the device where features may be as well; None: they are refused there.
+        memory: The device's, where features may be as well; None: they must be on the host.
     """
 
     def __init__(self, specs: Sequence[FeatureSpec], memory: DeviceMemory | None) -> None:
         self._specs, self._memory = specs, memory
 
     def levels(self, features: Any) -> list[Level]:
-        """The features in the engine's order, wherever they are; as `arrange`."""
+        """Returns the features in the engine's order, wherever they are; errors as `arrange`."""
         borrow = None if self._memory is None else self._memory.borrow
         return arrange(self._specs, features, borrow)
 
     def on_host(self, levels: Sequence[Level]) -> list[FloatArray]:
-        """The levels' features in the host's memory, checked as `as_features` does."""
+        """Returns the levels' features in the host's memory, as `as_features` does."""
         return [
             as_features(
                 self._memory.download(level.array)
@@ -80,14 +80,14 @@ class Intake:
 
 
 def sizes_of(levels: Sequence[Level]) -> list[Size]:
-    """Height and width of each level."""
+    """Returns height and width of each level."""
     return [level.size for level in levels]
 
 
 def arrange(
     specs: Sequence[FeatureSpec], features: Any, borrow: Borrow | None = None
 ) -> list[Level]:
-    """Brings features into the engine's order; their values are not looked at.
+    """Brings features into the engine's order; their values are not checked.
 
     Args:
         specs: The engine's levels.

@@ -1,8 +1,8 @@
 """What a level's bits are worth to the task: the loss-rate model, and how it shares bits out.
 
 Source: MFIBA (arXiv 2503.19278). Coding level `i` at rate `R_i` costs the task `w_i alpha_i
-R_i^beta_i`, with an importance `w_i` of the picture's own. The least of `sum_i w_i alpha_i
-R_i^beta_i + trade * sum_i share_i R_i` has a closed form.
+R_i^beta_i`, where the importance `w_i` depends on the picture. The rates that minimise
+`sum_i w_i alpha_i R_i^beta_i + trade * sum_i share_i R_i` have a closed form.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 Float64 = npt.NDArray[np.float64]
 
 LEAST_IMPORTANCE = 1e-8
-"""What an importance below it counts as; so a level without any has a rate above 0."""
+"""Importances below this are raised to it, so that every level has a rate above 0."""
 
 _HALVINGS = 100
 
@@ -32,7 +32,7 @@ class LossRate:
     """Below 0."""
 
     def loss(self, rate: float, importance: float = 1.0) -> float:
-        """What coding the level at this rate costs the task."""
+        """Returns what coding the level at this rate costs the task."""
         return importance * self.alpha * math.pow(rate, self.beta)
 
 
@@ -42,12 +42,12 @@ def rates_for(
     shares: Sequence[float],
     trade: float,
 ) -> Float64:
-    """Shares rates out at a price.
+    """Finds the levels' rates at a price of bits.
 
     Args:
         models: One for each level.
         importances: Of the levels in this picture, at least 0.
-        shares: Of each level's elements in all of them; a rate is in bits per element of the level.
+        shares: Each level's share of all elements; a rate is in bits per element of its level.
         trade: Loss that one bit per element of the picture may cost ("lambda"); above 0.
 
     Returns:
@@ -66,13 +66,13 @@ def rates_within(
     shares: Sequence[float],
     rate: float,
 ) -> Float64:
-    """Shares out a rate so that the loss is least.
+    """Finds the levels' rates with the least loss at a given rate of the picture.
 
     Args:
-        models: As for `rates_for`, as all but the rate.
-        importances: Of the levels.
-        shares: Of the levels.
-        rate: Bits per element of the picture, which the rates come to; above 0.
+        models: As for `rates_for`.
+        importances: As for `rates_for`.
+        shares: As for `rates_for`.
+        rate: Bits per element of the picture; above 0.
 
     Returns:
         As `rates_for`.

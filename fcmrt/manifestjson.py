@@ -1,4 +1,4 @@
-"""How a manifest stands in JSON."""
+"""The JSON form of a manifest."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ def read_manifest(data: bytes) -> Manifest:
 def write_manifest(manifest: Manifest) -> bytes:
     """Writes a manifest: UTF-8, keys in a fixed order, one entry a line.
 
-    The format is the oldest that says it: 0.4 with an importance model, 0.3 for the mechanism
+    The format is the oldest that can hold it: 0.4 with an importance model, 0.3 for the mechanism
     "gain", otherwise 0.2.
 
     Returns:
         Bytes that `read_manifest` reads back to an equal manifest, if this one is valid.
 
     Raises:
-        EngineError: The card holds what JSON cannot.
+        EngineError: The card has a value that JSON cannot hold.
     """
     parts = ["{"]
     for key, value in _values(manifest).items():
@@ -118,9 +118,9 @@ def write_manifest(manifest: Manifest) -> bytes:
 
 
 def _values(manifest: Manifest) -> dict[str, Any]:
-    minor, told = 2 if manifest.quality.mechanism == "step" else 3, {}
+    minor, more = 2 if manifest.quality.mechanism == "step" else 3, {}
     if manifest.importance is not None:
-        minor, told = _WITH_IMPORTANCE[1], {"importance": importance_value(manifest.importance)}
+        minor, more = _WITH_IMPORTANCE[1], {"importance": importance_value(manifest.importance)}
     return {
         "format": [0, minor],
         "name": manifest.name,
@@ -143,12 +143,12 @@ def _values(manifest: Manifest) -> dict[str, Any]:
         "graphs": {name: dataclasses.asdict(member) for name, member in manifest.graphs.items()},
         "tables": {name: dataclasses.asdict(member) for name, member in manifest.tables.items()},
         "card": manifest.card,
-        **told,
+        **more,
     }
 
 
 def _version(version: Any) -> tuple[int, int]:
-    """A format; EngineError where it is not read here."""
+    """Reads the format's version; EngineError if it is not supported here."""
     parts = sj.array(version, "manifest.format", 2, 2)
     if any(type(part) is not int for part in parts) or tuple(parts) not in MECHANISMS:
         known = ", ".join(f"{major}.{minor}" for major, minor in MECHANISMS)

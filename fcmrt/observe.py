@@ -1,4 +1,4 @@
-"""Where the time of a call goes: the recorder that an encoder or decoder reports its stages to."""
+"""Measures where the time of a call goes, stage by stage, for a recorder."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Protocol
 class Recorder(Protocol):
     """Receives the duration of every stage of every call.
 
-    Called from the thread that called the encoder or decoder, for the pictures of a batch one after
-    the other; one recorder given to several encoders must be safe for that. Stages of an encoder:
-    `prepare` (arrays in, checks, padding), one per network graph under the graph's name,
+    It is called from the thread that called the encoder or decoder, for the pictures of a batch one
+    after the other; a recorder that several encoders share must be thread-safe.
+
+    Stages of an encoder: `prepare` (arrays in, checks, padding), each graph under its name,
     `quantize`, `dequantize`, `code`, `pack`, `total`. Stages of a decoder: `parse`, `code`, the
-    graphs, `dequantize`, `finish` (cropping, arrays out), `total`. With the coder on a GPU all that
-    is launched there is one stage, `device`, of a whole batch; a decoder's ends when the integers
-    are known, unless features are given back on the host.
+    graphs, `dequantize`, `finish` (cropping, arrays out), `total`. With the coder on a GPU all its
+    launches are one stage, `device`, for a whole batch; a decoder's ends when the integers are
+    known, unless features are returned on the host.
     """
 
     def record(self, stage: str, ns: int) -> None:
-        """Takes note of one stage's duration in nanoseconds."""
+        """Receives one stage's duration in nanoseconds."""
 
 
 class StageTimes:
@@ -35,10 +36,13 @@ class StageTimes:
 
 
 class StageClock:
-    """Splits one call into stages; costs next to nothing when nobody records.
+    """Splits one call into stages; costs next to nothing without a recorder.
 
-    A stage that comes up several times within a call (a codec with several code steps) is reported
-    once, with the sum.
+    A stage that occurs several times in a call (as with several code steps) is reported once, with
+    the sum.
+
+    Args:
+        recorder: Receives the stages; None: nobody does.
     """
 
     __slots__ = ("_last", "_recorder", "_start", "_sums")
@@ -49,7 +53,7 @@ class StageClock:
         self._start = self._last = time.perf_counter_ns() if recorder is not None else 0
 
     def lap(self, stage: str) -> None:
-        """Books the time since the last lap, or since the start, on `stage`."""
+        """Adds the time since the last lap, or since the start, to `stage`."""
         if self._recorder is None:
             return
         now = time.perf_counter_ns()
@@ -57,7 +61,7 @@ class StageClock:
         self._last = now
 
     def stop(self) -> None:
-        """Books all of the time since the start on `total`."""
+        """Sets `total` to the time since the start."""
         if self._recorder is not None:
             self._sums["total"] = time.perf_counter_ns() - self._start
 

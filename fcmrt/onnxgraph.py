@@ -1,4 +1,4 @@
-"""A whole ONNX graph read from its bytes, for whoever runs it or proves something about it.
+"""Reads a whole ONNX graph from its bytes, in order to run it or to prove something about it.
 
 Field numbers are those of `onnx.proto` (github.com/onnx/onnx, onnx/onnx.proto).
 """
@@ -18,7 +18,7 @@ from .onnxwire import OnnxReader, Port, scan
 from .protowire import BYTES, FIXED32, FIXED64, VARINT, Fields
 
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])
-"""Elements of bfloat16, which NumPy does not know: their bits, and nothing that computes."""
+"""Element type for bfloat16, which NumPy does not know: only the bits, without arithmetic."""
 
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | npt.NDArray[Any]
 
@@ -64,13 +64,13 @@ def read_graph(data: bytes | memoryview, place: str) -> Graph:
         place: What it is, for messages.
 
     Raises:
-        EngineError: Refused by `scan`; without one version of ONNX's operators; with subgraphs,
-            strings for tensors, or element types other than float16, bfloat16 (`BFLOAT16`),
-            float32, float64, int8, uint8, int32, int64 and bool; data that is not of the size or
-            range its type says; a value written twice, read before it is written, or without a
-            name; two nodes of one name.
+        EngineError: `scan` refuses it; it does not name one version of ONNX's operators; it has
+            subgraphs, tensors of strings, or element types other than float16, bfloat16
+            (`BFLOAT16`), float32, float64, int8, uint8, int32, int64 and bool; data does not have
+            the size or range of its type; a value is written twice, read before it is written, or
+            has no name; two nodes have the same name.
     """
-    # A field and a stored element take a byte at the least: no honest model is beyond these.
+    # A field or a stored element takes at least a byte, so no honest model exceeds these.
     size = memoryview(data).nbytes
     scan(data, place, max_fields=size, max_tensor_elements=size)
     return _GraphReader(data, place, size).model()

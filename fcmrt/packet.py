@@ -8,20 +8,20 @@ from .arguments import whole
 
 
 def presentation_time(pts: Any) -> int:
-    """Checks a presentation time that a user has passed; ConfigError if it is none."""
+    """Checks a presentation time that a user has passed; ConfigError if it is not one."""
     return whole(pts, "pts", -(1 << 63), (1 << 63) - 1)
 
 
 class Packet(bytes):
-    """One coded access unit; it is `bytes` everywhere, with a few fields beside them.
+    """One coded access unit: `bytes` with a few additional fields.
 
     Slicing, joining and the like give plain `bytes`; comparing and hashing look at the bytes
     alone. Pickling and copying keep the fields.
 
     Args:
         data: The coded bytes; copied.
-        pts: Presentation time in units of the stream's time base, None where none is known.
-        elements: Number of feature values the packet stands for, None where it is not known.
+        pts: Presentation time in units of the stream's time base; None: unknown.
+        elements: Number of feature values that the packet stands for; None: unknown.
     """
 
     pts: int | None
@@ -47,7 +47,7 @@ class Packet(bytes):
 
     @property
     def bits_per_element(self) -> float | None:
-        """Coded bits for one feature value, None where the number of values is not known."""
+        """Coded bits per feature value; None: the number of values is unknown."""
         return 8 * len(self) / self.elements if self.elements else None
 
     def __repr__(self) -> str:

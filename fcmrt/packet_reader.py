@@ -26,8 +26,8 @@ from .executor import Executor
 from .spec import Size
 from .stream_header import RUNNER_NOTE, runner_digest
 
-# The checksum matched, so the bytes are the encoder's; what the coder finds wrong with them can
-# only come from other table indexes or means (or from somebody who computed the checksum anew).
+# The checksum matched, so the bytes are the encoder's; if the coder finds them wrong, the table
+# indexes or means must differ (or somebody has computed the checksum anew).
 DRIFT = (
     "the packet is intact, but decodes to other integers here than its encoder had: another "
     "device, library, version or thread count computed other means or table indexes. Decode it "
@@ -38,7 +38,7 @@ DRIFT = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OpenedPacket:
-    """A packet that the engine may decode, as far as its bytes and sizes tell."""
+    """A packet that the engine may decode, as far as its bytes and sizes show."""
 
     head: PacketHead
     segments: memoryview
@@ -46,24 +46,25 @@ class OpenedPacket:
     escapes: memoryview
     """A view into the packet."""
     sizes: tuple[Size, ...]
-    """Of the levels."""
+    """Sizes of the levels."""
     padded: Size
-    """Of the padded finest level."""
+    """Size of the padded finest level."""
     dtype: FeatureDType
-    """Element type in the stream header; float32 without one."""
+    """Element type in the stream header; float32 if there is none."""
 
 
 class PacketReader:
     """Reads packets for one engine.
 
     Args:
-        executor: Of the engine that is to decode them.
-        header: The stream header, for packets that bring none; None: they tell their sizes.
+        executor: The engine that is to decode them, ready to run.
+        header: The stream header of packets that do not carry it; None: there is none, and they
+            carry their sizes.
         limits: What packets may ask for.
 
     Raises:
-        EngineMismatchError, RunnerMismatchError, BitstreamError: The header is not of this engine,
-            was made by another runner, or contradicts the engine.
+        EngineMismatchError, RunnerMismatchError, BitstreamError: The header belongs to another
+            engine, was made with another runner, or contradicts the engine.
     """
 
     def __init__(self, executor: Executor, header: StreamHeader | None, limits: Limits) -> None:
@@ -101,21 +102,21 @@ class PacketReader:
         profile = self._engine.manifest.profile
         if header.profile != profile:
             raise BitstreamError(
-                f"the stream header is of profile {header.profile!r}, but its engine of {profile!r}"
+                f"the stream header has the profile {header.profile!r}, its engine {profile!r}"
             )
         self._check_runner(header)
-        told = [(level.name, level.channels) for level in header.levels]
-        if told != [(f.name, f.channels) for f in self._features]:
+        named = [(level.name, level.channels) for level in header.levels]
+        if named != [(f.name, f.channels) for f in self._features]:
             raise BitstreamError("the levels of the stream header are not those of its engine")
 
     def _check_runner(self, header: StreamHeader) -> None:
         here = self._executor.identity
         if header.runner_digest is None or header.runner_digest == runner_digest(here):
             return
-        told = dict(header.notes).get(RUNNER_NOTE, "")
-        # The note is for people; it counts only if it is what the digest was made from.
-        known = told.isprintable() and runner_digest(told) == header.runner_digest
-        made = told if known else f"another runner (digest {header.runner_digest.hex()[:16]}...)"
+        note = dict(header.notes).get(RUNNER_NOTE, "")
+        # The note is for people; it counts only if the digest was made from it.
+        known = note.isprintable() and runner_digest(note) == header.runner_digest
+        made = note if known else f"another runner (digest {header.runner_digest.hex()[:16]}...)"
         raise RunnerMismatchError(made, here)
 
     def _parse(self, packet: Any) -> tuple[ParsedPacket, StreamHeader | None]:

@@ -1,4 +1,4 @@
-"""One packet to its integers and features, on the host's kernels."""
+"""Decodes one packet to its integers and features, with the host's kernels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PictureDecoder:
     """Decodes packets of one engine, one by one; any thread may use it.
 
     Args:
-        executor: Of the engine.
+        executor: The engine, ready to run.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -35,7 +35,7 @@ class PictureDecoder:
             clock: Receives the stages.
 
         Returns:
-            By level, `[C, H, W]` of the true sizes; views.
+            By level, `[C, H, W]` without padding; views.
 
         Raises:
             BitstreamError, NonFiniteError, InexactRunnerError: As `Decoder.decode`.
@@ -47,7 +47,7 @@ class PictureDecoder:
             full = tensor_size(spec.tensor, opened.padded)
             top, _, left, _ = margins(size, full, self._manifest.padding)
             level = array[0, :, top : top + size[0], left : left + size[1]]
-            # All of the array first: it has no gaps, and what was padded is seldom worse.
+            # The whole array first: it is contiguous, and its padding is hardly ever worse.
             if not all_finite(array):
                 require_finite(level, spec.name)
             features[spec.name] = level

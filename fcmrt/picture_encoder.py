@@ -1,4 +1,4 @@
-"""One picture to its packet, on the host's kernels."""
+"""Encodes one picture to its packet, with the host's kernels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PictureEncoder:
     """Encodes pictures of one engine, one by one; any thread may use it.
 
     Args:
-        executor: Of the engine.
+        executor: The engine, ready to run.
         params: Parameters of the entropy coder.
         sizes: Of the levels, in the engine's order, that packets need not carry; None: all carry
             their sizes.
@@ -45,7 +45,7 @@ class PictureEncoder:
         Args:
             levels: `[1, C, H, W]` by level; borrowed as `Walk.take` says.
             d: Number of the quality step.
-            wish: What the call asks for beside that.
+            wish: What else the call asks for.
             clock: Receives the stages.
 
         Raises:
@@ -58,7 +58,7 @@ class PictureEncoder:
     def begun(
         self, levels: list[FloatArray], d: int, importance: Importance, clock: StageClock
     ) -> Walk:
-        """Takes one picture's features, padded, before any network; arguments as for `walk`."""
+        """Starts a walk with one picture's features, padded; arguments as for `walk`."""
         sizes = [(level.shape[2], level.shape[3]) for level in levels]
         padded = padded_size(self._manifest.features, sizes, self._manifest.padding)
         walk = Walk(self._executor, padded, d, clock, importance)
@@ -69,7 +69,7 @@ class PictureEncoder:
     def encode(
         self, levels: list[FloatArray], d: int, wish: Wish, pts: int | None, clock: StageClock
     ) -> Packet:
-        """Encodes one picture; arguments and errors as for `walk`, and its presentation time."""
+        """Encodes one picture; `pts` is its time, other arguments and errors as for `walk`."""
         packet = self.packet(self.walk(levels, d, wish, clock), pts, clock)
         clock.stop()
         return packet
@@ -83,15 +83,15 @@ class PictureEncoder:
         clock: StageClock,
         recorder: Recorder | None,
     ) -> list[Packet]:
-        """Encodes a batch, its pictures side by side.
+        """Encodes a batch, several pictures at a time.
 
         Args:
-            levels: `[N, C, H, W]` by level, borrowed; the next two as for `walk`.
-            d: See there.
-            wish: See there.
+            levels: `[N, C, H, W]` by level, borrowed.
+            d: As for `walk`.
+            wish: As for `walk`.
             pts: Presentation time of the first picture; the others count up from there.
-            clock: Of the first picture, receives its stages.
-            recorder: Receives the stages of all.
+            clock: Receives the stages of the first picture.
+            recorder: Receives the stages of all pictures.
 
         Raises:
             FcmrtError: As `Encoder.encode`.
@@ -128,7 +128,7 @@ class PictureEncoder:
         return size
 
     def packet(self, walk: Walk, pts: int | None, clock: StageClock) -> Packet:
-        """Codes the integers of a walk; ConfigError where the engine does not code such."""
+        """Codes the integers of a walk to a packet; ConfigError if the tables cannot code them."""
         packet = Packet(
             self._bytes(walk, clock), pts=pts, elements=count_values(self._manifest, walk.sizes)
         )
@@ -143,7 +143,7 @@ class PictureEncoder:
         return write_packet(head, payload.segments, payload.escapes, self._digest)
 
     def _code(self, walk: Walk, clock: StageClock) -> tuple[PacketHead, CodedPayload]:
-        """Everything that a packet needs but its bytes."""
+        """Codes the integers of a walk; returns the packet's fields and payload."""
         lanes, payload = self._executor.kernels.pack(
             walk.code_steps(self._code_order),
             self._params.overhead_permille,
@@ -154,7 +154,7 @@ class PictureEncoder:
         head = PacketHead(
             lanes=lanes,
             step=walk.d,
-            geometry=told_geometry(self._manifest, walk.sizes, self._sizes),
+            geometry=packet_geometry(self._manifest, walk.sizes, self._sizes),
             words=payload.words,
             escape_bytes=len(payload.escapes),
             importance=walk.importance,
@@ -163,26 +163,26 @@ class PictureEncoder:
 
 
 def least_lanes(manifest: Manifest, params: CodingParams) -> int:
-    """Fewest lanes of a packet: the check over its integers has 16 bits with one, 32 with more."""
+    """Returns the fewest lanes of a packet: with one its check has 16 bits, with more 32."""
     return 1 if manifest.profile == "exact" and params.check_bits == 16 else 2
 
 
 def code_order(manifest: Manifest) -> list[str]:
-    """The latents in the order in which they are coded."""
+    """Returns the names of the latents in the order in which they are coded."""
     return [step.latent for step in manifest.encode if isinstance(step, Code)]
 
 
-def told_geometry(
+def packet_geometry(
     manifest: Manifest, sizes: Sequence[Size], known: Sequence[Size] | None
 ) -> Geometry | None:
-    """What a packet carries of its levels' sizes; None: they are those of the stream header."""
+    """Returns the sizes that a packet has to carry; None: they are those of the stream header."""
     if known is not None and tuple(sizes) == tuple(known):
         return None
     return Geometry.of_levels(sizes, [f.stride for f in manifest.features])
 
 
 def count_values(manifest: Manifest, sizes: Sequence[Size]) -> int:
-    """Values of a picture's features."""
+    """Returns the number of values in a picture's features."""
     return sum(
         spec.channels * rows * columns
         for spec, (rows, columns) in zip(manifest.features, sizes, strict=True)

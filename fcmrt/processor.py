@@ -1,4 +1,4 @@
-"""What the processor is and has, as far as results and speed depend on it."""
+"""The processor's properties that results and speed depend on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FEATURES = (
 """Instruction sets that matter to coder and networks, as Linux names them."""
 
 _WIDTHS = ("avx512f", "avx2", "avx", "sse4_2", "sve", "asimd")
-"""Those that decide in which order floats are summed, the widest first."""
+"""Instruction sets that decide in which order floats are summed, the widest first."""
 
 
 @functools.cache
@@ -30,7 +30,7 @@ def processor_listing() -> dict[str, str]:
 
 
 def processor_features() -> list[str]:
-    """Returns which of `FEATURES` the processor has; nothing where it cannot be told."""
+    """Returns which of `FEATURES` the processor has; nothing if the system does not say."""
     lines = processor_listing()
     flags = (lines.get("flags") or lines.get("Features", "")).split()
     return [feature for feature in FEATURES if feature in flags]

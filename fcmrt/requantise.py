@@ -1,4 +1,4 @@
-"""A picture at other quality steps, without running again what does not depend on them."""
+"""Quantises a picture at other steps, repeating only what depends on them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def requantised(walk: Walk, d: int, importance: Importance) -> Walk:
     """Returns a picture's walk through the encoder's schedule at other steps.
 
     Args:
-        walk: The same picture's through all of the encoder's schedule; borrowed, and unchanged.
+        walk: The same picture's, at the end of the encoder's schedule; borrowed, not changed.
         d: Number of the quality step.
-        importance: Where the step is another.
+        importance: Where the step differs from `d`.
 
     Returns:
-        A walk that shares arrays with the first. Its tensors are those of the encoder's schedule.
+        A walk at the end of the encoder's schedule, which shares arrays with the first.
 
     Raises:
-        ConfigError: The engine has no such step, or no such importance goes with it.
+        ConfigError: The engine has no such step, or the importance does not go with it.
     """
     again = walk.at(d, importance)
     manifest = walk.manifest
@@ -41,9 +41,9 @@ def requantised(walk: Walk, d: int, importance: Importance) -> Walk:
 
 
 def _depending(walk: Walk, again: Walk) -> Iterator[Step]:
-    """The encoder's steps that come to something else in one walk than in the other."""
+    """Yields the encoder's steps whose results differ between two walks."""
     manifest = walk.manifest
-    other: set[str | None] = set()  # tensors with other values
+    other: set[str | None] = set()  # names of the tensors that differ
     if walk.d != again.d and manifest.quality.input is not None:
         other.add(manifest.quality.input)
     latents = {name for name in manifest.latents if walk.step_rule(name) != again.step_rule(name)}

@@ -1,4 +1,4 @@
-"""What fcmrt asks of a library that runs networks, and how one is chosen."""
+"""The protocols of libraries that run networks, and how one is chosen."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ class DeviceNetwork(Protocol):
     def capturable(self) -> bool:
         """Whether `launch` may be recorded in a CUDA graph, at the shapes prepared last.
 
-        The recording may be replayed for as long as the network lives, and, unless it is for
-        `any_stream`, is not prepared anew; each time after all that it has been given to do.
+        The recording may be replayed as long as the network lives and, unless `any_stream`, is not
+        prepared again; each replay must come after all earlier runs of the network.
         """
 
     @property
     def any_stream(self) -> bool:
         """Whether it runs at all shapes that it was prepared for, in any stream.
 
-        Another one is for the stream of its first launch, and may be for the shapes prepared last.
+        Otherwise it runs only in the stream of its first launch, and maybe only at the shapes
+        prepared last.
         """
 
     def outputs(
@@ -67,11 +68,11 @@ class DeviceNetwork(Protocol):
             inputs: By name, `[1, C, H, W]`, C-contiguous arrays in the device's memory with
                 `__cuda_array_interface__`, of shapes that `outputs` was asked for; borrowed until
                 the run is over.
-            outputs: By name, the same for all that are to be written; of the shapes and types told.
+            outputs: Likewise, to be written, of the shapes and types that `outputs` gave.
             stream: The CUDA stream, as an address.
 
         Raises:
-            EngineError: The library refuses; nothing is known of the outputs then.
+            EngineError: The library refuses; the outputs are undefined then.
         """
 
 
@@ -79,10 +80,10 @@ class DeviceCapable(Protocol):
     """A network that can also run in a device's memory."""
 
     def on_device(self) -> DeviceNetwork:
-        """Returns the graph for a user, which must live until its runs are over.
+        """Returns the graph for one user, who keeps it until its runs are over.
 
         Raises:
-            BackendUnavailableError, DeviceError: What that takes is not there.
+            BackendUnavailableError, DeviceError: A library or a GPU that it needs is missing.
         """
 
 
@@ -119,8 +120,8 @@ class Runner(Protocol):
         Args:
             name: The graph's name in the engine, for errors.
             graph: An ONNX model, already checked by `Engine`.
-            exact: It is part of an engine's exact path: sums of integers that float32 holds. It
-                never runs in less, whatever `RuntimeOptions.precision` says.
+            exact: Whether it is on an engine's exact path: sums of integers that float32 holds. It
+                never runs in a narrower type, whatever `RuntimeOptions.precision` says.
 
         Raises:
             EngineError: The library cannot run the graph.

@@ -1,4 +1,4 @@
-"""Networks of the exact path are checked before they first run at new sizes."""
+"""Checks networks of the exact path before they first run at new sizes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class RunnerCheck:
     """The checks of one engine's networks on one runner; any thread may ask.
 
     Args:
-        engine: Whose networks.
-        identity: Tells who runs a graph at some shapes (`fcmrt.runner.identity_of`), and how.
+        engine: The engine.
+        identity: Says in words what runs a graph at some shapes (`fcmrt.runner.identity_of`).
         folder: Where verdicts are kept (`fcmrt.exact.cache_folder`); None: nowhere.
     """
 
@@ -35,10 +35,10 @@ class RunnerCheck:
         """Checks a network of the exact path (`exact.bring_up`), unless it has passed before.
 
         Args:
-            name: Of the graph.
+            name: Name of the graph.
             network: Runs it.
-            shapes: Of the inputs.
-            outputs: Those to compare.
+            shapes: Shapes of the inputs.
+            outputs: Names of the outputs to compare.
 
         Raises:
             InexactRunnerError: The check failed.

@@ -1,4 +1,4 @@
-"""The schedule: what encoder and decoder do, in order, and how it stands in the manifest."""
+"""The schedule: the steps of encoder and decoder, and their JSON form in the manifest."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Dequantize:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Code:
-    """Codes a latent's symbols: writes them on the encoder, reads them on the decoder."""
+    """Codes a latent's symbols: writes them in the encoder, reads them in the decoder."""
 
     latent: str
 
@@ -98,7 +98,7 @@ def _parse_names(value: Any, place: str) -> tuple[str, ...]:
 
 
 def step_value(step: Step) -> dict[str, Any]:
-    """The JSON value of a step, as `parse_steps` reads it."""
+    """Returns the JSON value of a step, as `parse_steps` reads it."""
     if isinstance(step, Run):
         return {"run": step.graph, "inputs": list(step.inputs), "outputs": list(step.outputs)}
     if isinstance(step, Dequantize):

@@ -1,4 +1,4 @@
-"""What an engine's tensors are, and the arithmetic of their sizes, steps and qualities.
+"""The specifications of an engine's tensors, and the arithmetic of sizes, steps and qualities.
 
 Sizes are `(height, width)` in cells. Strides count cells of the finest feature level, whose stride
 is 1: a tensor of stride 4 has a quarter of the finest level's rows, rounded up.
@@ -22,7 +22,7 @@ Parity = Literal["even", "odd"]
 PaddingMode = Literal["reflect", "replicate", "zero"]
 
 UNIT_STEP = 1 << 16
-"""The step of latents that take none: 1.0 in units of 2^-16."""
+"""The step width of latents that do not follow the quality: 1.0 in units of 2^-16."""
 
 GAIN_STEPS = 16
 """Step numbers from one trained gain to the next."""
@@ -57,9 +57,9 @@ class FeatureSpec:
 class LatentSpec:
     """Integers that one code step codes: a source tensor, or a part of it, quantised.
 
-    Means and indexes are tensors at the source's stride, either with the source's channels, of
-    which the latent's count, or with the latent's own. The dequantised tensor has all of the
-    source's channels and is zero outside of the latent.
+    Means and indexes are tensors at the source's stride, with all of the source's channels or only
+    the latent's. The dequantised tensor has all of the source's channels and is zero outside of the
+    latent.
     """
 
     source: str
@@ -80,7 +80,7 @@ class LatentSpec:
     """Which cells of the checkerboard, by row + column; None: both."""
 
     def channel_range(self, source: TensorSpec) -> tuple[int, int]:
-        """The channels of the source that the latent takes, end excluded."""
+        """Returns the channels of the source that the latent takes, end excluded."""
         return (0, source.channels) if self.channels is None else self.channels
 
 
@@ -100,40 +100,40 @@ def _ceil_div(value: int, divisor: int) -> int:
 
 
 def level_sizes(features: Sequence[FeatureSpec], height: int, width: int) -> tuple[Size, ...]:
-    """Sizes of all levels if the finest has `height` times `width` cells."""
+    """Returns the sizes of all levels if the finest has `height` times `width` cells."""
     return tuple((_ceil_div(height, f.stride), _ceil_div(width, f.stride)) for f in features)
 
 
 def require_related(features: Sequence[FeatureSpec], sizes: Sequence[Size]) -> None:
     """Refuses sizes that levels of one picture cannot have.
 
-    Networks round the finest level's height and width by the stride up or down, or drop or add a
-    cell by how they pad; more than one cell beside these no picture's levels are.
+    A level's sides are the finest level's over the stride, rounded up or down; as networks pad in
+    different ways, they may be one cell more or less.
 
     Args:
         features: The levels.
         sizes: Size of each, in the same order.
 
     Raises:
-        ShapeError: They are of several pictures, or in another order.
+        ShapeError: They belong to different pictures, or are in another order.
     """
     finest = next(size for f, size in zip(features, sizes, strict=True) if f.stride == 1)
     for feature, size in zip(features, sizes, strict=True):
         for side, whole in zip(size, finest, strict=True):
             least, most = whole // feature.stride - 1, _ceil_div(whole, feature.stride) + 1
             if not least <= side <= most:
-                told = ", ".join(
+                found = ", ".join(
                     f"{f.name} {s[0]} x {s[1]} (stride {f.stride})"
                     for f, s in zip(features, sizes, strict=True)
                 )
                 raise ShapeError(
-                    f"these are not levels of one picture: {told}; {feature.name} must have about "
+                    f"these are not levels of one picture: {found}; {feature.name} must have about "
                     f"1/{feature.stride} of the finest level's rows and columns. Check their order"
                 )
 
 
 def padded_size(features: Sequence[FeatureSpec], sizes: Sequence[Size], padding: Padding) -> Size:
-    """The canonical size of the finest level: the least allowed one that holds all levels.
+    """Returns the canonical size of the finest level: the least allowed one that holds all levels.
 
     Args:
         features: The levels; `padding.multiple` is a multiple of their strides.
@@ -141,10 +141,10 @@ def padded_size(features: Sequence[FeatureSpec], sizes: Sequence[Size], padding:
         padding: The engine's rule.
 
     Returns:
-        `(height, width)` in cells of the finest level; level `l` is padded to a `stride_l`-th.
+        `(height, width)` in cells of the finest level; each level is padded to that by its stride.
 
     Raises:
-        ShapeError: Another number of sizes than levels, or a size below 1.
+        ShapeError: There is not one size for each level, or a size is below 1.
     """
     if len(sizes) != len(features):
         raise ShapeError(f"got {len(sizes)} feature levels; the engine has {len(features)}")
@@ -160,19 +160,19 @@ def padded_size(features: Sequence[FeatureSpec], sizes: Sequence[Size], padding:
 
 
 def margins(size: Size, padded: Size, padding: Padding) -> tuple[int, int, int, int]:
-    """Cells to add to a level of `size` to make it `padded`: `(top, bottom, left, right)`."""
+    """Returns the cells that pad a level of `size` to `padded`: `(top, bottom, left, right)`."""
     rows, columns = padded[0] - size[0], padded[1] - size[1]
     top, left = (rows // 2, columns // 2) if padding.align == "center" else (0, 0)
     return top, rows - top, left, columns - left
 
 
 def edge_mode(padding: Padding, size: Size, sides: tuple[int, int, int, int]) -> PaddingMode:
-    """What a level is padded with: a map smaller than its padding cannot be mirrored.
+    """Returns how a level is padded: a map smaller than its padding cannot be mirrored.
 
     Args:
         padding: The engine's rule.
-        size: Of the level.
-        sides: `margins`.
+        size: Size of the level.
+        sides: Cells to add, as `margins` gives them.
     """
     top, bottom, left, right = sides
     if padding.mode == "reflect" and (max(top, bottom) >= size[0] or max(left, right) >= size[1]):
@@ -181,17 +181,17 @@ def edge_mode(padding: Padding, size: Size, sides: tuple[int, int, int, int]) ->
 
 
 def tensor_size(tensor: TensorSpec, padded: Size) -> Size:
-    """Size of a tensor when the finest level is padded to `padded`."""
+    """Returns the size of a tensor when the finest level is padded to `padded`."""
     return _ceil_div(padded[0], tensor.stride), _ceil_div(padded[1], tensor.stride)
 
 
 def count_elements(latent: LatentSpec, source: TensorSpec, padded: Size) -> int:
-    """Number of elements of a latent, skipped ones included, at a canonical size."""
+    """Returns the number of elements of a latent, skipped ones included, at a canonical size."""
     start, stop = latent.channel_range(source)
     height, width = tensor_size(source, padded)
     cells = height * width
     if latent.parity is not None:
-        # The top left cell is even, so of an odd number of cells one more is even.
+        # The top left cell is even, so if the number of cells is odd, one more of them is even.
         cells = (cells + 1) // 2 if latent.parity == "even" else cells // 2
     return (stop - start) * cells
 
@@ -211,7 +211,7 @@ class StepTable:
         return self.first + len(self.values) - 1
 
     def width(self, d: int) -> int:
-        """The step's width in units of 2^-16.
+        """Returns a step's width in units of 2^-16.
 
         Raises:
             ConfigError: `d` is not in the table.
@@ -222,15 +222,15 @@ class StepTable:
 
 
 ONE_STEP = StepTable(0, (UNIT_STEP,))
-"""Steps of engines whose latents take none."""
+"""The table of engines whose latents do not follow steps."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Quality:
-    """The quality levels that a user chooses from, by steps, and what follows them.
+    """The quality levels that a user chooses from, and what the step number `d` acts on.
 
-    One of two mechanisms, never both: "step", where `d` chooses the quantiser's step, or "gain",
-    where the step is 1 and graphs off the exact path scale the latents, as one more input says.
+    There are two mechanisms: with "step" `d` chooses the quantiser's step; with "gain" the step is
+    1, and graphs off the exact path scale the latents by an additional input, the `position`.
     """
 
     levels: tuple[int, ...]
@@ -239,20 +239,20 @@ class Quality:
     default: int
     """1 to the number of levels."""
     input: str | None = None
-    """Name of the tensor, float32 `[1, 1, 1, 1]`, that gives graphs the `position`; None: the
-    mechanism is "step"."""
+    """Name of the tensor, float32 `[1, 1, 1, 1]`, that holds the `position`; None: the mechanism is
+    "step"."""
 
     @property
     def mechanism(self) -> Mechanism:
-        """What follows the step number."""
+        """The mechanism: "step" or "gain"."""
         return "step" if self.input is None else "gain"
 
     def position(self, d: int) -> float:
-        """Place of a step number among trained gains that are 16 apart: -d / 16, exact."""
+        """Returns a step number's place among the trained gains: -d / 16, exact."""
         return -d / GAIN_STEPS
 
     def shift(self, quality: float) -> int:
-        """The step number `d` of a quality level.
+        """Returns the step number `d` of a quality level.
 
         Args:
             quality: 1 (fewest bytes) to the number of levels; between two levels `d` is

@@ -1,4 +1,4 @@
-"""How the parts of `fcmrt.spec` stand in the manifest's JSON."""
+"""The JSON form of what `fcmrt.spec` defines, in the manifest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import strictjson as sj
 from .spec import DType, FeatureSpec, LatentSpec, Padding, Parity, Quality, StepTable, TensorSpec
 
 BY_CHANNEL = "channel"
-"""A latent's `indexes` where the table is the channel's number."""
+"""A latent's `indexes` in JSON if its tables are the channels' numbers."""
 
 _MAX_CHANNELS = 1 << 16
 _MAX_STRIDE = 1 << 12
@@ -100,11 +100,11 @@ def parse_quality(value: Any, place: str, mechanisms: tuple[str, ...]) -> Qualit
 
 
 def quality_value(quality: Quality) -> dict[str, Any]:
-    """The JSON value of a quality, as `parse_quality` reads it."""
-    told = {} if quality.input is None else {"input": quality.input}
+    """Returns the JSON value of a quality, as `parse_quality` reads it."""
+    position = {} if quality.input is None else {"input": quality.input}
     return {
         "mechanism": quality.mechanism,
-        **told,
+        **position,
         "levels": list(quality.levels),
         "default": quality.default,
     }

@@ -1,4 +1,4 @@
-"""Which quality step the elements of a picture's latents take.
+"""Finds the quality step of each element of a picture's latents.
 
 Rules: `docs/format.md`, section 8.
 """
@@ -25,24 +25,25 @@ class StepRule(NamedTuple):
     """What decides the steps of a latent's elements; equal rules give equal steps."""
 
     number: int
-    """Step number of most, not yet clipped to the table."""
+    """Step number outside of mix and regions, not clipped to the table yet."""
     mixed: int
     """How many of the source's first channels take one step more."""
     regions: Regions | None
+    """What is added to it, and where; None: nothing."""
 
 
 class StepMaps:
-    """The steps of the latents of one picture whose step is not the same everywhere.
+    """The steps of the latents of one picture that has an importance.
 
     Args:
-        manifest: Of the engine.
+        manifest: The engine's.
         d: The picture's step number.
         importance: What is added to it, and where.
         padded: Size of the padded finest level, in cells.
 
     Raises:
-        ConfigError: The engine has no steps, or fewer groups or channels than `importance` has
-            of; or a region reaches beyond the picture.
+        ConfigError: The engine has no steps, or fewer groups or channels than `importance`; or a
+            region reaches beyond the picture.
     """
 
     def __init__(self, manifest: Manifest, d: int, importance: Importance, padded: Size) -> None:
@@ -66,21 +67,21 @@ class StepMaps:
         self._steps: dict[str, int | StepMap] = {}
 
     def _mixed(self, latent: str, mixed: int, group: Group) -> int:
-        """How many channels of a latent's source are among the first of the group."""
+        """Returns how many of a group's first `mixed` channels are in a latent's source."""
         source = self._manifest.latents[latent].source
         before = group.sources[source]
         return min(max(mixed - before, 0), self._manifest.tensors[source].channels)
 
     def rule(self, latent: str) -> StepRule:
-        """What decides the steps of a latent that takes one."""
+        """Returns what decides the steps of a latent, which must follow the quality."""
         return self._rules[latent]
 
     def steps(self, latent: str) -> int | StepMap:
-        """The steps of a latent that takes one.
+        """Returns the steps of a latent, which must follow the quality.
 
         Returns:
-            A step number, where all elements have the same; otherwise each element's, in coding
-            order, shared by all who ask.
+            A step number if all elements have the same; otherwise each element's, in coding order,
+            shared by all callers.
         """
         if latent not in self._steps:
             self._steps[latent] = self._make(latent)
@@ -105,7 +106,7 @@ class StepMaps:
         return min(max(number, self._first), self._last)
 
     def _plane(self, source: TensorSpec, regions: Regions) -> I16:
-        """Offsets of the regions at the cells of a tensor, `[rows, columns]`."""
+        """Returns the regions' offsets at the cells of a tensor, `[rows, columns]`."""
         if source.stride not in self._planes:
             plane = block_offsets(regions, self._padded)
             for axis, side in enumerate(self._padded):
@@ -115,12 +116,12 @@ class StepMaps:
 
 
 def block_count(side: int, block_bits: int) -> int:
-    """How many blocks cover a side of so many cells."""
+    """Returns how many blocks cover a side of `side` cells."""
     return -(-side >> block_bits)
 
 
 def block_offsets(regions: Regions, padded: Size) -> I16:
-    """Offsets of all blocks, `[rows, columns]`."""
+    """Returns the offsets of all blocks, `[rows, columns]`."""
     rows, columns = (block_count(side, regions.block_bits) for side in padded)
     offsets = np.zeros((rows, columns), np.int16)
     for row, column, height, width, offset in regions.rectangles:
@@ -129,7 +130,7 @@ def block_offsets(regions: Regions, padded: Size) -> I16:
 
 
 def _least(blocks: I16, axis: int, side: int, stride: int, bits: int) -> I16:
-    """The least of the blocks that each cell of a stride touches, along one axis."""
+    """Returns the least offset of the blocks that each cell of a stride touches, along one axis."""
     begins = np.arange(0, side, stride)
     first = begins >> bits
     last = np.minimum(begins + stride, side) - 1 >> bits
@@ -144,8 +145,8 @@ def _check(
 ) -> None:
     if not groups:
         raise ConfigError(
-            "this engine's latents take no step (quality follows gains, or there is one), so no "
-            "part of a picture can have a step of its own"
+            "this engine's latents take no step (its quality follows gains, or cannot be chosen), "
+            "so no part of a picture can have a step of its own"
         )
     if not -128 <= manifest.steps.first <= manifest.steps.last <= 127:
         raise ConfigError(
@@ -154,9 +155,7 @@ def _check(
         )
     if importance.groups > len(groups):
         names = ", ".join(group.name for group in groups)
-        raise ConfigError(
-            f"the importance tells of {importance.groups} groups; this engine has {names}"
-        )
+        raise ConfigError(f"the importance has {importance.groups} groups; this engine has {names}")
     for number, group in enumerate(groups):
         if importance.mixed(number) >= group.channels:
             raise ConfigError(

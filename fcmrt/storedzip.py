@@ -1,4 +1,4 @@
-"""The strict kind of ZIP that an engine file is: stored members, back to back, and nothing else.
+"""Reads and writes the strict kind of ZIP of engine files: stored members, back to back.
 
 Any ZIP tool reads it; this reader takes only what `pack` could have written. Each member lies
 where the one before it ends, so that none can overlap, hide between others, or be read in two
@@ -38,7 +38,7 @@ def pack(members: Iterable[tuple[str, bytes]]) -> bytes:
     """Makes an archive.
 
     Args:
-        members: Name and data, in the order they are to lie in.
+        members: Name and data of each, in the order of the archive.
 
     Returns:
         The archive; the same members give the same bytes.
@@ -70,13 +70,13 @@ def read(data: memoryview, max_members: int) -> dict[str, Span]:
 
     Args:
         data: The whole archive; borrowed.
-        max_members: Refused above.
+        max_members: Most members that are accepted.
 
     Returns:
         Where each member lies, by name, in the archive's order.
 
     Raises:
-        EngineError: Not a ZIP, or not the strict kind; the text names the member and what it has.
+        EngineError: It is not a ZIP, or not of the strict kind; the message says why.
     """
     directory_start, directory_end, count = _read_end(data, max_members)
     members: dict[str, Span] = {}
@@ -110,7 +110,7 @@ def read(data: memoryview, max_members: int) -> dict[str, Span]:
 
 
 def _read_end(data: memoryview, max_members: int) -> tuple[int, int, int]:
-    """Gives start and end of the directory, and the number of members."""
+    """Returns start and end of the directory, and the number of members."""
     end = len(data) - _END.size
     if end < 0:
         raise EngineError(f"an engine file of {len(data)} bytes is too short; it is cut off")

@@ -20,12 +20,12 @@ RUNNER_NOTE = "runner"
 
 
 def runner_digest(identity: str) -> bytes:
-    """What the header of a same-engine stream keeps of `Runner.identity`, 32 bytes."""
+    """Returns the digest of `Runner.identity` for a same-engine stream's header, 32 bytes."""
     return hashlib.sha256(identity.encode("utf-8")).digest()
 
 
 def fraction(time_base: Any) -> Fraction:
-    """Takes seconds of one tick as users give them; ConfigError for what no header can tell."""
+    """Takes the seconds of one tick from a user; ConfigError for what no header can hold."""
     if isinstance(time_base, bool) or not isinstance(time_base, numbers.Rational):
         raise ConfigError(
             f"time_base is {time_base!r}; it must be seconds of one tick as a fraction, such as "
@@ -33,7 +33,7 @@ def fraction(time_base: Any) -> Fraction:
         )
     found = Fraction(int(time_base.numerator), int(time_base.denominator))
     if found <= 0 or max(found.numerator, found.denominator) > U32_MAX:
-        raise ConfigError("time_base must be above 0, of a numerator and denominator of 32 bits")
+        raise ConfigError("time_base must be above 0; numerator and denominator must fit 32 bits")
     return found
 
 
@@ -49,10 +49,11 @@ def make_header(
 
     Args:
         engine: The codec.
-        identity: Who runs its networks.
-        params: Of the entropy coder.
-        sizes: Of the levels, in the engine's order, that packets need not tell; None: all tell.
-        dtype: Element type that decoders give back.
+        identity: What runs its networks, in words.
+        params: Parameters of the entropy coder.
+        sizes: Of the levels, in the engine's order, that packets need not carry; None: all carry
+            their sizes.
+        dtype: Element type that decoders return.
         time_base: Seconds of one tick.
     """
     features, profile = engine.manifest.features, engine.manifest.profile

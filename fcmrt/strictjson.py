@@ -23,7 +23,7 @@ def loads(data: bytes, place: str, max_bytes: int) -> Any:
     Args:
         data: UTF-8 without byte order mark; borrowed.
         place: What it is, for messages.
-        max_bytes: Refused above.
+        max_bytes: Most bytes that are accepted.
 
     Returns:
         Plain Python values; integers have at most 19 digits, floats are finite.
@@ -164,7 +164,7 @@ def name(value: Any, place: str) -> str:
 
 
 def is_name(value: str) -> bool:
-    """Tells whether `value` may be the name of a tensor, latent, graph, table set or engine."""
+    """Returns whether `value` may be the name of a tensor, latent, graph, table set or engine."""
     return _NAME.fullmatch(value) is not None
 
 

@@ -1,4 +1,4 @@
-"""Tables of probabilities: what an engine ships for its coder (`docs/format.md`, section 2)."""
+"""The coder's probability tables, as engines hold them (`docs/format.md`, section 2)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _VERSION = 1
 class CdfTables:
     """A valid, immutable table set.
 
-    Table `t` covers the integers `offsets[t]` to `offsets[t] + sizes[t] - 1`; its frequencies are
-    one per integer, then that of the escape, each at least 1, together 16384.
+    Table `t` covers the integers `offsets[t]` to `offsets[t] + sizes[t] - 1`. It has one frequency
+    for each, and then one for the escape; all are at least 1, and their sum is 16384.
 
     Args:
         offsets: int32 `[T]`, 1 <= T <= 4096; copied.
@@ -119,7 +119,7 @@ class CdfTables:
         )
 
     def to_bytes(self) -> bytes:
-        """The table set as it stands in an engine file."""
+        """Returns the table set as it stands in an engine file."""
         return b"".join(
             (
                 _HEAD.pack(_MAGIC, _VERSION, PROB_BITS, self.count),
@@ -148,17 +148,20 @@ class CdfTables:
         return starts
 
     def table(self, t: int) -> npt.NDArray[np.uint16]:
-        """Frequencies of table `t`, the escape's last: uint16 `[sizes[t] + 1]`, a view."""
+        """Returns a view of table `t`'s frequencies, the escape's last: uint16 `[sizes[t] + 1]`."""
         return self.freqs[self.starts[t] : self.starts[t + 1]]
 
     def cum(self, t: int) -> npt.NDArray[np.int32]:
-        """Sums of the frequencies before each event: int32 `[sizes[t] + 2]`, 0 to 16384; owned."""
+        """Returns the cumulative frequencies of table `t`: int32 `[sizes[t] + 2]`, owned.
+
+        Entry `k` is the sum of the frequencies before event `k`; the last is 16384.
+        """
         out = np.zeros(int(self.sizes[t]) + 2, np.int32)
         np.cumsum(self.table(t), out=out[1:])
         return out
 
     def ideal_bits(self, symbols: npt.NDArray[np.int32], indexes: npt.NDArray[np.integer]) -> float:
-        """What these tables say the symbols cost, in bits: a coder can get near, not below.
+        """Computes what the symbols cost under these tables, in bits, with an ideal coder.
 
         Args:
             symbols: int32 `[n]`.

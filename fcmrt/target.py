@@ -1,7 +1,7 @@
-"""A picture brought to other steps, or to a size in bytes.
+"""Brings a picture to other steps, or to a size in bytes.
 
-Between two steps lie as many others as there are channels: one after another, group by group, they
-take the next step. The size is that of the packet itself. Analysis is never run again.
+Between two steps there are as many positions as there are channels: one after another, group by
+group, channels take the next step. Sizes are those of real packets. Analysis is never run again.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ TOLERANCE = 0.01
 """Share of the wanted bytes within which the search for a size stops."""
 
 _TRIES = 12
-_STEPS_PER_E = 8.0  # that are thought to take a factor of e off the size, to begin with
-_MARGIN = 0.05  # share of what is left to search that is taken off at least
+_STEPS_PER_E = 8.0  # first guess: this many steps divide the size by e
+_MARGIN = 0.05  # least distance of a trial from the ends of the search range, as a share of it
 
 
 def offsets_of(manifest: Manifest, importance: Importance) -> Float64:
-    """Returns by how much the step of each quality group is another; mixes and regions apart."""
+    """Returns the offset of each quality group, float64 `[groups]`, without mixes and regions."""
     groups = range(len(quality_groups(manifest)))
     return np.array([float(importance.offset(k)) for k in groups])
 
@@ -40,10 +40,10 @@ def at_steps(walk: Walk, regions: Regions | None, steps: Float64, moved: int = 0
 
     Args:
         walk: The picture, with all its integers; borrowed.
-        regions: Where steps are others again; in the place of the walk's.
+        regions: Regions to use instead of the walk's.
         steps: One for each quality group; rounded, and clipped to the engine's.
-        moved: How many channels take the next step, group by group; those of all groups together
-            move all steps by 1. May be negative.
+        moved: How many channels take the next step, group by group; the number of all channels
+            moves all steps by 1. May be negative.
     """
     groups = quality_groups(walk.manifest)
     common, left = divmod(moved, sum(group.channels for group in groups))
@@ -70,19 +70,19 @@ def to_size(
     """Returns a picture whose packet has the wanted size, or the nearest that was found.
 
     The steps of all groups are moved together, between the engine's finest and that of its lowest
-    quality. How far, the secant rule finds on the logarithm of the size, within the nearest places
-    known on either side.
+    quality. The distance is searched by the secant rule on the logarithm of the size, between the
+    nearest known positions on either side.
 
     Args:
         walk: The picture, with all its integers; borrowed.
-        regions: Where steps are others, by as much as they are; in the place of the walk's.
+        regions: Regions to use instead of the walk's; their offsets stay as they are.
         wanted: Bytes.
         steps: Where to begin, one step for each quality group.
-        size_of: Bytes of a picture's packet.
+        size_of: Returns the bytes of a picture's packet.
 
     Raises:
         ConfigError: Quality does not follow steps in this engine.
-        TargetError: No such steps come to this size.
+        TargetError: The size is out of reach.
     """
     manifest = walk.manifest
     groups = quality_groups(manifest)
@@ -110,8 +110,8 @@ def to_size(
         if not search.go_on(tried(search.at)) or nearest <= TOLERANCE:
             break
     if nearest > TOLERANCE:
-        # A mix takes some bytes itself, which count where there are few: all groups at one step, or
-        # one of them a step further.
+        # A mix itself takes some bytes, which matter in small packets: try whole steps only, with
+        # no group, one or all of them a step further.
         below = min(max(search.at // channels * channels, low), high)
         for more in (np.zeros(len(groups)), *np.eye(len(groups)), np.ones(len(groups))):
             tried(below, more)
@@ -128,16 +128,16 @@ class _Search:
 
     Args:
         low: Least integer.
-        high: Greatest.
-        per_unit: How far to go for a value of 1, to begin with.
+        high: Greatest integer.
+        per_unit: First guess of how far to go for a change of 1 in the value.
     """
 
     def __init__(self, low: int, high: int, per_unit: float) -> None:
         self._low, self._high = low, high
         self._slope = -1 / per_unit
         self._last: tuple[int, float] | None = None
-        self._above: int | None = None  # where the value was positive, furthest to the right
-        self._below: int | None = None  # where it was not, furthest to the left
+        self._above: int | None = None  # the greatest integer where the value was positive
+        self._below: int | None = None  # the least integer where it was not
         self.at = min(max(0, low), high)
 
     @property
@@ -146,7 +146,7 @@ class _Search:
         return self._above is not None and self._below is not None
 
     def go_on(self, value: float) -> bool:
-        """Takes the value where it is, and moves; False if there is nowhere else to look."""
+        """Takes the value at `at`, and moves `at`; False if there is nowhere else to look."""
         here = self.at
         if self._last is not None:
             slope = (value - self._last[1]) / (here - self._last[0])

@@ -1,11 +1,11 @@
-"""The proof that a schedule decodes what it encodes.
+"""Proves that a schedule decodes what it encodes.
 
 Both sides are walked once. Every tensor gets an *origin*: a number that stands for how it is
-computed, down to features and to latents' integers. Two tensors with the same origin hold the same
-values, provided that the latents below hold the same integers on both sides. Latents do, by
-induction in coding order: the coder gives back the symbols if the table indexes are the same, and
-the values if the means are, and both are tensors that the validator has found to be of the same
-origin on both sides.
+computed, down to features and latents' integers. Two tensors with the same origin hold the same
+values, provided that the latents that they depend on hold the same integers on both sides. These
+do, by induction in coding order: the coder returns the same symbols if the table indexes are the
+same, and the same values if the means are, and the validator has found both to have the same origin
+on both sides.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def validate(
 
     Args:
         features: The levels, at least one.
-        tensors: By name; no name is that of a feature.
+        tensors: By name; none has the name of a feature.
         latents: By name.
-        graphs: Names of the graphs that there are.
-        tables: Names of the table sets that there are.
+        graphs: Names of the engine's graphs.
+        tables: Names of the engine's table sets.
         encode: The encoder's steps.
         decode: The decoder's steps.
         outputs: Name of the tensor that holds each feature's reconstruction, by feature.
@@ -53,7 +53,7 @@ def validate(
             is none.
 
     Raises:
-        EngineError: What is not so, and where, as in `manifest.decode[2]: ...`.
+        EngineError: It is not so; the message says what and where, as in `manifest.decode[2]: ...`.
     """
     declared = declare(features, tensors, position)
     for name, latent in latents.items():
@@ -77,7 +77,7 @@ def validate(
 
 
 def exact_path(latents: Mapping[str, LatentSpec], decode: Sequence[Step]) -> tuple[str, ...]:
-    """Names the graphs whose integers become means or table indexes, directly or through others.
+    """Finds the graphs whose integers become means or table indexes, directly or through others.
 
     Args:
         latents: By name.
@@ -112,8 +112,8 @@ def check_exact(
         decode: The decoder's steps.
 
     Raises:
-        EngineError: An exact engine without a proof of a graph of the exact path, or a proof of
-            what is not on it.
+        EngineError: An exact engine lacks a proof of a graph of the exact path, or has one of a
+            graph that is not on it.
     """
     path = exact_path(latents, decode) if profile == "exact" else ()
     for name in path:
@@ -137,14 +137,18 @@ class _Walk:
     declared: Mapping[str, TensorSpec]
     latents: Mapping[str, LatentSpec]
     graphs: Collection[str]
-    origins: dict[object, int]  # of both sides: how a tensor is computed, and the number for it
-    position: str | None  # the tensor that gives the quality; only graphs may read it
-    other: _Walk | None = None  # the encoder's, when the decoder is walked
+    origins: dict[object, int]
+    """Shared by both sides: the number for each way in which a tensor is computed."""
+    position: str | None
+    """The tensor that gives graphs the quality; only they may read it."""
+    other: _Walk | None = None
+    """The encoder's, when the decoder is walked."""
     origin: dict[str, int] = dataclasses.field(default_factory=dict)
     writers: dict[str, str] = dataclasses.field(default_factory=dict)
     read: set[str] = dataclasses.field(default_factory=set)
     ran: set[str] = dataclasses.field(default_factory=set)
-    known: set[str] = dataclasses.field(default_factory=set)  # latents whose symbols are known
+    known: set[str] = dataclasses.field(default_factory=set)
+    """Latents whose symbols are known."""
     coded: list[str] = dataclasses.field(default_factory=list)
     dequantized: set[str] = dataclasses.field(default_factory=set)
 

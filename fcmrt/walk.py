@@ -1,4 +1,4 @@
-"""One picture's way through an engine's schedule, on the host."""
+"""Takes one picture through an engine's schedule, on the host."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Machine(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """The schedule, and what it is about."""
+        """The schedule, and everything that its steps name."""
 
     @property
     def kernels(self) -> Kernels:
@@ -45,13 +45,13 @@ class Machine(Protocol):
 
 @dataclasses.dataclass(slots=True)
 class Integers:
-    """What is coded of one latent, in coding order; all arrays `[n]`, owned, not to be changed."""
+    """One latent's integers, in coding order; arrays are `[n]`, owned and not to be changed."""
 
     tables: str
     """Name of the table set."""
 
     skip: int
-    """Elements with a table index below it are not coded."""
+    """Elements whose table index is below this are not coded."""
 
     indexes: Indexes
     """Table indexes, shifted and clipped."""
@@ -71,10 +71,10 @@ class Walk:
         padded: Size of the padded finest level, in cells.
         d: Number of the quality step.
         clock: Receives the stages.
-        importance: Where the step is another than `d`.
+        importance: Where the step differs from `d`.
 
     Raises:
-        ConfigError: The engine has no such step, or no such importance goes with it (`StepMaps`).
+        ConfigError: The engine has no such step, or the importance does not fit it (`StepMaps`).
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Walk:
         return self._manifest
 
     def at(self, d: int, importance: Importance) -> Walk:
-        """Returns a walk at the start, of a picture of the same sizes, at other steps."""
+        """Returns a new walk for a picture of the same sizes, at other steps."""
         walk = Walk(self._machine, self.padded, d, self._clock, importance)
         walk.sizes = self.sizes
         return walk
@@ -118,11 +118,11 @@ class Walk:
         return elements_of(latent, self._manifest.tensors[latent.source], self.padded)
 
     def take(self, levels: Sequence[FloatArray]) -> None:
-        """Brings features to the canonical size and lays them among the tensors.
+        """Pads features to the canonical size and adds them to the tensors.
 
         Args:
-            levels: float32 `[1, C, H, W]`, in the engine's order; borrowed where they need no
-                padding, until the walk ends.
+            levels: float32 `[1, C, H, W]`, in the engine's order; those that need no padding are
+                borrowed until the walk ends.
         """
         self.sizes = tuple((level.shape[2], level.shape[3]) for level in levels)
         for spec, level in zip(self._manifest.features, levels, strict=True):
@@ -140,7 +140,7 @@ class Walk:
         return result
 
     def follow(self, steps: Iterable[Step]) -> None:
-        """Takes all steps but those that code."""
+        """Carries out steps, leaving out those that code."""
         for step in steps:
             if isinstance(step, Run):
                 self.run(step)
@@ -176,7 +176,7 @@ class Walk:
     def steps(self, name: str) -> tuple[int | StepMap, int | StepMap]:
         """Returns a latent's step number and the step's width in units of 2^-16.
 
-        Where not all elements have the same step, the step map in the place of both.
+        If its elements have different steps, both are the step map.
         """
         if not self._manifest.latents[name].step:
             return 0, UNIT_STEP
@@ -186,7 +186,7 @@ class Walk:
         return steps, steps if isinstance(steps, StepMap) else self._manifest.step_width(steps)
 
     def step_rule(self, name: str) -> object:
-        """What a latent's steps follow from: if it is equal in another walk, so are the steps."""
+        """Returns what decides a latent's steps; two walks with equal rules have equal steps."""
         if not self._manifest.latents[name].step:
             return None
         return StepRule(self.d, 0, None) if self._maps is None else self._maps.rule(name)
@@ -195,8 +195,7 @@ class Walk:
         """Gathers what is known of a latent before its symbols.
 
         Returns:
-            Means (None: none), table indexes (of the channels, or unclipped), and by how much these
-            are shifted.
+            Means (None: there are none), unclipped table indexes, and what to subtract from these.
         """
         latent = self._manifest.latents[name]
         elements = self.elements(name)
@@ -242,7 +241,7 @@ class Walk:
         self._clock.lap("dequantize")
 
     def code_steps(self, order: Sequence[str]) -> list[CodeStep]:
-        """Returns what the coder is given of the latents, which stand in the order of coding."""
+        """Returns the code steps of the latents `order`, for the encoder."""
         latents = self._manifest.latents
         return [
             CodeStep(found.symbols, found.indexes, self._machine.tables(latents[name]), found.skip)

@@ -1,4 +1,4 @@
-"""What a call asks of a picture's packet beside its quality step, and how that is found."""
+"""What a call asks for besides the quality step, and how the steps that grant it are found."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ from .walk import Walk
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wish:
-    """What a call asks of a picture's packet beside its step number.
+    """What a call asks for besides the quality step.
 
     Raises:
-        ConfigError: Weights that do not go with the allocator.
+        ConfigError: The weights do not go with the allocator.
     """
 
     target_bytes: int | None = None
-    """Length that the packet comes near to; None: whatever it becomes."""
+    """Size that the packet should come near to; None: any."""
 
     importance: Importance = EVEN
-    """Where other steps are taken: other than the picture's, or than those that the allocator
-    has chosen."""
+    """Where steps differ from the picture's, or from those that the allocator has chosen."""
 
     has_regions: bool = False
-    """Whether the regions are those of `importance`, or none if it has none; otherwise the
-    allocator finds them."""
+    """True: the regions are those of `importance`, even if it has none; False: the allocator, if
+    there is one, finds them."""
 
     allocator: Allocator | None = None
-    """What shares bits out over the levels; None: nothing does."""
+    """Shares bits out over the levels; None: nothing does."""
 
     weights: Mapping[str, float] | None = None
     """Importances of the levels, for the allocator; None: it predicts them."""
@@ -52,11 +51,11 @@ class Wish:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the steps are known before the picture is."""
+        """Whether the steps do not depend on the picture."""
         return self.target_bytes is None and self.allocator is None
 
     def first_steps(self, d: int) -> tuple[int, Importance]:
-        """The step and the importance to quantise with first, if the picture's own step is `d`."""
+        """Returns step and importance to quantise with first, if the picture's own step is `d`."""
         if self.allocator is None:
             return d, self.importance
         return self.allocator.first_step, EVEN
@@ -86,13 +85,14 @@ class Wish:
         except TargetError:
             if self.has_regions or regions is None:
                 raise
-            # Found regions keep a picture from either end of its range; nobody asked for them.
+            # The allocator's regions, which nobody asked for, keep a picture from the ends of the
+            # range of sizes.
             return to_size(walk, None, self.target_bytes, steps, size_of)
 
     def _shared_out(
         self, allocator: Allocator, walk: Walk, d: int, size_of: Callable[[Walk], int]
     ) -> tuple[Float64, Regions | None]:
-        """The step of each quality group, before offsets are added, and the regions."""
+        """Returns the step of each quality group, before offsets are added, and the regions."""
         weights, taken = self.weights, allocator.measured(walk)
         if weights is None:
             parts = allocator.predicted_map(walk)
@@ -100,7 +100,7 @@ class Wish:
             parts = allocator.weighted(weights)[:, None, None]
         importances = parts.mean((1, 2))
         if self.target_bytes is None:
-            # Whole steps, so that no offset that is added moves them otherwise.
+            # Whole steps, so that they are rounded before offsets are added, not after.
             steps = np.round(allocator.steps_at(taken, importances, d))
         else:
             other = 8 * size_of(walk) - taken.bits
@@ -116,11 +116,11 @@ class Wishes:
     """Makes wishes from the arguments of calls; any thread may use it.
 
     Args:
-        executor: Of the engine.
+        executor: The engine, ready to run.
         quality: Quality level of calls that give none; None: the engine's default.
 
     Raises:
-        ConfigError: A quality out of range.
+        ConfigError: The quality is out of range.
     """
 
     def __init__(self, executor: Executor, quality: float | None) -> None:
@@ -130,7 +130,7 @@ class Wishes:
         self._step = levels.shift(levels.default if quality is None else quality)
 
     def step(self, quality: float | None, step: int | None) -> int:
-        """The step number that a call asks for; ConfigError where the engine has none such."""
+        """Returns the step number that a call asks for; ConfigError if the engine has none such."""
         if step is None:
             return self._step if quality is None else self._manifest.quality.shift(quality)
         if quality is not None:
@@ -141,7 +141,7 @@ class Wishes:
 
     @functools.cached_property
     def allocator(self) -> Allocator:
-        """Shares bits out over levels; ConfigError where the engine has no importance model."""
+        """Shares bits out over levels; ConfigError if the engine has no importance model."""
         return Allocator(self._executor)
 
     def wish(
@@ -157,11 +157,11 @@ class Wishes:
 
         Args:
             sizes: Height and width of every level, in the engine's order.
-            importance: Where the step is another, or how to find it.
-            target_bytes: Length of the packet.
-            level_offsets: By level.
-            roi: Boxes or a mask.
-            roi_gain: Of these.
+            importance: As for `Encoder.encode`.
+            target_bytes: Size that the packet should come near to.
+            level_offsets: Steps by level; None: there are none.
+            roi: Boxes or a mask; None: neither.
+            roi_gain: Steps by which boxes, and masks of truth values, are finer.
         """
         if not (importance is None or isinstance(importance, bool | Importance | Mapping)):
             raise ConfigError(
@@ -169,7 +169,7 @@ class Wishes:
                 "weights by level"
             )
         target = None if target_bytes is None else whole(target_bytes, "target_bytes", 1, U32_MAX)
-        told = importance_of(self._manifest, sizes, level_offsets, roi, roi_gain)
+        given = importance_of(self._manifest, sizes, level_offsets, roi, roi_gain)
         if isinstance(importance, Importance) and (level_offsets or roi is not None):
             raise ConfigError(
                 "give an Importance, which has offsets and regions already, or level offsets and "
@@ -177,5 +177,5 @@ class Wishes:
             )
         if importance is True or isinstance(importance, Mapping):
             weights = importance if isinstance(importance, Mapping) else None
-            return Wish(target, told, roi is not None, self.allocator, weights)
-        return Wish(target, importance or told)
+            return Wish(target, given, roi is not None, self.allocator, weights)
+        return Wish(target, importance or given)

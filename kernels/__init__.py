@@ -1,7 +1,7 @@
 """Entropy coder and quantiser, in several implementations that give the same bytes.
 
-`api.py` says what an implementation offers, `reference.py` is the slow and obvious one, `cpu.py`
-launches the native ones, `cuda/` those of a GPU. Importing this package loads none of them.
+`api.py` says what an implementation offers; `reference.py` is the slow and obvious one, `cpu.py`
+calls the native ones, and `cuda/` has the one for GPUs. Importing this package loads none of them.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from ..errors import BackendUnavailableError, ConfigError
 if TYPE_CHECKING:
     from .api import Kernels
 
-NATIVE = ("avx512", "avx2", "scalar")  # the fastest first
+NATIVE = ("avx512", "avx2", "scalar")
+"""Instruction sets of the native implementations, the fastest first."""
 _NAMES = (*NATIVE, "cuda", "reference")
 
 VARIABLE = "FCMRT_KERNELS"
-"""Environment variable that names the implementation for those who ask for none."""
+"""Environment variable that names the implementation where `get` is called without a name."""
 
 MAX_THREADS = 64
 
 
 def available() -> list[str]:
-    """Names of what the processor can run, the fastest first; all are names that `get` accepts."""
+    """Returns the names of what this processor can run, the fastest first; `get` accepts each."""
     try:
         from . import cpu
     except ImportError:
@@ -34,15 +35,15 @@ def available() -> list[str]:
 
 
 def get(name: str | None = None, threads: int = 1) -> Kernels:
-    """The implementation of that name, always the same one for the same arguments.
+    """Returns an implementation, the same object for the same arguments.
 
-    There is no silent way down from native kernels to the reference.
+    It never falls back from native kernels to the reference silently.
 
     Args:
-        name: One of `available()`, or `cuda`, which goes to the GPU and back for every call; None:
-            the one that the environment variable FCMRT_KERNELS names
-            (for machines where the choice is a bad one), else the fastest native one.
-        threads: Threads of one call, 1 to 64; the reference always takes one.
+        name: One of `available()`, or `cuda`, which copies to the GPU and back in every call; None:
+            the one that the environment variable FCMRT_KERNELS names (for machines where the
+            default is a bad choice), else the fastest native one.
+        threads: Threads of one call, 1 to 64; the reference and `cuda` always take one.
 
     Raises:
         BackendUnavailableError: It needs the native module, which this installation lacks,

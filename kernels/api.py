@@ -27,9 +27,9 @@ SYMBOL_DTYPES = (np.int8, np.int16, np.int32)
 
 
 class PreparedTables(Protocol):
-    """A table set as one implementation wants it: immutable, any thread may use it.
+    """A table set in one implementation's layout: immutable, any thread may use it.
 
-    Belongs to the implementation that made it; the native ones share theirs, others refuse it.
+    Only the implementation that made it accepts it; the native ones share theirs.
     """
 
     @property
@@ -39,18 +39,24 @@ class PreparedTables(Protocol):
 class CodeStep(NamedTuple):
     """One code step of a packet, on the encoder's side. Arrays are borrowed by the call."""
 
-    symbols: Symbols  # [n], C-contiguous; int8, int16 or int32
-    indexes: Indexes  # [n], C-contiguous; uint8 if there are at most 256 tables, else uint16
+    symbols: Symbols
+    """int8, int16 or int32 `[n]`, C-contiguous."""
+    indexes: Indexes
+    """uint8 if there are at most 256 tables, else uint16; `[n]`, C-contiguous."""
     tables: PreparedTables
-    skip: int  # elements with an index below are not coded; 0: all are
+    skip: int
+    """Elements whose index is below this are not coded; 0: all are."""
 
 
 class CodedPayload(NamedTuple):
-    """What the coder puts into a packet; views of the caller's buffer where one was given."""
+    """What the coder puts into a packet; views of the caller's buffer if one was given."""
 
-    segments: bytes | memoryview  # of all segments, one after the other: states, then words
-    words: tuple[int, ...]  # number of words of each segment
-    escapes: bytes | memoryview  # the escape section
+    segments: bytes | memoryview
+    """All segments, one after the other, each its states and then its words."""
+    words: tuple[int, ...]
+    """Number of words of each segment."""
+    escapes: bytes | memoryview
+    """The escape section."""
 
 
 class StepMap(NamedTuple):
@@ -59,9 +65,12 @@ class StepMap(NamedTuple):
     Element `p` has step number `numbers[p]`, whose width is `widths[numbers[p] - first]`.
     """
 
-    widths: U32  # [k], C-contiguous, in units of 2^-16, each 1 to 2^31 - 1
-    first: int  # step number of the first width; all step numbers are -128 to 127
-    numbers: I8  # [n], C-contiguous
+    widths: U32
+    """`[k]`, C-contiguous, in units of 2^-16, each 1 to 2^31 - 1."""
+    first: int
+    """Step number of the first width; all step numbers are -128 to 127."""
+    numbers: I8
+    """Step number of each element: `[n]`, C-contiguous."""
 
 
 class StepDecoder(Protocol):
@@ -70,21 +79,21 @@ class StepDecoder(Protocol):
     def step(
         self, indexes: Indexes, tables: PreparedTables, skip: int, *, out: Symbols | None = None
     ) -> Symbols:
-        """The symbols of the next code step.
+        """Decodes the symbols of the next code step.
 
         Args:
             indexes: uint8 or uint16 `[n]`, C-contiguous.
             tables: The step's table set.
-            skip: Elements with an index below are not coded.
-            out: Where to write them: int8, int16 or int32 `[n]`, C-contiguous. After an error
-                nothing is known of what it holds.
+            skip: Elements whose index is below this were not coded; they are 0.
+            out: Where to write them: int8, int16 or int32 `[n]`, C-contiguous. After an error its
+                contents are undefined.
 
         Returns:
             `out`, or int32 `[n]`, owned by the caller.
 
         Raises:
             BitstreamError: The packet does not hold such symbols, or `out` cannot hold them; the
-                decoder is of no more use.
+                decoder cannot be used any more.
             DTypeError, ShapeError: An array is not as said here.
         """
         ...
@@ -101,15 +110,15 @@ class StepDecoder(Protocol):
 class Kernels(Protocol):
     """An implementation.
 
-    Any thread may use it. Results depend on arguments only, never on the number of threads. Memory
-    that coding needs beside its results is kept by the process for later calls: once packets of a
-    size have been seen, and with results written to the caller's own arrays, nothing is allocated.
+    Any thread may use it. Results depend on arguments only, never on the number of threads. Working
+    memory of the coder is kept by the process for later calls: once packets of a size have been
+    coded, a call that writes its results to the caller's arrays allocates nothing.
     """
 
     name: str
 
     threads: int
-    """How many threads one call may use, its caller's among them; small packets take that alone."""
+    """How many threads one call may use, the caller's included, which codes small packets alone."""
 
     def prepare(self, tables: CdfTables) -> PreparedTables:
         """Copies a table set into the layout of this implementation."""
@@ -118,7 +127,7 @@ class Kernels(Protocol):
     def plan(
         self, steps: Sequence[CodeStep], overhead_permille: int, min_lanes: int
     ) -> tuple[int, int]:
-        """Lanes and segments of a packet, which every encoder must choose alike.
+        """Chooses lanes and segments of a packet, as every encoder does.
 
         Args:
             steps: All code steps of the packet.
@@ -146,14 +155,14 @@ class Kernels(Protocol):
             lanes: 1, 2, 4, 8, 16 or 32.
             segments: 1 to 256.
             check: The 32-bit check over the packet's integers.
-            out: Writable bytes-like object, C-contiguous; takes the segments and then the escapes,
-                and nothing behind them.
+            out: Writable bytes-like object, C-contiguous, for the segments and then the escapes;
+                what lies behind them is left alone.
 
         Raises:
             ConfigError: A table index is out of range, a skipped symbol is not 0, or lanes or
                 segments are not allowed.
             DTypeError, ShapeError: An array is not as `CodeStep` says.
-            ShapeError: `out` is too small; the text says the size that is needed. Nothing was
+            ShapeError: `out` is too small; the message says what size is needed. Nothing was
                 written.
         """
         ...
@@ -167,14 +176,15 @@ class Kernels(Protocol):
         *,
         out: Any = None,
     ) -> tuple[int, CodedPayload]:
-        """`plan` and `encode` in one: the number of lanes, and what was coded.
+        """Does `plan` and `encode` in one; arguments and errors as theirs.
 
-        Arguments and errors as there.
+        Returns:
+            The number of lanes, and what was coded.
         """
         ...
 
     def decoder(self, segments: Any, words: Sequence[int], escapes: Any, lanes: int) -> StepDecoder:
-        """A decoder of one packet's payload.
+        """Makes a decoder of one packet's payload.
 
         Args:
             segments: Bytes-like, C-contiguous; borrowed (and kept alive) by the decoder.
@@ -188,7 +198,7 @@ class Kernels(Protocol):
         ...
 
     def check(self, values: I32, salt: int) -> int:
-        """Check of an array: the sum of mixed values modulo 2^32 (`docs/format.md`, section 6)."""
+        """Returns the check of an array (`docs/format.md`, section 6), 0 to 2^32 - 1."""
         ...
 
     def quantize(
@@ -202,23 +212,23 @@ class Kernels(Protocol):
         table_count: int,
         skip: int,
     ) -> tuple[I32, Indexes]:
-        """Symbols and table indexes of values (`docs/format.md`, section 8).
+        """Turns values into symbols, and clips table indexes (`docs/format.md`, section 8).
 
         Args:
-            values: float32 `[n]`, C-contiguous. What is not a number gives 0.
+            values: float32 `[n]`, C-contiguous. NaN gives 0.
             means: int32 `[n]` in units of 2^-mean_bits, or None: 0.
             mean_bits: 0 to 16.
             step: In units of 2^-16, 1 to 2^31 - 1; or a step for each element.
             indexes: int32, uint8 or uint16 `[n]`, not yet shifted and clipped.
             shift: What is subtracted from the indexes, 32-bit; None: the step map's numbers.
             table_count: Number of tables, 1 to 4096.
-            skip: Symbols with a clipped index below are 0.
+            skip: Symbols whose clipped index is below this are 0.
 
         Returns:
             Symbols, int32 `[n]`, and clipped indexes, uint8 or uint16 `[n]`; both owned.
 
         Raises:
-            ConfigError: A number is out of its range, or one of the step map is not in its table.
+            ConfigError: A number is out of its range, or a number of the step map has no width.
             DTypeError, ShapeError: An array is not as said here.
 
         Determinism: bit-exact on every machine.
@@ -228,7 +238,7 @@ class Kernels(Protocol):
     def dequantize(
         self, symbols: I32, means: I32 | None, mean_bits: int, step: int | StepMap
     ) -> F32:
-        """Values of symbols: float32 `[n]`, owned; arguments and errors as for `quantize`.
+        """Turns symbols into values: float32 `[n]`, owned; arguments and errors as for `quantize`.
 
         Determinism: bit-exact on every machine.
         """
@@ -237,10 +247,10 @@ class Kernels(Protocol):
     def shift_indexes(
         self, indexes: npt.NDArray[np.integer], shift: int | StepMap, table_count: int
     ) -> Indexes:
-        """clip(indexes - shift, 0, table_count - 1): uint8 or uint16 `[n]`, owned.
+        """Returns clip(indexes - shift, 0, table_count - 1): uint8 or uint16 `[n]`, owned.
 
-        Of a step map, each element's number is subtracted; else arguments and errors are those of
-        `quantize`.
+        If `shift` is a step map, each element's number is subtracted. Otherwise arguments and
+        errors are those of `quantize`.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Checks of arguments and the failures that all implementations share."""
+"""Argument checks and failures that all implementations share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Status(enum.IntEnum):
-    """What native code reports; the numbers of `include/fcmrt/status.h`."""
+    """What native code and the GPU's kernels report; the numbers of `include/fcmrt/status.h`."""
 
     OK = 0
     WORDS_EXHAUSTED = 1
@@ -70,13 +70,13 @@ _CUT_OFF = (Status.WORDS_EXHAUSTED, Status.ESCAPES_EXHAUSTED)
 
 
 def packet_error(status: Status) -> BitstreamError:
-    """The error to raise for a packet that cannot be decoded."""
+    """Makes the error for a packet that cannot be decoded."""
     kind = TruncatedError if status in _CUT_OFF else BitstreamError
     return kind(_TEXTS[status])
 
 
 def steps_error(status: Status) -> ConfigError:
-    """The error to raise for code steps that cannot be encoded."""
+    """Makes the error for code steps that cannot be encoded."""
     return ConfigError(_TEXTS[status])
 
 
@@ -125,7 +125,7 @@ def require_prepared(tables: object, kind: type[T]) -> T:
 
 
 def require_steps(steps: Sequence[CodeStep], tables: type) -> None:
-    """Checks the arrays of code steps; what they hold is checked by the coder.
+    """Checks types and shapes of code steps; the coder checks the values.
 
     Args:
         steps: The code steps.
@@ -153,7 +153,7 @@ def require_layout(lanes: int, segments: int) -> None:
 
 
 def require_overhead(overhead_permille: int, min_lanes: int) -> None:
-    """Checks what lanes and segments are chosen by.
+    """Checks the parameters by which lanes and segments are chosen.
 
     Raises:
         ConfigError: A parameter is out of its range.
@@ -163,7 +163,7 @@ def require_overhead(overhead_permille: int, min_lanes: int) -> None:
 
 
 def require_grid(means: I32 | None, length: int, mean_bits: int, step: int | StepMap) -> None:
-    """Checks what `quantize` and `dequantize` share.
+    """Checks the arguments that `quantize` and `dequantize` share.
 
     Raises:
         DTypeError, ShapeError, ConfigError: An argument is not as `Kernels.quantize` says.
@@ -178,11 +178,11 @@ def require_grid(means: I32 | None, length: int, mean_bits: int, step: int | Ste
 
 
 def require_map(steps: StepMap, length: int) -> None:
-    """Checks a step map for so many elements.
+    """Checks a step map for `length` elements.
 
     Raises:
-        DTypeError, ShapeError, ConfigError: It is not as `StepMap` says, or has a step number that
-            is not in its table.
+        DTypeError, ShapeError, ConfigError: It is not as `StepMap` says, or has a step number
+            without a width.
     """
     require_array("widths", steps.widths, (np.uint32,))
     require_array("step numbers", steps.numbers, (np.int8,), length)
@@ -198,7 +198,7 @@ def require_map(steps: StepMap, length: int) -> None:
 
 
 def shift_of(shift: int | None, step: int | StepMap) -> int | I8:
-    """What `quantize` subtracts from table indexes: one number, or the step map's, checked.
+    """Returns what `quantize` subtracts from table indexes: one number, or the step map's.
 
     Raises:
         ConfigError: The step map's numbers are asked for, and there is no map.
@@ -211,7 +211,7 @@ def shift_of(shift: int | None, step: int | StepMap) -> int | I8:
 
 
 def shifts_of(indexes: npt.NDArray[np.integer], shift: int | StepMap) -> int | I8:
-    """What `shift_indexes` subtracts from table indexes: one number, or a step map's, checked.
+    """Returns what `shift_indexes` subtracts from table indexes: one number, or a step map's.
 
     Raises:
         DTypeError, ShapeError, ConfigError: The map does not fit the indexes.
@@ -225,7 +225,7 @@ def shifts_of(indexes: npt.NDArray[np.integer], shift: int | StepMap) -> int | I
 def require_indexes(
     indexes: npt.NDArray[np.integer], shift: int | I8, table_count: int, length: int | None
 ) -> None:
-    """Checks unshifted table indexes and what is done to them.
+    """Checks unshifted table indexes, and how they are shifted and clipped.
 
     Raises:
         DTypeError, ShapeError, ConfigError: An argument is not as `Kernels.quantize` says.
@@ -260,10 +260,10 @@ def shifts_to_quantize(
 
 
 def require_buffer(out: Any) -> npt.NDArray[np.uint8]:
-    """Views a buffer that is to be written to as bytes.
+    """Views a caller's buffer as writable bytes.
 
     Raises:
-        DTypeError: It is no buffer, not contiguous or read-only.
+        DTypeError: It is not a buffer, not contiguous, or read-only.
     """
     return np.frombuffer(as_writable_bytes(out, "out"), np.uint8)
 
@@ -271,7 +271,13 @@ def require_buffer(out: Any) -> npt.NDArray[np.uint8]:
 def payload_in(
     out: npt.NDArray[np.uint8], segments: int, words: tuple[int, ...], escapes: int
 ) -> CodedPayload:
-    """Views what lies in a caller's buffer, in so many bytes.
+    """Views the segments and escapes that lie at the beginning of a caller's buffer.
+
+    Args:
+        out: The buffer.
+        segments: Length of all segments in bytes.
+        words: Number of words of each segment.
+        escapes: Length of the escape section in bytes, right behind the segments.
 
     Raises:
         ShapeError: The buffer is smaller than that.
@@ -284,7 +290,7 @@ def payload_in(
 
 
 def require_output(out: Symbols | None, length: int) -> Symbols:
-    """Checks an array for symbols; makes one of int32 if there is none.
+    """Returns the array for symbols: the caller's, checked, or a new one of int32.
 
     Raises:
         DTypeError, ShapeError: It is not as `StepDecoder.step` says.
@@ -298,10 +304,10 @@ def require_output(out: Symbols | None, length: int) -> Symbols:
 
 
 def require_payload(segments: Any, words: Sequence[int], lanes: int) -> None:
-    """Checks that a packet's parts fit each other.
+    """Checks that the segments are as long as their lanes and words need.
 
     Raises:
-        BitstreamError: They do not.
+        BitstreamError: They are not, or there are too many lanes or segments.
     """
     if lanes not in LANES:
         raise BitstreamError(f"{lanes} lanes are not allowed; there are {LANES}")

@@ -37,9 +37,9 @@ def available() -> list[str]:
 class NativeKernels:
     """C++ loops for one instruction set.
 
-    The interpreter's lock is released meanwhile. Prepared tables are the same for all of them, and
-    so are the helping threads of the process, which start when first needed and end with the
-    interpreter; a forked child starts its own.
+    They run without the interpreter's lock. All native implementations share prepared tables, and
+    the process's helper threads, which start when first needed and end with the interpreter; a
+    forked child starts its own.
 
     Args:
         name: One of `fcmrt.kernels.NATIVE`.
@@ -158,7 +158,17 @@ class NativeKernels:
 def _payload(
     coded: tuple[Any, ...], buffer: npt.NDArray[np.uint8] | None
 ) -> tuple[int, CodedPayload]:
-    """Lanes and payload, from what native encoding gives: status, lanes, words and the bytes."""
+    """Returns lanes and payload.
+
+    Args:
+        coded: What native encoding returns: status, lanes, words, segments and escapes; the last
+            two as bytes, or as their sizes where there is a buffer.
+        buffer: The caller's; None: there is none.
+
+    Raises:
+        ConfigError: The steps could not be encoded.
+        ShapeError: The buffer is too small.
+    """
     if coded[0] != Status.OK:
         raise checks.steps_error(Status(coded[0]))
     _, lanes, words, segments, escapes = coded

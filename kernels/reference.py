@@ -1,4 +1,4 @@
-"""The kernels as `docs/format.md` words them: plain Python and NumPy, slow and obvious.
+"""The kernels as `docs/format.md` describes them: plain Python and NumPy, slow and obvious.
 
 Every other implementation must give the same bytes and the same integers.
 """
@@ -45,17 +45,18 @@ _MASK = 0xFFFFFFFF
 
 
 class _Event(NamedTuple):
-    """A coded symbol in terms of its table: the event's frequencies, and its number."""
+    """A coded symbol, and its event in the symbol's table."""
 
     freq: int
     cum: int
+    """Sum of the frequencies of the table's earlier events."""
     table: int
     escaped: bool
     symbol: int
 
 
 class ReferenceKernels:
-    """Slow and on one thread; for tests, and for reading beside the format."""
+    """Slow and on one thread; for tests, and to be read along with the format."""
 
     name = "reference"
     threads = 1
@@ -174,7 +175,7 @@ def _widths(step: int | StepMap) -> list[int]:
 
 
 def _places(step: int | StepMap) -> Any:
-    """Where among the widths each element's stands."""
+    """Returns the index of each element's width among the widths."""
     return step.numbers.astype(np.int64) - step.first if isinstance(step, StepMap) else 0
 
 
@@ -280,7 +281,7 @@ def _range(tables: CdfTables, t: int) -> tuple[int, int]:
 
 
 def _events(step: CodeStep) -> Iterator[_Event]:
-    """The coded symbols of a step, in order."""
+    """Yields the coded symbols of a step, in order."""
     tables = _own(step.tables)
     for symbol, t in zip(step.symbols.tolist(), step.indexes.tolist(), strict=True):
         if t >= tables.count:
@@ -299,9 +300,9 @@ def _events(step: CodeStep) -> Iterator[_Event]:
 def _encode_segment(
     events: list[list[_Event]], lanes: int, segment: int, segments: int, check: int
 ) -> bytes:
-    """States and words of one segment."""
+    """Returns the states and words of one segment."""
     states = [_STATE_MIN + seed(check, lanes, segment, lane) for lane in range(lanes)]
-    words: list[int] = []  # backwards
+    words: list[int] = []  # the last one first
     for step in reversed(events):
         numbers = share(len(step), segment, segments)
         for i in reversed(range(len(numbers))):

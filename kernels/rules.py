@@ -1,6 +1,7 @@
 """The small rules of `docs/format.md` that several implementations share, in plain Python.
 
-The same ones in C++ and CUDA are the headers of `include/fcmrt`. Sections are those of that text.
+The headers in `include/fcmrt` have the same rules for C++ and CUDA. Section numbers below are those
+of the format.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from .checks import Status, packet_error, require_overhead
 
 
 def log2_q8(f: int) -> int:
-    """256 * log2(f), rounded as section 5 says; 1 <= f <= 16384."""
+    """Returns 256 * log2(f), rounded as section 5 says; 1 <= f <= 16384."""
     n = f.bit_length() - 1
     m, r = f << (31 - n), n
     for _ in range(8):
@@ -26,12 +27,12 @@ def log2_q8(f: int) -> int:
 def choose_layout(
     payload: int, largest: int, overhead_permille: int, min_lanes: int
 ) -> tuple[int, int]:
-    """Lanes and segments for a payload, as section 5 says.
+    """Chooses lanes and segments for a payload, as section 5 says.
 
     Args:
-        payload: In bytes.
-        largest: Coded symbols of the step that has most.
-        overhead_permille: 1 to 1000.
+        payload: Its estimated size in bytes.
+        largest: Number of coded symbols of the step that has most of them.
+        overhead_permille: What lanes may cost, in thousandths of the payload, 1 to 1000.
         min_lanes: One of `LANES`.
 
     Raises:
@@ -47,14 +48,14 @@ def choose_layout(
 
 
 def share(m: int, segment: int, segments: int) -> range:
-    """Numbers of the coded symbols of one segment's share, section 4."""
+    """Returns which of a step's `m` coded symbols a segment codes, section 4."""
     blocks = -(-m // 32)
     begin, end = (min(m, 32 * (blocks * s // segments)) for s in (segment, segment + 1))
     return range(begin, end)
 
 
 def seed(check: int, lanes: int, segment: int, lane: int) -> int:
-    """What a lane's first state is above 2^16, section 6."""
+    """Returns what is added to 2^16 for a lane's first state, section 6."""
     if segment > 0 or lane > 1:
         return 0
     if lanes == 1:
@@ -63,7 +64,7 @@ def seed(check: int, lanes: int, segment: int, lane: int) -> int:
 
 
 def put_escape(value: int, begin: int, end: int) -> bytes:
-    """Bytes of an escape's value for a table with the range [begin, end), section 4."""
+    """Writes the value of an escape, for a table with the range [begin, end), section 4."""
     code = 2 * (value - end) if value >= end else 2 * (begin - 1 - value) + 1
     out = bytearray()
     while code >= 0x80:
@@ -74,10 +75,10 @@ def put_escape(value: int, begin: int, end: int) -> bytes:
 
 
 def take_escape(data: bytes, begin: int, end: int) -> tuple[int, int]:
-    """The value that `data` begins with, and the number of its bytes.
+    """Reads the value that `data` begins with; returns it and the number of its bytes.
 
     Raises:
-        BitstreamError: There is no such value.
+        BitstreamError: There is no value, or a malformed one.
     """
     code = 0
     for n, byte in enumerate(data[:5]):
@@ -102,6 +103,6 @@ def fmix(h: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
 
 def inverse_step(step: int) -> np.float32:
-    """65536 / step, rounded once to binary32; a lowest bit stands for the remainder."""
+    """Returns 65536 / step, rounded once to binary32; the lowest bit stands for the remainder."""
     quotient, rest = divmod(1 << 63, step)
     return np.float32(np.uint64(quotient | (rest > 0))) * np.float32(2.0**-47)

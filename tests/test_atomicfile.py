@@ -40,6 +40,20 @@ def test_a_failure_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_interrupt_after_the_replacement_is_raised_as_it_is(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    real_replace = os.replace
+
+    def replace_and_stop(source: str, target: str) -> None:
+        real_replace(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        replace_file(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
 def test_permissions(tmp_path):
     path, plain = tmp_path / "file", tmp_path / "plain"
     plain.touch()

@@ -59,7 +59,7 @@ def test_no_packet_has_a_size_between(size: int) -> None:
     [
         (b"\x06\0" + TAIL, "flags 0x06", 0),
         (b"\x07\0" + TAIL, "flags 0x07", 0),
-        (b"\x80\0" + TAIL, "says nothing", 2),
+        (b"\x80\0" + TAIL, "is empty", 2),
         (b"\x60\0" + TAIL, "geometry 3", 2),
         (b"\x40\0\1\1\1\1" + TAIL, "number of levels is not known", 2),
         (b"\x20\0\0\1" + TAIL, "no rows", 2),

@@ -115,9 +115,9 @@ def test_it_is_small(importance: Importance, size: int) -> None:
 @pytest.mark.parametrize(
     ("section", "error"),
     [
-        (b"\0", "says nothing"),
-        (b"\4\0", "says nothing"),
-        (b"\2", "says nothing"),
+        (b"\0", "is empty"),
+        (b"\4\0", "is empty"),
+        (b"\2", "is empty"),
         (b"\6\2\0", "mix of 0"),
         (b"\x08\2\0", "groups"),
         (b"\x84\2" + b"\0" * 65, "65 groups"),
@@ -127,8 +127,8 @@ def test_it_is_small(importance: Importance, size: int) -> None:
         (b"\1\0\0\2", "0 rectangles"),
         (b"\1\0\x81\2\2", "257 rectangles"),
         (b"\1\0\1\0\0\0\0\0", "offset that is 0"),
-        (b"\1\x10\1\0\0\0\0\2", "one by one"),
-        (b"\1\x10\2\0\0\0\0\2\2\0\0\0\2", "one by one"),
+        (b"\1\x10\1\0\0\0\0\2", "repeat an offset"),
+        (b"\1\x10\2\0\0\0\0\2\2\0\0\0\2", "repeat an offset"),
         (b"\1\0\2\2\0\0\0\0\0\0\0\0", "not in order"),
         (b"\1\0\2\2\0\5\0\0\0\0\0\0", "not in order"),
         (b"\1\0\2\2\0\0\1\1\1\0\0\0", "overlap"),

@@ -327,7 +327,7 @@ def test_one_changed_weight_shows_in_the_bounds_or_in_the_digest():
         array.reshape(-1)[0] += 64
         weights.CopyFrom(onnx.numpy_helper.from_array(array, weights.name))
 
-    refuse(with_graph("hyper_synthesis", change), "is what follows from the graph")
+    refuse(with_graph("hyper_synthesis", change), "follows from the graph")
 
 
 def test_proofs_are_kept_with_the_engine():

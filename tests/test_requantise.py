@@ -120,5 +120,5 @@ def test_what_the_engine_does_not_have_is_refused() -> None:
     walk = encoder.walk(random_features(engine, (13, 20)))
     with pytest.raises(ConfigError, match="step 99"):
         encoder.requantise(walk, step=99)
-    with pytest.raises(ConfigError, match="tells of 4 groups"):
+    with pytest.raises(ConfigError, match="has 4 groups"):
         encoder.requantise(walk, importance=Importance((0, 0, 0, 1)))

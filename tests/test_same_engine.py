@@ -99,8 +99,8 @@ def test_control_characters_stay_out_of_messages(header: StreamHeader) -> None:
 def test_a_header_of_the_other_profile_is_refused(header: StreamHeader) -> None:
     same, exact = engines.tiny_same_engine(), engines.tiny_hyperprior()
     claims_exact = dataclasses.replace(header, profile="exact", runner_digest=None, notes=())
-    with pytest.raises(BitstreamError, match="of profile 'exact', but its engine of 'same-engine'"):
+    with pytest.raises(BitstreamError, match="has the profile 'exact', its engine 'same-engine'"):
         Decoder(same, header=claims_exact)
     claims_same = dataclasses.replace(Encoder(exact).header, profile="same-engine")
-    with pytest.raises(BitstreamError, match="of profile 'same-engine', but its engine of 'exact'"):
+    with pytest.raises(BitstreamError, match="has the profile 'same-engine', its engine 'exact'"):
         Decoder(exact, header=claims_same)

@@ -133,7 +133,7 @@ def test_one_step_is_no_map() -> None:
 @pytest.mark.parametrize(
     ("importance", "error"),
     [
-        (Importance((0, 0, 0, 1)), "tells of 4 groups; this engine has p3, p4, p5"),
+        (Importance((0, 0, 0, 1)), "has 4 groups; this engine has p3, p4, p5"),
         (Importance((), (6,)), "6 channels of p3 are mixed; it has 6"),
         (Importance(regions=Regions(0, (Rectangle(0, 15, 1, 2, 1),))), "16 x 16 blocks"),
         (Importance(regions=Regions(3, (Rectangle(1, 1, 2, 1, 1),))), "2 x 2 blocks"),

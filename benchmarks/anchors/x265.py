@@ -16,7 +16,7 @@ Preset = Literal["ultrafast", "medium", "slow"]
 PixelFormat = Literal["gray10le", "yuv420p"]
 
 THREADS = 2
-# By default x265 codes intra pictures 3 below the QP that it is told (ipratio is 1.4).
+# By default x265 codes intra pictures 3 below the QP that it is given (ipratio is 1.4).
 # The last three only silence it: a key is sent with the picture that says how it was made (info),
 # and warnings are given on pictures of few rows.
 PARAMETERS = (

@@ -1,4 +1,4 @@
-"""Syntax of the bitstream: integers, packets and stream headers, with nothing but the library.
+"""Syntax of the bitstream: integers, packets and stream headers, using only the standard library.
 
 Everything here takes untrusted bytes and raises nothing but `BitstreamError` for them.
 """

@@ -23,7 +23,7 @@ MAX_NOTE_VALUE_BYTES = 1024
 Profile = Literal["exact", "same-engine"]
 FeatureDType = Literal["float32", "float16"]
 
-# The place in the tuple is the number on the wire.
+# A value's place in its tuple is its number on the wire.
 PROFILES: tuple[Profile, ...] = ("exact", "same-engine")
 FEATURE_DTYPES: tuple[FeatureDType, ...] = ("float32", "float16")
 
@@ -92,10 +92,12 @@ class StreamHeader:
     """The feature levels, 1 to 64, in the engine's order."""
 
     profile: Profile = "exact"
-    """What the two sides must share for a packet to be decoded right."""
+    """Who can decode the packets: "exact", every machine; "same-engine", only one that runs the
+    networks as the encoder's does."""
 
     runner_digest: bytes | None = None
-    """What the stream was made with, 32 bytes not all 0, same-engine only; None: unknown."""
+    """Digest of what ran the encoder's networks, 32 bytes that are not all 0, only with the profile
+    same-engine; None: unknown."""
 
     coding: CodingParams = dataclasses.field(default_factory=CodingParams)
     """Parameters of the entropy coder."""
@@ -151,14 +153,14 @@ class StreamHeader:
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...] | None:
-        """Height and width of every level, None where a packet has to tell them."""
+        """Height and width of every level; None: every packet carries its own."""
         if not all(level.height for level in self.levels):
             return None
         return tuple((level.height, level.width) for level in self.levels)
 
     @property
     def elements(self) -> int | None:
-        """Number of feature values of one picture, None where a packet has to tell it."""
+        """Number of feature values of one picture; None: it depends on the packet."""
         if self.sizes is None:
             return None
         return sum(level.channels * level.height * level.width for level in self.levels)

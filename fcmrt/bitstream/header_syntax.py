@@ -79,7 +79,7 @@ def write_header(header: StreamHeader) -> bytes:
 
 
 def is_self_contained(data: BytesLike) -> bool:
-    """Tells whether bytes begin with a stream header (True) or may be a bare packet (False)."""
+    """Returns whether bytes begin with a stream header (True) or may be a bare packet (False)."""
     return bytes(byte_view(data)[:4]) == HEADER_MAGIC
 
 
@@ -87,7 +87,7 @@ def read_header(data: BytesLike, *, limits: Limits | None = None) -> tuple[Strea
     """Reads the stream header at the start of some bytes.
 
     Args:
-        data: Untrusted bytes; more may follow the header. Nothing of them is kept.
+        data: Untrusted bytes; more may follow the header. No reference to them is kept.
         limits: Bounds on the sizes of the levels; None: the default ones.
 
     Returns:
@@ -95,7 +95,7 @@ def read_header(data: BytesLike, *, limits: Limits | None = None) -> tuple[Strea
 
     Raises:
         TruncatedError: The bytes end within the header.
-        UnsupportedVersionError: It is of another version of the format.
+        UnsupportedVersionError: It has another version of the format.
         ChecksumError: It is damaged.
         LimitExceededError: Its levels are larger than the limits allow.
         BitstreamError: It is malformed in another way.

@@ -1,4 +1,4 @@
-"""What a packet says of importance: where its quality step is another than the picture's.
+"""A packet's importance: where the quality step differs from the picture's.
 
 Rules: `docs/format.md`, sections 7 and 8; `importance_syntax` has the bytes.
 """
@@ -21,23 +21,23 @@ MAX_RECTANGLES = 256
 
 
 class Rectangle(NamedTuple):
-    """Blocks with one offset; all but the offset in blocks."""
+    """A rectangle of blocks that share one offset; place and size are counted in blocks."""
 
     row: int
     column: int
     rows: int
     columns: int
     offset: int
-    """Steps added to those of what lies here, not 0; negative: finer."""
+    """Steps to add to those of the elements here, not 0; negative: finer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Regions:
     """Offsets of parts of the picture, on a grid of blocks; 0 everywhere else.
 
-    There is one list of rectangles for each grid. Block by block, row by row: where a block with
-    an offset is in no rectangle yet, one begins; it goes on to the right, and then downwards, as
-    long as blocks have the same offset and are in no rectangle yet.
+    Each grid of offsets has exactly one list of rectangles. Going through the blocks row by row, a
+    rectangle begins at each block that has an offset and is in no rectangle yet; it grows to the
+    right, and then downwards, as long as blocks have the same offset and are in no rectangle yet.
     """
 
     block_bits: int
@@ -101,11 +101,11 @@ def _check_form(rectangle: Rectangle, later: Sequence[Rectangle]) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Importance:
-    """Where in a picture the quality step is another than the packet's `d`.
+    """Where in a picture the quality step differs from the packet's `d`.
 
     The step number of an element is `d`, plus the offset of its group, plus 1 if its channel is one
     of the group's first `mix`, plus the offset of its region; clipped to the engine's table. False
-    if it says nothing. Groups are those of `fcmrt.groups`, in their order; zeros at the end of
+    if it is `d` everywhere. Groups are those of `fcmrt.groups`, in their order; zeros at the end of
     `offsets` and `mix` are dropped.
     """
 
@@ -139,15 +139,15 @@ class Importance:
 
     @property
     def groups(self) -> int:
-        """Number of groups that it says something of: the last such one's, counted from 1."""
+        """Number of groups up to the last one that has an offset or a mix."""
         return max(len(self.offsets), len(self.mix))
 
     def offset(self, group: int) -> int:
-        """Offset of a group, by its number from 0."""
+        """Returns the offset of a group, given its number from 0."""
         return self.offsets[group] if group < len(self.offsets) else 0
 
     def mixed(self, group: int) -> int:
-        """How many first channels of a group take one step more, by its number from 0."""
+        """Returns how many first channels of a group take one step more."""
         return self.mix[group] if group < len(self.mix) else 0
 
 

@@ -16,7 +16,7 @@ _OWN_OFFSETS = 0x10
 
 
 def write_importance(importance: Importance) -> bytes:
-    """Writes an importance that says something."""
+    """Writes an importance, which must not be empty."""
     groups = range(importance.groups)
     parts = len(groups) << _GROUPS_SHIFT
     fields = b"".join(write_varint(zigzag(importance.offset(group))) for group in groups)
@@ -49,13 +49,13 @@ def read_importance(cursor: Cursor) -> Importance:
 
     Raises:
         TruncatedError: The bytes end within it.
-        BitstreamError: It is malformed, says nothing, or could be told in another way.
+        BitstreamError: It is malformed, empty, or not in the form that the format requires.
     """
     begin = cursor.offset
     parts = cursor.varint()
     groups = parts >> _GROUPS_SHIFT
     if groups > MAX_GROUPS:
-        raise BitstreamError(f"a packet cannot tell of {groups} groups", offset=begin)
+        raise BitstreamError(f"a packet cannot have {groups} groups", offset=begin)
     offsets = tuple(unzigzag(cursor.varint()) for _ in range(groups))
     mix = tuple(cursor.varint() for _ in range(groups)) if parts & _MIX else ()
     try:
@@ -66,9 +66,9 @@ def read_importance(cursor: Cursor) -> Importance:
             f"a packet's importance is malformed: {error}", offset=begin
         ) from error
     if not importance:
-        raise BitstreamError("a packet's importance says nothing", offset=begin)
+        raise BitstreamError("a packet's importance is empty", offset=begin)
     if importance.groups != groups or bool(importance.mix) != bool(parts & _MIX):
-        raise BitstreamError("a packet's importance tells groups or a mix of 0", offset=begin)
+        raise BitstreamError("a packet's importance ends in groups or a mix of 0", offset=begin)
     return importance
 
 
@@ -81,7 +81,7 @@ def _read_regions(cursor: Cursor) -> Regions:
         raise BitstreamError(f"regions cannot have the form {form}", offset=begin)
     count = cursor.varint()
     if count > MAX_RECTANGLES:
-        raise BitstreamError(f"a packet cannot tell of {count} rectangles", offset=begin)
+        raise BitstreamError(f"a packet cannot have {count} rectangles", offset=begin)
     common = 0 if own else unzigzag(cursor.varint())
     rectangles = []
     row = 0
@@ -91,5 +91,5 @@ def _read_regions(cursor: Cursor) -> Regions:
         offset = unzigzag(cursor.varint()) if own else common
         rectangles.append(Rectangle(row, column, rows, columns, offset))
     if own and len({rectangle.offset for rectangle in rectangles}) < 2:
-        raise BitstreamError("rectangles tell the same offset one by one", offset=begin)
+        raise BitstreamError("the rectangles repeat an offset that all share", offset=begin)
     return Regions(block_bits, tuple(rectangles))

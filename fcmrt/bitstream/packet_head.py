@@ -1,4 +1,4 @@
-"""What a packet says of itself; `packet_syntax` has its bytes.
+"""The fields of a packet; `packet_syntax` has their bytes.
 
 Rules: `docs/format.md`, section 7.
 """
@@ -53,17 +53,17 @@ class Geometry:
             strides: Stride of every level, in cells of the finest, whose stride is 1.
 
         Raises:
-            BitstreamError: There are sizes for another number of levels, or there is one for
-                every level although that of the finest would do.
+            BitstreamError: There are sizes for another number of levels, or for every level
+                although the finest level's would do.
         """
         if len(self.sizes) == 1:
             return self._derived(strides)
         if len(self.sizes) != len(strides):
             raise BitstreamError(
-                f"the packet tells sizes of {len(self.sizes)} levels, the engine has {len(strides)}"
+                f"the packet has sizes of {len(self.sizes)} levels, the engine has {len(strides)}"
             )
         if len(self.of_levels(self.sizes, strides).sizes) == 1:
-            raise BitstreamError("the packet tells all sizes where the finest would do")
+            raise BitstreamError("the packet carries all sizes where the finest would do")
         return self.sizes
 
     def _derived(self, strides: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -73,7 +73,7 @@ class Geometry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PacketHead:
-    """What a packet says of itself before its segments."""
+    """The fields of a packet that come before its segments."""
 
     lanes: int
     """States of a segment: 1, 2, 4, 8, 16 or 32."""
@@ -91,7 +91,7 @@ class PacketHead:
     """Length of the escape section; 0: there is none."""
 
     importance: Importance = EVEN
-    """Where the step is another than `step`."""
+    """Where the step differs from `step`."""
 
     def __post_init__(self) -> None:
         if self.lanes not in LANES:
@@ -106,5 +106,5 @@ class PacketHead:
 
     @property
     def segment_bytes(self) -> int:
-        """Length of all segments, states and words."""
+        """Length of all segments in bytes, states and words."""
         return 4 * self.lanes * len(self.words) + 2 * sum(self.words)

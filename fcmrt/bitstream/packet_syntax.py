@@ -1,4 +1,4 @@
-"""The bytes of a packet: what it says of itself, and where its segments and escapes lie.
+"""The bytes of a packet: its fields, and where its segments and escapes lie.
 
 Rules: `docs/format.md`, section 7, and the layout of segments in section 4.
 """
@@ -41,7 +41,7 @@ _GEOMETRY_SHIFT = 5
 
 
 class ParsedPacket(NamedTuple):
-    """A packet whose checksum and syntax are right; its integers are not yet decoded."""
+    """A packet whose checksum and syntax are right; its integers are not decoded yet."""
 
     head: PacketHead
     segments: memoryview
@@ -83,7 +83,7 @@ def write_packet(
     """Writes a packet, checksum included.
 
     Args:
-        head: What the packet says of itself.
+        head: The packet's fields.
         segments: All segments, each its states and words, as long as `head` says; borrowed.
         escapes: The escape section, as long as `head` says; borrowed.
         engine_digest: SHA-256 of the engine's manifest, 32 bytes.
@@ -105,20 +105,21 @@ def write_packet_into(
 
     Args:
         buffer: Writable, a flat run of bytes; borrowed. Nothing is written behind the packet.
-        head: As for `write_packet`, and so are the others.
-        segments: See there.
-        escapes: See there.
-        engine_digest: See there.
+        head: As for `write_packet`.
+        segments: As for `write_packet`.
+        escapes: As for `write_packet`.
+        engine_digest: As for `write_packet`.
 
     Raises:
         ConfigError: The lengths contradict each other.
-        ShapeError: The buffer is too small; the text says what is needed. Nothing was written.
+        ShapeError: The buffer is too small; the message says what size is needed. Nothing was
+            written.
     """
     return put_packet(buffer, *_packet_parts(head, segments, escapes, engine_digest))
 
 
 def put_packet(buffer: memoryview, *parts: BytesLike) -> int:
-    """Writes a packet in pieces to the beginning of a buffer; returns its length.
+    """Writes the pieces of a packet to the beginning of a buffer; returns its length.
 
     Raises:
         ShapeError: As `write_packet_into`.
@@ -134,15 +135,16 @@ def put_packet(buffer: memoryview, *parts: BytesLike) -> int:
 
 
 def packet_front(step: int, geometry: Geometry | None, importance: Importance) -> bytes:
-    """What a packet begins with that is known before its integers are coded.
+    """Writes the beginning of a packet as far as it is known before its integers are coded.
 
     Args:
-        step: As in `PacketHead`, and so are the others.
-        geometry: See there.
-        importance: See there.
+        step: As in `PacketHead`.
+        geometry: As in `PacketHead`.
+        importance: As in `PacketHead`.
 
     Returns:
-        The flags, without those of lanes, segments and escapes, and the fields up to the segments.
+        The flags, without those of lanes, segments and escapes, and the fields up to the number of
+        segments.
     """
     flags = 0
     fields = write_varint(zigzag(step))
@@ -164,7 +166,7 @@ def _packet_parts(
     segments, escapes = byte_view(segments), byte_view(escapes)
     if len(segments) != head.segment_bytes or len(escapes) != head.escape_bytes:
         raise ConfigError(
-            f"the head tells of {head.segment_bytes} bytes of segments and {head.escape_bytes} of "
+            f"the head asks for {head.segment_bytes} bytes of segments and {head.escape_bytes} of "
             f"escapes; there are {len(segments)} and {len(escapes)}"
         )
     front = packet_front(head.step, head.geometry, head.importance)
@@ -191,8 +193,8 @@ def read_packet(
         data: The untrusted bytes of one packet, no more and no less.
         engine_digest: SHA-256 of the engine's manifest, 32 bytes.
         limits: Bounds on what the bytes may ask for.
-        levels: Number of feature levels of the engine. Only a packet that tells the size of every
-            level needs it; it is refused where None is given.
+        levels: Number of feature levels of the engine. Only a packet that carries the size of every
+            level needs it; None: such packets are refused.
 
     Returns:
         The fields, and views of `data`, valid for as long as `data` is unchanged.
@@ -221,7 +223,7 @@ def read_packet(
 
 
 def checksum_offset(size: int, limits: Limits) -> int:
-    """Tells where in a packet of `size` bytes its checksum begins; errors as `read_packet`."""
+    """Returns where the checksum of a packet of `size` bytes begins; errors as `read_packet`."""
     limits.require("max_packet_bytes", size, f"the packet has {size} bytes")
     if size < LEAST_PACKET_BYTES:
         raise TruncatedError(f"a packet has at least {LEAST_PACKET_BYTES} bytes, there are {size}")
@@ -233,9 +235,9 @@ def checksum_offset(size: int, limits: Limits) -> int:
 
 
 def parse_fields(view: memoryview, begin: int, limits: Limits, levels: int | None) -> Layout:
-    """Takes apart a packet that begins at `begin` and ends, without its checksum, with `view`.
+    """Parses a packet that begins at `begin` and ends, without its checksum, where `view` ends.
 
-    Errors, and views into `view`, as `read_packet`.
+    Errors as `read_packet`; the views in the result are into `view`.
     """
     cursor = Cursor(view, begin)
     flags = cursor.u8()
@@ -251,7 +253,7 @@ def parse_fields(view: memoryview, begin: int, limits: Limits, levels: int | Non
     if flags & _FLAG_SEGMENTS:
         count = cursor.varint()
         if not 2 <= count <= MAX_SEGMENTS:
-            raise BitstreamError(f"a packet cannot tell of {count} segments", offset=directory)
+            raise BitstreamError(f"a packet cannot list {count} segments", offset=directory)
         words = [cursor.varint() for _ in range(count - 1)]
     escape_bytes = 0
     if flags & _FLAG_ESCAPES:
@@ -285,7 +287,7 @@ def _read_geometry(
     if form == 2 and (levels is None or levels < 2):
         reason = "one level needs no more" if levels else "the number of levels is not known"
         raise BitstreamError(
-            f"the packet tells the size of every level, and {reason}", offset=place
+            f"the packet carries the size of every level, and {reason}", offset=place
         )
     count = levels if form == 2 and levels else 1
     sizes = tuple((cursor.varint(), cursor.varint()) for _ in range(count))
@@ -293,7 +295,7 @@ def _read_geometry(
         raise BitstreamError("a level has no rows or no columns", offset=place)
     side = max(map(max, sizes))
     limits.require("max_side", side, f"a level has a side of {side}", place)
-    # Each level has at least one channel, so this is the least that the engine will ask for.
+    # Each level has at least one channel, so the picture has at least this many elements.
     least = sum(height * width for height, width in sizes)
     limits.require("max_elements", least, f"the levels have {least} elements or more", place)
     return Geometry(sizes)

@@ -1,4 +1,4 @@
-"""What a packet shows without its engine, for people and tools that look into streams."""
+"""What can be read of a packet without its engine, for people and tools that inspect streams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .varint import BytesLike, byte_view
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PacketBytes:
-    """Where the bytes of a packet go; the fields add up to its length."""
+    """How many bytes each part of a packet takes; they add up to its length."""
 
     header: int
     """Stream header of a self-contained packet, 0 for a bare one."""
@@ -40,16 +40,16 @@ class PacketBytes:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PacketInfo:
-    """A packet as it describes itself; nothing was verified with an engine."""
+    """A packet's fields, as they stand in it; nothing was verified with an engine."""
 
     header: StreamHeader | None
     """Its stream header if it is self-contained, otherwise None."""
 
     head: PacketHead
-    """What it says of itself."""
+    """Its fields."""
 
     bytes: PacketBytes
-    """Where its bytes go."""
+    """How many bytes each of its parts takes."""
 
 
 def peek_packet(
@@ -60,10 +60,10 @@ def peek_packet(
     The packet's checksum needs the engine's digest, so it is not verified here.
 
     Args:
-        data: The untrusted bytes of one packet, no more and no less. Nothing of them is kept.
+        data: The untrusted bytes of one packet, no more and no less. No reference to them is kept.
         limits: Bounds on what the bytes may ask for; None: the default ones.
-        levels: Number of feature levels. Only a bare packet with the size of every level
-            needs it; it is refused where None is given.
+        levels: Number of feature levels. Only a bare packet that carries the size of every level
+            needs it; None: such packets are refused.
 
     Raises:
         BitstreamError: The bytes are malformed; offsets count from the start of `data`.

@@ -1,4 +1,4 @@
-"""The numbers of the bitstream, and a reader of untrusted bytes that never leaves them.
+"""The integers of the bitstream, and a reader of untrusted bytes that stays within them.
 
 Rules: `docs/format.md`, section 1.
 """
@@ -10,13 +10,13 @@ from typing import TypeAlias
 from ..errors import BitstreamError, ConfigError, DTypeError, TruncatedError
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
-"""Whatever is contiguous and has the buffer interface; arrays of bytes will do at run time."""
+"""For type checkers; at run time any contiguous buffer will do, such as an array of bytes."""
 
 U32_MAX = 0xFFFF_FFFF
 
 
 def byte_view(data: BytesLike) -> memoryview:
-    """Views anything bytes-like as a flat run of bytes, without copying.
+    """Views any contiguous buffer as a flat run of bytes, without copying.
 
     Args:
         data: A contiguous buffer; borrowed for as long as the view lives.
@@ -143,7 +143,7 @@ class Cursor:
         return value
 
     def text(self, longest: int) -> str:
-        """Reads a length and so many bytes of UTF-8.
+        """Reads a length, and that many bytes of UTF-8.
 
         Raises:
             BitstreamError: The text is longer than `longest` bytes, is cut off, or is not UTF-8.

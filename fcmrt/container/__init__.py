@@ -45,15 +45,15 @@ def open(
     """Opens a stream file for reading ("rb") or makes a new one ("wb").
 
     Args:
-        file: A path, or a binary file object, which stays the caller's to close; for reading also
-            the bytes of a file. A file at the path is overwritten by "wb".
+        file: A path, or a binary file object, which the caller closes; for reading also the bytes
+            of a file. "wb" overwrites a file at the path.
         mode: "rb" or "wb".
-        header: What all packets have in common; for "wb" only, and needed there.
+        header: What all packets have in common; required for "wb", not accepted for "rb".
         limits: Bounds on what the file may ask for, for "rb" only; None: the default ones.
 
     Raises:
         ConfigError: The arguments contradict each other.
-        BitstreamError: The file is none of this format, or its header is damaged.
+        BitstreamError: The file is not in this format, or its header is damaged.
         OSError: The file cannot be opened.
     """
     word(mode, "mode", ("rb", "wb"))

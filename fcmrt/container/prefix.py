@@ -26,7 +26,7 @@ class Prefix(NamedTuple):
     size: int
     """Offset of the first record."""
     damaged: bool
-    """Whether one of the two headers, or their length, is not as it should be."""
+    """Whether one copy of the header, or their length, is damaged."""
 
 
 def write_prefix(header: StreamHeader) -> bytes:
@@ -39,38 +39,38 @@ def read_prefix(data: bytes, limits: Limits) -> Prefix:
     """Reads what stands before the first record.
 
     Args:
-        data: The first bytes of a file, at most `MAX_PREFIX_BYTES` of them, or all it has.
+        data: The first `MAX_PREFIX_BYTES` bytes of a file, or all of a shorter one.
         limits: Bounds on the sizes of the levels.
 
     Raises:
-        TruncatedError: The bytes end within it.
-        UnsupportedVersionError: The file is of another version of the format.
+        TruncatedError: The bytes end before the first record.
+        UnsupportedVersionError: The file has another version of the format.
         LimitExceededError: Its levels are larger than the limits allow.
-        BitstreamError: It is no file of this format, or both copies of its header are damaged.
+        BitstreamError: It is not in this format, or both copies of its header are damaged.
     """
     if not FILE_MAGIC.startswith(data[: len(FILE_MAGIC)]):
         raise BitstreamError("this is no fcmrt file, or its line ends were changed", offset=0)
     if len(data) < _HEADER_PLACE:
         raise TruncatedError("the file ends before its header", offset=len(data))
-    told = int.from_bytes(data[len(FILE_MAGIC) : _HEADER_PLACE], "little")
+    stated = int.from_bytes(data[len(FILE_MAGIC) : _HEADER_PLACE], "little")
     try:
         header, size = _read_header_at(data, _HEADER_PLACE, limits)
     except LimitExceededError:
         raise
     except BitstreamError as first:
         try:
-            header, size = _read_header_at(data, _HEADER_PLACE + told, limits)
+            header, size = _read_header_at(data, _HEADER_PLACE + stated, limits)
         except BitstreamError as second:
-            # The same trouble in both is hardly damage, but another version or a cut-off file.
+            # The same error in both is hardly damage, but another version or a cut-off file.
             if type(first) is type(second):
                 raise first from None
             raise BitstreamError(
                 "both copies of the stream header are damaged", offset=_HEADER_PLACE
             ) from first
-        return Prefix(header, _HEADER_PLACE + told + size, True)
+        return Prefix(header, _HEADER_PLACE + stated + size, True)
     middle = _HEADER_PLACE + size
     copy = data[middle : middle + size]
-    damaged = told != size or not data[_HEADER_PLACE:middle].startswith(copy)
+    damaged = stated != size or not data[_HEADER_PLACE:middle].startswith(copy)
     return Prefix(header, middle + size, damaged)
 
 

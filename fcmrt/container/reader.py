@@ -1,4 +1,4 @@
-"""Reading a stream from a file that may be damaged, cut off, hostile, or still growing."""
+"""Reads a stream from a file that may be damaged, cut off, hostile, or still growing."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ _SEARCH_BYTES_MOST = 1 << 16
 class Reader:
     """Reads the packets of one stream from a file, in order or by number.
 
-    It goes by the index where that is intact, and otherwise finds the records one after the other,
+    It uses the index if that is intact, and otherwise finds the records one after the other,
     looking for the next intact one after damage. Packets are read when asked for; only 16 bytes a
-    record are kept. Whether a packet itself is intact shows when it is decoded. An iterator lives
-    on after an error: `next` goes on with the packet after the bad one. Not safe for use by
-    several threads at once.
+    record are kept. Damage within a packet shows only when it is decoded. An iterator survives an
+    error: `next` continues with the packet after the bad one. Not safe for use by several threads
+    at once.
 
     Args:
-        file: A path, the bytes of a file, or a seekable binary file object that begins with the
-            file's first byte, which stays the caller's to close.
+        file: A path, the bytes of a file, or a seekable binary file object whose position 0 is the
+            file's first byte, and which the caller closes.
         limits: Bounds on what the file may ask for; None: the default ones.
 
     Raises:
-        BitstreamError: The file is none of this format, or both copies of its header are damaged.
-        ConfigError: The file object cannot seek, or it is no binary file.
+        BitstreamError: The file is not in this format, or both copies of its header are damaged.
+        ConfigError: The file object cannot seek, or is not a binary file.
         OSError: The file cannot be opened or read.
     """
 
@@ -85,7 +85,7 @@ class Reader:
         if isinstance(file, (str, os.PathLike)):
             self._file: BinaryIO = open(file, "rb")  # noqa: SIM115 - closed by close()
         elif isinstance(file, (bytes, bytearray, memoryview)):
-            # Bytes are shared, the others copied.
+            # BytesIO shares bytes, and copies the others.
             self._file = io.BytesIO(file if isinstance(file, bytes) else byte_view(file))
         else:
             binary_file(file, "the file", "seekable", "seek", "read")
@@ -108,7 +108,7 @@ class Reader:
         return len(self._entries) // ENTRY.size
 
     def __iter__(self) -> Iterator[Packet]:
-        # Unlike a generator, a map lives on after an error.
+        # Unlike a generator, a map survives an error.
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, index: int) -> Packet:
@@ -139,7 +139,7 @@ class Reader:
             error.packet_index = number
             raise
         begin = offset + RECORD_HEAD_BYTES
-        # Where packets shared bytes, reading all would take the square of the file's size.
+        # If packets could overlap, reading all of them could take the square of the file's size.
         if number + 1 < len(self) and begin + size > self._entry(number + 1)[0]:
             raise ChecksumError(
                 f"record {number} is damaged: it reaches into the next one",
@@ -158,13 +158,16 @@ class Reader:
         )
 
     def seek_pts(self, pts: float) -> int | None:
-        """Returns the number of the last packet at or before a time, None where all are later.
+        """Returns the number of the last packet at or before a time, None if all are later.
+
+        If packets are not in the order of their times, it is the one with the latest time that is
+        not after `pts`, and the last of several with that time.
 
         Args:
             pts: In units of the header's time base; may be a fraction of one.
 
-        Where packets are not in the order of their times, it is the one whose time is nearest,
-        and of several with that time the last.
+        Raises:
+            ConfigError: `pts` is not a number.
         """
         if math.isnan(real(pts, "pts")):
             raise ConfigError("pts is nan; it must be a number")
@@ -176,7 +179,7 @@ class Reader:
         return max(earlier, key=lambda i: (self._entry(i)[1], i), default=None)
 
     def refresh(self) -> int:
-        """Looks for packets that were added since; the file may be written meanwhile.
+        """Looks for packets that were added since; a writer may still be at work.
 
         Returns:
             How many were found. Those known before keep their numbers.
@@ -192,7 +195,7 @@ class Reader:
         return len(self) - known
 
     def close(self) -> None:
-        """Closes the file where the reader opened it; closing again does nothing."""
+        """Closes the reader, and the file if the reader opened it; closing again does nothing."""
         self._closed = True
         if self._owned:
             self._file.close()
@@ -222,7 +225,7 @@ class Reader:
             self._scan()
 
     def _take_index(self) -> bool:
-        # Packets found beyond damage keep their numbers, which the index would change.
+        # Packets found beyond damage keep their numbers; the index would change them.
         end = self._size - FOOTER_BYTES
         if self.skipped_bytes or end < self._first:
             return False
@@ -230,7 +233,7 @@ class Reader:
         if footer is None:
             return False
         place, count = footer
-        # Each record takes room before the index, so a claim of many cannot make a large read.
+        # Each record takes room before the index, so a false count cannot cause a large read.
         if count * RECORD_HEAD_BYTES > place - self._first or index_bytes(count) != end - place:
             return False
         entries = read_index(self._read(place, end - place), count)

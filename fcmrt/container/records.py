@@ -27,7 +27,9 @@ class RecordHead(NamedTuple):
     """What stands before a packet in a file."""
 
     payload_bytes: int
+    """Length of the packet."""
     pts: int
+    """Its presentation time, in units of the header's time base."""
 
 
 def _with_crc(data: bytes) -> bytes:
@@ -39,12 +41,12 @@ def _crc_is_right(data: bytes | memoryview) -> bool:
 
 
 def write_record_head(payload_bytes: int, pts: int) -> bytes:
-    """Writes what stands before a packet of so many bytes; `pts` is a signed 64-bit integer."""
+    """Writes what stands before a packet; `pts` is a signed 64-bit integer."""
     return _with_crc(_RECORD.pack(SYNC, payload_bytes, _RECORD_FLAGS, pts))
 
 
 def read_record_head(data: bytes, offset: int = 0) -> RecordHead | None:
-    """Reads the 24 bytes before a packet; None where they are none, are damaged or cut off."""
+    """Reads the 24 bytes before a packet; None if they are something else, damaged or cut off."""
     head = data[offset : offset + RECORD_HEAD_BYTES]
     if len(head) < RECORD_HEAD_BYTES or not _crc_is_right(head):
         return None
@@ -65,19 +67,22 @@ def write_index(entries: bytes | bytearray, offset: int) -> bytes:
 
 
 def index_bytes(count: int) -> int:
-    """Returns the length of the index of so many records."""
+    """Returns the length in bytes of the index of `count` records."""
     return _COUNT.size + count * ENTRY.size + _CRC.size
 
 
 def read_index(data: bytes, count: int) -> bytes | None:
-    """Reads the index of so many records: its entries, None where it is damaged."""
+    """Reads the index of `count` records; returns its entries, or None if it is damaged."""
     if not data.startswith(_COUNT.pack(INDEX_MAGIC, count)) or not _crc_is_right(data):
         return None
     return data[_COUNT.size : -_CRC.size]
 
 
 def read_footer(data: bytes) -> tuple[int, int] | None:
-    """Reads the last 24 bytes of a file: offset of the index and number of records, or None."""
+    """Reads the last 24 bytes of a file; returns the offset of the index and the number of records.
+
+    None if they are no footer, or a damaged one.
+    """
     if data[16:] != _FOOTER_MAGIC or not _crc_is_right(data[:16]):
         return None
     offset, count = _FOOTER.unpack_from(data)

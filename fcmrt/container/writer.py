@@ -1,4 +1,4 @@
-"""Writing a stream to a file, so that it can be read while it grows."""
+"""Writes a stream to a file, so that it can be read while it grows."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from .records import ENTRY, write_index, write_record_head
 class Writer:
     """Writes the packets of one stream to a file.
 
-    Every packet is on its way to the file when `write` returns, so that a `Reader` can follow;
-    closing adds the index. A file that was never closed lacks only that, and is read by scanning.
-    Not safe for use by several threads at once.
+    Every packet is flushed before `write` returns, so that a `Reader` can follow; closing adds the
+    index. A file that was never closed lacks only the index, and is read by scanning. Not safe for
+    use by several threads at once.
 
     Args:
         file: A path, whose file is made or overwritten, or a binary file object open for writing
-            at its start, which need not be seekable and stays the caller's to close.
+            at its start, which need not be seekable and which the caller closes.
         header: What all packets have in common.
 
     Raises:
-        ConfigError: The header is too long or none, or the file neither a path nor a binary
-            file object.
+        ConfigError: The header is too long or not a `StreamHeader`, or the file is neither a path
+            nor a binary file object.
         OSError: The file cannot be opened or written.
     """
 
@@ -93,7 +93,7 @@ class Writer:
         self._count += 1
 
     def close(self) -> None:
-        """Adds the index and, where the writer opened it, closes the file; again does nothing.
+        """Adds the index, and closes the file if the writer opened it; closing again does nothing.
 
         Raises:
             OSError: The file could not be written.

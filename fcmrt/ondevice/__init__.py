@@ -1,6 +1,6 @@
-"""The whole packet on a GPU: features to packets and back, in its memory, launch after launch.
+"""Whole packets on a GPU: features to packets and back, in the device's memory.
 
-`docs/architecture.md`, "On a GPU". Importing this loads neither CuPy nor a driver.
+See `docs/architecture.md`, "On a GPU". Importing this loads neither CuPy nor a driver.
 """
 
 from .decoding import DeviceDecoder, SteppedPacket

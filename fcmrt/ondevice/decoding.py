@@ -1,4 +1,4 @@
-"""Packets to features in a device's memory."""
+"""Decodes packets to features in a device's memory."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SEGMENTS = (16, 256)
 _LEAST_ROOM = 4096
 
 Targets = Mapping[str, DeviceArray]
-"""Where a packet's features go: by level, float32 or float16 `[C, H, W]` of the true sizes."""
+"""Arrays for a packet's features: by level, float32 or float16 `[C, H, W]`, without padding."""
 
 
 class SteppedPacket(NamedTuple):
-    """A packet, and what it is quantised at."""
+    """A packet, and its quantiser steps."""
 
     packet: OpenedPacket
     step: PictureStep
@@ -55,7 +55,7 @@ class DecodeSequence:
 
     Args:
         machine: The engine, ready to run.
-        key: Which batches.
+        key: What the batches have in common.
 
     Raises:
         InexactRunnerError: A network is not exact at this size.
@@ -100,11 +100,11 @@ class DecodeSequence:
         return Launches(machine, lambda: make(steps), all(run.capturable for run in runs))
 
     def launch_integers(self) -> None:
-        """From the payloads in the buffers to integers, and the statuses that tell of them."""
+        """Decodes the payloads in the buffers to integers, and sets each packet's status."""
         self._to_integers.launch()
 
     def launch_features(self) -> None:
-        """From the integers to the padded features; those of failed packets mean nothing."""
+        """Computes the padded features from the integers; those of failed packets mean nothing."""
         self._to_features.launch()
 
     def _integers(self, steps: Sequence[Step]) -> None:
@@ -148,7 +148,7 @@ class DeviceDecoder:
         self.device = machine.device
 
     def with_step(self, packet: OpenedPacket) -> SteppedPacket:
-        """Tells the steps of a packet; BitstreamError where these do not go with the engine."""
+        """Finds the steps of a packet; BitstreamError if they do not go with the engine."""
         head = packet.head
         if not head.importance:
             return SteppedPacket(packet, PictureStep(head.step, None))
@@ -168,8 +168,8 @@ class DeviceDecoder:
 
         Args:
             packets: As for `decode`.
-            targets: See there.
-            on_host: Decodes them there, and brings the features.
+            targets: As for `decode`.
+            on_host: Decodes them on the host instead, and puts the features where they go.
 
         Raises:
             FcmrtError: As `decode`.
@@ -183,19 +183,19 @@ class DeviceDecoder:
             self._machine.quicker("decode", len(packets), total // len(packets), ways)
 
     def decode(self, packets: Sequence[SteppedPacket], targets: Sequence[Targets]) -> None:
-        """Decodes packets of any sizes; those that go together, as one batch.
+        """Decodes packets of any sizes; those of the same size and steps as one batch.
 
-        Waits for the integers, once all is launched. The features are valid in the order of the
-        stream that is current.
+        Launches everything, and then waits for the integers. The features are valid in the order of
+        the current stream.
 
         Args:
             packets: Borrowed until the call returns.
             targets: Where to write the features of each packet.
 
         Raises:
-            DriftError: A packet came to other integers than its encoder's; `packet_index` tells
-                the first.
-            ConfigError: The runner's networks do not read the device's memory.
+            DriftError: A packet decodes to other integers than its encoder's; `packet_index` is
+                the first such packet's.
+            ConfigError: The runner's networks cannot read the device's memory.
             InexactRunnerError: The runner is not exact at a packet's size.
         """
         with self._machine.turn():
@@ -225,7 +225,7 @@ class DeviceDecoder:
             raise error
 
     def _batches(self, packets: Sequence[SteppedPacket]) -> list[list[int]]:
-        """Numbers of the packets of each batch."""
+        """Returns the numbers of the packets of each batch."""
         alike: dict[tuple[Size, StepsKey], list[int]] = defaultdict(list)
         for n, (packet, step) in enumerate(packets):
             alike[packet.padded, steps_key(self._manifest, step)].append(n)
@@ -252,7 +252,7 @@ class DeviceDecoder:
 
 
 def _room(needed: int, usual: int) -> int:
-    """Bytes for parts of packets: enough for most batches, so that one sequence serves them."""
+    """Returns a buffer's size: a power of two, so large that one sequence serves most batches."""
     return 1 << max(needed, usual, _LEAST_ROOM - 1).bit_length()
 
 

@@ -1,4 +1,4 @@
-"""Where the features of a packet go, and the form in which they are handed out."""
+"""The arrays that a packet's features are written to, and how they are handed to the caller."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from ..kernels.cuda.device import Device, DeviceArray
 from .decoding import Targets
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""By level, `[C, H, W]`, the true sizes."""
+"""By level, `[C, H, W]`, without padding."""
 
 
 class Delivery:
-    """One packet's features: written to `targets` by launches, or brought by `put`.
+    """One packet's features: written to `targets` by launches, or copied from the host by `put`.
 
     Args:
-        device: Where they are.
-        shapes: Theirs.
-        out: The caller's arrays, here or there, as for `Decoder.decode`; None: new ones are made.
+        device: Where the features are decoded.
+        shapes: Their shapes.
+        out: The caller's arrays, on the host or the device, as for `Decoder.decode`; None: new ones
+            are made.
         dtype: Element type of new arrays.
         framework: Kind of new arrays.
 
@@ -44,8 +45,8 @@ class Delivery:
         self._device = device
         self._out = out
         self._framework = framework
-        self._given: dict[str, npt.NDArray[Any]] = {}  # of the caller's, those of the host
-        self._brought: dict[str, npt.NDArray[Any]] = {}
+        self._given: dict[str, npt.NDArray[Any]] = {}  # the caller's arrays on the host
+        self._put: dict[str, npt.NDArray[Any]] = {}  # what `put` took for the host
         if out is None:
             self.targets: Targets = {n: device.empty(shape, dtype) for n, shape in shapes.items()}
         else:
@@ -67,22 +68,25 @@ class Delivery:
         return targets
 
     def put(self, features: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Brings features from the host instead."""
+        """Takes features that were decoded on the host instead; by level, copied."""
         for name, target in self.targets.items():
             with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinity
                 values = np.array(features[name], target.dtype, order="C")
             if name in self._to_host:
-                self._brought[name] = values
+                self._put[name] = values
             else:
                 self._device.write(target, values)
 
     def handed_out(self) -> Callable[[], dict[str, Any]]:
-        """Launches what is left to do; what it returns waits for that, and has the features.
+        """Launches the copies to the host that are needed.
 
-        It raises a NonFiniteError where those that come to the host are not finite. What float16
-        cannot hold is infinite there; on the device nobody looks, since nobody waits.
+        Returns:
+            A function that waits for them and returns the features, by level. It raises a
+            NonFiniteError if features that come to the host are not finite; infinity in float16 is
+            allowed, since it may be a value that float16 cannot hold. Features that stay on the
+            device are not checked, since that would mean waiting for them.
         """
-        names = [name for name in self._to_host if name not in self._brought]
+        names = [name for name in self._to_host if name not in self._put]
         fetch = self._device.fetch(*(self.targets[name] for name in names)) if names else list
 
         def get() -> dict[str, Any]:
@@ -90,7 +94,7 @@ class Delivery:
             for name, array in fetched.items():
                 if array.dtype == np.float32 or np.isnan(array).any():
                     require_finite(array, name)
-            found = self._brought | fetched
+            found = self._put | fetched
             for name, array in self._given.items():
                 np.copyto(array, found[name])
             if self._out is not None:

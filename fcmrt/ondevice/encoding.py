@@ -1,4 +1,4 @@
-"""Features in a device's memory to packets."""
+"""Encodes features to packets in a device's memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..kernels.cuda.packet_writer import PacketWriter
 from ..kernels.cuda.planes import place_planes
 from ..observe import StageClock
 from ..packet import Packet
-from ..picture_encoder import code_order, count_values, least_lanes, told_geometry
+from ..picture_encoder import code_order, count_values, least_lanes, packet_geometry
 from ..schedule import Dequantize, Quantize, Run
 from ..spec import Size, edge_mode, margins, padded_size, tensor_size
 from ..step_maps import StepMaps
@@ -48,7 +48,7 @@ class EncodeSequence:
 
     Args:
         machine: The engine, ready to run.
-        key: Which batches.
+        key: What the batches have in common.
         layout: How lanes and segments are chosen.
 
     Raises:
@@ -67,7 +67,7 @@ class EncodeSequence:
             size = tensor_size(feature.tensor, key.padded)
             shape = (packets, feature.channels, *size)
             self._tensors[feature.name] = self._device.zeros(shape, np.float32)
-        # Of features, and then of latents.
+        # A row for each feature level, and then one for each latent.
         rows = len(manifest.features) + len(manifest.latents)
         self.findings = self._device.zeros((rows, packets), np.int32)
         if self.steps.position is not None and manifest.quality.input is not None:
@@ -119,7 +119,7 @@ class EncodeSequence:
             )
 
     def launch(self) -> None:
-        """From the features in the buffers to the packets in `writer.out`."""
+        """Encodes the features in the buffers to packets in `writer.out`."""
         self._launches.launch()
 
     def _launch(self) -> None:
@@ -144,7 +144,8 @@ class DeviceEncoder:
     Args:
         machine: The engine, ready to run.
         params: Parameters of the entropy coder.
-        sizes: Of the levels, in the engine's order, that packets need not tell; None: all tell.
+        sizes: Of the levels, in the engine's order, that packets need not carry; None: all carry
+            their sizes.
     """
 
     def __init__(
@@ -167,12 +168,12 @@ class DeviceEncoder:
         """Encodes a batch on the device or on the host (`DeviceMachine.quicker`).
 
         Args:
-            levels: As for `encode`, and so are the next two.
-            d: See there.
-            importance: See there.
+            levels: As for `encode`.
+            d: As for `encode`.
+            importance: As for `encode`.
             pts: Presentation time of the first picture; the others count up from there.
-            clock: Is told the stages, and reports them.
-            on_host: Encodes it there.
+            clock: Receives the stages, and reports them.
+            on_host: Encodes the batch on the host instead.
 
         Raises:
             FcmrtError: As `encode`.
@@ -196,17 +197,17 @@ class DeviceEncoder:
         return self._machine.quicker("encode", len(levels[0].array), elements, ways)
 
     def encode(self, levels: Sequence[Level], d: int, importance: Importance) -> list[bytes]:
-        """Encodes a batch; waits for the packets at the end, and not before.
+        """Encodes a batch; waits only at the end, for the packets.
 
         Args:
-            levels: `[N, C, H, W]`, in the engine's order; those of the host are copied.
+            levels: `[N, C, H, W]`, in the engine's order; those on the host are copied.
             d: Number of the quality step.
-            importance: Where the step is another.
+            importance: Where the step differs from `d`.
 
         Raises:
             DTypeError: Not float32 or float16, or NaN or infinity among the features.
-            ConfigError: The engine has no such step, no such importance goes with it, or the
-                runner's networks do not read the device's memory.
+            ConfigError: The engine has no such step, the importance does not go with it, or the
+                runner's networks cannot read the device's memory.
             InexactRunnerError: The runner is not exact at this size.
         """
         manifest = self._manifest
@@ -215,7 +216,7 @@ class DeviceEncoder:
         manifest.step_width(d)
         maps = StepMaps(manifest, d, importance, padded) if importance else None
         step = PictureStep(d, maps)
-        front = packet_front(d, told_geometry(manifest, sizes, self._sizes), importance)
+        front = packet_front(d, packet_geometry(manifest, sizes, self._sizes), importance)
         room = max(_LEAST_FRONT, 1 << (len(front) - 1).bit_length())
         arrays = [self._on_device(level) for level in levels]
         packets: list[bytes] = []

@@ -1,4 +1,4 @@
-"""One graph's runs over a batch of pictures, one picture at a time."""
+"""Runs a graph over a batch of pictures, one picture at a time."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class GraphRun:
     Args:
         machine: The engine, ready to run.
         step: The step.
-        tensors: Has the inputs; is given the outputs.
+        tensors: Holds the inputs; the outputs are added to it.
         padded: Size of the padded finest level, in cells.
-        packets: Of the batch.
+        packets: Number of packets in the batch.
 
     Raises:
         InexactRunnerError: The graph is not exact at this size.
-        EngineError: An output is not such as the manifest says.
+        EngineError: An output is not as the manifest says.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class GraphRun:
         self._packets = packets
         self._inputs = {name: tensors[name] for name in step.inputs}
         shapes = {name: (1, *array.shape[1:]) for name, array in self._inputs.items()}
-        told = machine.prepare(self._network, step, shapes)
+        ports = machine.prepare(self._network, step, shapes)
         self.capturable = self._network.capturable
         self._outputs: Tensors = {}
         self._cropped: Tensors = {}
         for name in step.outputs:
             spec = machine.manifest.tensors[name]
-            shape, dtype = told[name]
+            shape, dtype = ports[name]
             wanted = (1, spec.channels, *tensor_size(spec, padded))
             holds = len(shape) == 4 and all(
                 side >= least for side, least in zip(shape[2:], wanted[2:], strict=True)
@@ -61,8 +61,8 @@ class GraphRun:
             if shape != wanted:
                 self._cropped[name] = tensors[name]
                 self._outputs[name] = machine.device.zeros((packets, *shape[1:]), spec.dtype)
-        for name in told.keys() - self._outputs.keys():  # some libraries write all or nothing
-            shape, dtype = told[name]
+        for name in ports.keys() - self._outputs.keys():  # some libraries write all or nothing
+            shape, dtype = ports[name]
             self._outputs[name] = machine.device.zeros((packets, *shape[1:]), dtype)
 
     def launch(self) -> None:

@@ -1,4 +1,4 @@
-"""A latent of a batch of pictures: a row of elements for each, in coding order."""
+"""A latent of a batch of pictures: a row of elements for each picture, in coding order."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .steps import BatchSteps
 
 
 class LatentRows:
-    """One latent's integers, and the launches that lead to them and on from them.
+    """One latent's integers, and the launches that quantise, code and dequantise them.
 
     Args:
         machine: The engine, ready to run.
-        name: The latent's.
-        tensors: Of the batch; has what the latent is made of when it is launched.
+        name: Name of the latent.
+        tensors: The batch's; read at each launch.
         padded: Size of the padded finest level, in cells.
-        packets: Of the batch.
-        steps: Of the batch.
+        packets: Number of packets in the batch.
+        steps: The batch's quantiser steps.
         findings: int32 `[packets]`, set to 1 where a packet's values are not finite; None for
             decoding.
     """
@@ -74,7 +74,7 @@ class LatentRows:
         return selection.parity is None and int(tensor.shape[1]) == selection.channels
 
     def _gather(self, name: str, role: str) -> DeviceArray:
-        """The latent's elements of a tensor, of the source's channels or of its own."""
+        """Gathers the latent's elements of a tensor that has the source's channels or its own."""
         tensor = self._tensors[name]
         if self._is_all_of(tensor):
             return tensor.reshape(self._rows)
@@ -86,7 +86,7 @@ class LatentRows:
         return rows
 
     def _gather_prior(self) -> Elements:
-        """Gathers means and table indexes; these are not yet shifted."""
+        """Gathers the means, and the table indexes, which are not shifted yet."""
         latent = self._latent
         self._means = None if latent.means is None else self._gather(latent.means, "means")
         indexes = self._channels
@@ -113,7 +113,7 @@ class LatentRows:
         return self._room("clipped", index_dtype(self._tables.count))
 
     def coded(self) -> BatchStep:
-        """What the coder is given of it."""
+        """Returns the latent's code step for the encoder."""
         elements = Elements(self._clipped(), self._counts, self._tables.count, self._latent.skip)
         return BatchStep(elements, self._tables, self.symbols)
 
@@ -138,7 +138,12 @@ class LatentRows:
             planes.scatter_elements(self._device, rows, self._selection, target)
 
     def add_checks(self, number: int, checks: DeviceArray) -> None:
-        """Adds the check of its integers, as the latent that is coded in this place."""
+        """Adds the check of its integers to uint32 `[packets]`.
+
+        Args:
+            number: The latent's place in the order of coding, from 0.
+            checks: Sums of checks, modulo 2^32.
+        """
         values.add_checks(self._device, self.symbols, self._counts, 2 * number, checks)
         if self._means is not None:
             values.add_checks(self._device, self._means, self._counts, 2 * number + 1, checks)

@@ -31,18 +31,19 @@ Result = TypeVar("Result")
 _KEPT = 8
 
 Outputs = Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]]
+"""Shape and element type of a graph's outputs, by name."""
 
 
 class DeviceMachine:
-    """Networks, tables and turns of one engine on one device.
+    """Networks, tables and buffers of one engine on one device.
 
     Encoders and decoders of the same engine and options share one. Its networks have one user at a
-    time: whoever launches has the `turn`.
+    time: whoever launches holds the `turn`.
 
     Args:
-        executor: Of the engine; loads the networks.
+        executor: The engine's; loads the networks.
         device: Where everything is done.
-        options: How.
+        options: The user's options.
     """
 
     def __init__(self, executor: Executor, device: Device, options: RuntimeOptions) -> None:
@@ -52,7 +53,7 @@ class DeviceMachine:
         self.captures = options.cuda_graphs
         """Whether launches are recorded in CUDA graphs, where their networks can be."""
         self._tables: dict[str, CudaTables] = {}
-        # Not the way of `Executor.run`: what passes in one need not in the other.
+        # `Executor.run` takes another way; a network that passes there need not pass here.
         self._check = RunnerCheck(
             executor.engine,
             lambda name, shapes: f"{executor.identity_of(name, shapes)}, in the device's memory",
@@ -67,9 +68,10 @@ class DeviceMachine:
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Lets one user launch, after all that the one before has launched.
+        """Lets one user launch, ordered after everything that the user before has launched.
 
-        Buffers and what networks keep between runs are used again, maybe in another stream.
+        The order is needed because users share buffers, and what networks keep between runs, but
+        may use different streams.
         """
         with self._lock:
             if self._last is not None:
@@ -92,10 +94,10 @@ class DeviceMachine:
         """Codes where the options say; with "auto", where it is quicker (`Placements.run`).
 
         Args:
-            side: Which way.
-            pictures: Of the batch.
-            elements: Of all latents of one picture.
-            ways: How it is done.
+            side: Whether to encode or to decode.
+            pictures: Number of pictures in the batch.
+            elements: Number of elements in all latents of one picture.
+            ways: What does it, by place.
         """
         if self._coder != "auto":
             return ways["cuda"]()
@@ -113,7 +115,7 @@ class DeviceMachine:
     def kept(self, key: Hashable, make: Callable[[], Result]) -> Result:
         """Returns the buffers and launches for a key, making them if they are not there.
 
-        The few that were asked for last are kept. Asked for in a turn; making may wait.
+        Only the few that were used last are kept. Call it in a turn; making them may wait.
         """
         if not self._any_stream:
             key = (key, self.device.stream)
@@ -126,7 +128,7 @@ class DeviceMachine:
         return found
 
     def tables(self, latent: LatentSpec) -> CudaTables:
-        """Returns the tables of a latent; asked for in a turn."""
+        """Returns the tables of a latent; call it in a turn."""
         name = latent.tables
         if name not in self._tables:
             self._tables[name] = CudaTables(self.executor.engine.tables(name), self.device)
@@ -142,15 +144,15 @@ class DeviceMachine:
 
     @functools.cached_property
     def _any_stream(self) -> bool:
-        """Whether launches that are kept may be made in another stream than before."""
+        """Whether launches that are kept may be replayed in another stream."""
         network = self._first_network()
         return _in_memory(network) and network.on_device().any_stream
 
     def network(self, name: str) -> DeviceNetwork:
-        """Returns the network of a graph, for the launches of batches of one size.
+        """Returns a new handle on a graph's network, for the launches of batches of one size.
 
         Raises:
-            ConfigError: The runner's networks take arrays of the host.
+            ConfigError: The runner's networks only take arrays on the host.
         """
         network = self.executor.network(name)
         if not _in_memory(network):
@@ -161,14 +163,14 @@ class DeviceMachine:
         return network.on_device()
 
     def prepare(self, network: DeviceNetwork, step: Run, shapes: Shapes) -> Outputs:
-        """Makes a graph's network ready for inputs of such shapes; may wait.
+        """Prepares a graph's network for inputs of these shapes; may wait.
 
-        One of the exact path is checked (`RunnerCheck`), launched as it will be.
+        A network of the exact path is checked (`RunnerCheck`), launched as it will be.
 
         Args:
             network: The graph's.
             step: Names the graph, and its outputs.
-            shapes: Of the inputs, each of one picture.
+            shapes: Shapes of the inputs, for one picture.
 
         Returns:
             Shape and element type of the outputs.
@@ -183,7 +185,7 @@ class DeviceMachine:
 
 
 class _HostArrays:
-    """A device's network as one that takes arrays of the host; waits."""
+    """Makes a device's network take and return arrays on the host; waits."""
 
     def __init__(self, device: Device, network: DeviceNetwork) -> None:
         self._device = device
@@ -193,9 +195,9 @@ class _HostArrays:
         self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
     ) -> list[npt.NDArray[Any]]:
         device = self._device
-        told = self._network.outputs({name: array.shape for name, array in inputs.items()})
+        ports = self._network.outputs({name: array.shape for name, array in inputs.items()})
         given = {name: device.upload(np.ascontiguousarray(a)) for name, a in inputs.items()}
-        found: dict[str, DeviceArray] = {name: device.zeros(*port) for name, port in told.items()}
+        found: dict[str, DeviceArray] = {name: device.zeros(*port) for name, port in ports.items()}
         self._network.launch(given, found, device.stream)
         return device.fetch(*(found[name] for name in outputs))()
 
@@ -205,7 +207,7 @@ def _in_memory(network: Network) -> TypeGuard[DeviceCapable]:
 
 
 def make_device() -> Device:
-    """The GPU that CuPy has chosen.
+    """Returns the GPU that CuPy has chosen.
 
     Raises:
         BackendUnavailableError: CuPy is not installed.
@@ -219,8 +221,8 @@ def make_device() -> Device:
 def machine_for(executor: Executor, options: RuntimeOptions) -> DeviceMachine | None:
     """Returns the machine that all encoders and decoders of an engine share.
 
-    None where the coder is on the host: if the options say so, and if they leave it open and CuPy
-    is not installed or the runner does not read a GPU's memory.
+    None if the coder runs on the host: because the options say so, or because they leave it open
+    and CuPy is not installed or the runner cannot read a GPU's memory.
 
     Raises:
         BackendUnavailableError, DeviceError: As `make_device`.

@@ -1,8 +1,8 @@
-"""Where the coder of a batch runs: on the GPU or on the host, as measured here.
+"""Chooses where the coder of a batch runs, on the GPU or on the host, by timing both.
 
-One small JSON file for each kind of batch: both ways are timed with the first of the kind. A kind
-is an engine, what runs it, a direction, and the number of pictures and of elements, both within a
-factor of two.
+The times are kept in one small JSON file for each kind of batch, and are taken with the first batch
+of the kind. A kind is an engine, what runs it, a direction, and the numbers of pictures and of
+elements, each within a factor of two.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Place = Literal["cuda", "cpu"]
 Result = TypeVar("Result")
 
 _PLACES: tuple[Place, ...] = ("cuda", "cpu")
-_WARM_UP = 2  # prepares, and records what is replayed
+_WARM_UP = 2  # runs before those that are timed: the first prepares, the second records
 _TIMED = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Question:
-    """What is measured."""
+    """What the times depend on."""
 
     side: Side
     engine: str
@@ -41,7 +41,7 @@ class Question:
     """Of all latents of one picture."""
 
     def value(self) -> dict[str, Any]:
-        """As JSON; numbers are those of the kind."""
+        """Returns the kind as a JSON value: numbers are replaced by their lengths in bits."""
         kind = dataclasses.asdict(self)
         return kind | {
             "pictures": self.pictures.bit_length(),
@@ -50,10 +50,10 @@ class Question:
 
 
 class Placements:
-    """Measured times in a folder; what cannot be read or written is not there.
+    """Measured times, kept in a folder; a file that cannot be read or written is ignored.
 
     Args:
-        folder: `fcmrt.exact.cache_folder`; None: nothing is kept beyond this object. Trusted as
+        folder: `fcmrt.exact.cache_folder`; None: times are kept in this object only. Trusted as
             much as the program itself.
     """
 
@@ -68,15 +68,15 @@ class Placements:
         ways: Mapping[Place, Callable[[], Result]],
         finish: Callable[[], None],
     ) -> Result:
-        """Does the work in the quicker way; measures both, by doing it, if none is on record.
+        """Does the work where it is quicker; first times it in both places if no time is on record.
 
         Args:
-            question: What the work is.
-            ways: How it is done; each call does all of it.
-            finish: Waits for what a way has left running; called when it is measured.
+            question: What the times depend on.
+            ways: Does all of the work in a place.
+            finish: Waits for what a way has left running; called only while timing.
 
         Raises:
-            FcmrtError: What the work raises, in either way.
+            FcmrtError: Whatever the work raises, in either place.
         """
         seconds = self._find(question)
         if seconds is None:
@@ -117,7 +117,7 @@ def _key(question: Question) -> str:
 
 
 def _measured(work: Callable[[], object], finish: Callable[[], None]) -> float:
-    """Seconds of the quickest of a few times."""
+    """Does the work several times; returns the least time in seconds."""
     for _ in range(_WARM_UP):
         work()
     finish()

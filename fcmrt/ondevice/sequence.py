@@ -1,4 +1,4 @@
-"""Launches that are made again for every batch of a size, and what makes a batch."""
+"""Launches that are repeated for every batch of one size, and how pictures become batches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .machine import DeviceMachine
 
 _MOST_PICTURES = 64
 _MOST_BYTES = 1 << 29  # of a batch's buffers, about
-_CODER_BYTES = 40  # that coding keeps for an element, about
+_CODER_BYTES = 40  # that the coder keeps for an element, about
 
 
 class Launches:
     """A list of launches: made one by one the first time, recorded the second, then replayed.
 
-    The first time prepares what is prepared when it is first used, which cannot be recorded.
+    The first time is not recorded, because what libraries prepare at their first use cannot be.
 
     Args:
         machine: The engine, ready to run.
@@ -50,7 +50,7 @@ class Launches:
     def _record(self) -> Recording:
         try:
             return self._device.capture(self._make)
-        except Exception as error:  # what CuPy and the runners' libraries raise has no other base
+        except Exception as error:  # the only base of CuPy's and the runners' libraries' errors
             raise DeviceError(
                 f"the launches cannot be recorded in a CUDA graph ({error}); with "
                 "RuntimeOptions(cuda_graphs=False) they are made one by one"
@@ -58,7 +58,7 @@ class Launches:
 
 
 def pictures_at_once(manifest: Manifest, padded: Size) -> int:
-    """How many pictures of a size make a batch; more are done in several."""
+    """Returns how many pictures of a size a batch may hold; more are done in several batches."""
     size = 0
     for spec in (*manifest.tensors.values(), *(f.tensor for f in manifest.features)):
         rows, columns = tensor_size(spec, padded)
@@ -68,7 +68,7 @@ def pictures_at_once(manifest: Manifest, padded: Size) -> int:
 
 
 def count_latents(manifest: Manifest, padded: Size) -> int:
-    """Elements of all latents of a picture."""
+    """Returns the number of elements in all latents of a picture."""
     return sum(
         count_elements(latent, manifest.tensors[latent.source], padded)
         for latent in manifest.latents.values()
@@ -76,5 +76,5 @@ def count_latents(manifest: Manifest, padded: Size) -> int:
 
 
 def shares(count: int, most: int) -> list[range]:
-    """Numbers 0 to `count` - 1 in as few runs of at most `most` as there can be."""
+    """Splits the numbers 0 to `count` - 1 into ranges of at most `most`."""
     return [range(begin, min(begin + most, count)) for begin in range(0, count, most)]

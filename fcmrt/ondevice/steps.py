@@ -19,38 +19,38 @@ _TABLE = 256  # steps that a table of the kernels holds
 
 
 class PictureStep(NamedTuple):
-    """What a picture is quantised at."""
+    """The quantiser steps of a picture."""
 
     number: int
-    """`d`."""
+    """The picture's step number, `d`."""
     maps: StepMaps | None
-    """Where it is another; None: nowhere."""
+    """Where the step differs from `d`; None: nowhere."""
 
 
 class StepsKey(NamedTuple):
-    """What of a batch's steps the launches depend on; whatever else is read on the device."""
+    """What the launches depend on of a batch's steps; the rest is read on the device."""
 
     block: int
-    """Which 256 of the engine's steps the pictures' are among."""
+    """Which block of 256 of the engine's steps holds those of all pictures."""
     mapped: bool
     """Whether elements have steps of their own."""
 
 
 def steps_key(manifest: Manifest, step: PictureStep) -> StepsKey:
-    """Which pictures one batch may hold together."""
+    """Returns the key of a picture's steps; pictures with equal keys may share a batch."""
     gains = manifest.quality.input is not None
     block = 0 if gains else (step.number - manifest.steps.first) // _TABLE
     return StepsKey(block, step.maps is not None)
 
 
 class BatchSteps:
-    """Steps of a batch of pictures; `load` brings those of the next batch.
+    """The steps of a batch of pictures; `load` replaces them by those of the next batch.
 
     Args:
         machine: The engine, ready to run.
         padded: Size of the padded finest level, in cells.
-        packets: Of the batch.
-        key: Of all pictures.
+        packets: Number of packets in the batch.
+        key: The same for all pictures.
     """
 
     def __init__(self, machine: DeviceMachine, padded: Size, packets: int, key: StepsKey) -> None:
@@ -92,7 +92,7 @@ class BatchSteps:
             write(array, rows)
 
     def of(self, name: str) -> Steps:
-        """The steps of a latent."""
+        """Returns the steps of a latent."""
         if not self._manifest.latents[name].step:
             return self._unit
         if name in self._maps:
@@ -100,7 +100,7 @@ class BatchSteps:
         return Steps(self._table, None, self._numbers)
 
     def shifts(self, name: str) -> tuple[DeviceArray | None, DeviceArray | None]:
-        """What is subtracted from a latent's table indexes: of packets, or of elements."""
+        """Returns what to subtract from a latent's table indexes: by packet, or by element."""
         latent = self._manifest.latents[name]
         if latent.indexes is None or not latent.step:
             return self._zeros, None

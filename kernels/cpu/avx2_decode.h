@@ -88,7 +88,7 @@ struct Avx2Decoder : Lanes8 {
     next += 2 * u32(__builtin_popcount(mask));
   }
 
-  // Mends the lanes whose slots the entries do not tell of.
+  // Corrects the lanes whose slots are not in their buckets' entries.
   [[gnu::always_inline]] static void scan_lanes(const TableView& view, __m256i before,
                                                 __m256i symbol, u32 lanes, const u16* tables,
                                                 i32* out, __m256i& x, bool& escaped) {

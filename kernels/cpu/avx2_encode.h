@@ -117,7 +117,7 @@ Status list_events_eights(const TableView& view, const i32* symbols, const Index
     const __m256i wrong = _mm256_or_si256(_mm256_cmpgt_epi32(t, last),
                                           _mm256_andnot_si256(on, symbol));
     if (!_mm256_testz_si256(wrong, wrong)) [[unlikely]] {
-      // The first mistake is the one to tell; if another thread has mended it, go on.
+      // The first mistake is the one to report; if another thread has corrected it, go on.
       const Status status =
           list_events_of(view, symbols, indexes, p, p + 8, skip, numbers, n, escapes);
       if (status != Status::ok) return status;

@@ -101,7 +101,7 @@ struct Avx512Decoder : Lanes16 {
     next += 2 * u32(__builtin_popcount(needs));
   }
 
-  // Mends the lanes whose slots the entries do not tell of.
+  // Corrects the lanes whose slots are not in their buckets' entries.
   [[gnu::always_inline]] static void scan_lanes(const TableView& view, __m512i before,
                                                 __m512i symbol, u32 lanes, const u16* tables,
                                                 i32* out, __m512i& x, bool& escaped) {

@@ -111,7 +111,7 @@ Status list_events_groups(const TableView& view, const i32* symbols, const Index
         _mm512_cmpge_epi32_mask(t, tables) |
         _mm512_mask_test_epi32_mask(__mmask16(~on), symbol, symbol);
     if (wrong) [[unlikely]] {
-      // The first mistake is the one to tell; if another thread has mended it, go on.
+      // The first mistake is the one to report; if another thread has corrected it, go on.
       status = list_events_of(view, symbols, indexes, p, p + kGroup, skip, numbers, n, escapes);
       if (status != Status::ok) break;
       continue;

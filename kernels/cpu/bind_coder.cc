@@ -76,9 +76,9 @@ nb::bytes make_bytes(std::size_t size) {
 
 using Buffer = std::optional<Out<u8>>;
 
-// What was encoded, as (status, lanes, words of each segment, segments, escapes). With a buffer, in
-// which both then lie one after the other, the last two are lengths; if it is too small, nothing is
-// written to it.
+// What was encoded, as (status, lanes, words of each segment, segments, escapes). With a buffer, the
+// last two are lengths, and both lie in it one after the other; if it is too small, nothing is written
+// to it.
 nb::tuple hand_over(const Encoder& encoder, u32 lanes, const Buffer& out) {
   const std::size_t size = encoder.segment_bytes();
   const auto escapes = encoder.escapes();

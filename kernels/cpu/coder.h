@@ -41,7 +41,7 @@ struct Layout {
 // docs/format.md, section 5.
 Layout choose_layout(const Payload& payload, u32 overhead_permille, u32 min_lanes);
 
-// Encodes one packet. Borrows the steps; what it made lies in its workspace, until it goes.
+// Encodes one packet. Borrows the steps; the results lie in its workspace for as long as it lives.
 class Encoder {
  public:
   Encoder(const How& how, std::span<const Step> steps);
@@ -49,7 +49,7 @@ class Encoder {
   Status measure(Payload& out);
   Status encode(Layout layout, u32 check);
 
-  // What was encoded; segment by segment, each its states and words.
+  // The segments' bytes, one segment after the other, each its states and words.
   std::span<const u8> segment(u32 s) const { return {work_->coded[s].begin, work_->coded[s].end}; }
   std::span<const u8> escapes() const { return work_->section; }
   u32 segments() const { return layout_.segments; }

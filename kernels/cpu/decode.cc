@@ -7,7 +7,7 @@
 namespace fcmrt::cpu {
 namespace {
 
-// Segments to a task: vector loops decode two in turns.
+// Segments of one task: vector loops decode two in turns.
 constexpr u32 kTogether = 2;
 
 // Number of the first escape from symbol `i` on; `count` if there is none.
@@ -22,7 +22,7 @@ u64 find_escape(const i32* symbols, u64 i, u64 count) {
   return i;
 }
 
-// Notes where the coded symbols of a range are escapes, and makes them 0.
+// Records which coded symbols of a range are escapes, and makes them 0.
 void note_escapes(const Segment& segment, const u16* masks, Range range,
                   std::vector<Escape>& escapes) {
   std::size_t group = 0;  // of elements, and how many are coded before it
@@ -176,7 +176,7 @@ Status Decoder::run_task(Call& call, u32 task, Bench& bench) {
   return Status::ok;
 }
 
-// Reads the escapes' values, which stand in the order of the elements.
+// Reads the escapes' values, which are in the order of the elements.
 Status Decoder::fill_escapes(Call& call, u32 tasks) {
   for (u32 task = 0; task < tasks; ++task) {
     for (const Escape& escape : work_->escapes[task]) {
@@ -201,7 +201,7 @@ Status Decoder::step(Indexes indexes, const Prepared& tables, u32 skip, OutSymbo
   run_tasks(threads, tasks, [&](u32 task, u32 worker) {
     call.statuses[task] = run_task(call, task, work_->benches[worker]);
   });
-  // Indexes are judged before any of them is used, in whatever order that was.
+  // A wrong index is reported before everything else, whichever task found it.
   Status first = Status::ok;
   for (u32 task = 0; task < tasks; ++task) {
     const Status status = call.statuses[task];

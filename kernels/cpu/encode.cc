@@ -6,8 +6,8 @@
 namespace fcmrt::cpu {
 namespace {
 
-// Up to so many elements, events are listed once and kept from measuring to encoding. Beyond, every
-// share is listed where it is encoded, in memory that stays in the second-level cache.
+// Up to this many elements, events are listed once and kept from measuring to encoding. Above it, every
+// share is listed when it is encoded, in memory that stays in the second-level cache.
 constexpr std::size_t kKept = 1 << 14;
 constexpr std::size_t kChunk = 1 << 14;  // elements to a task of measuring
 
@@ -189,7 +189,7 @@ Status Encoder::encode(Layout layout, u32 check) {
   });
   for (u32 s = 0; s < segments; ++s) {
     if (statuses[s] == Status::ok) continue;
-    // The first mistake in the order of the elements is the one to tell.
+    // The first mistake in the order of the elements is the one to report.
     Payload ignored{};
     const Status first = measure_chunks(ignored);
     return first == Status::ok ? statuses[s] : first;

@@ -1,12 +1,11 @@
 // Tables as the loops read them: which event holds a slot, and what coding it takes.
 //
-// A table's 2^14 slots are cut into buckets of equal length, a power of two. A bucket's entry tells
-// all about the first two events that reach into it, so that one load and one compare give symbol,
-// frequency and place in the event. Slots of a third event, which only crowded buckets have (tails
-// of wide tables), and slots of escapes are found by a scan. That is a branch nobody can predict,
-// so it has to be rare; on the other hand the entries have to stay in the nearest caches. Each
-// table gets the longest buckets that leave no more than kScannedMax of its slots to the scan
-// (docs/coder.md has the figures).
+// A table's 2^14 slots are cut into buckets of equal length, a power of two. A bucket's entry describes
+// the first two events that reach into it, so that one load and one compare give symbol, frequency and
+// place in the event. Slots of a third event, which only crowded buckets have (tails of wide tables),
+// and slots of escapes are found by a scan. Its branch cannot be predicted, so it has to be rare; but
+// the entries also have to stay in the nearest caches. So each table gets the longest buckets that
+// leave at most kScannedMax of its slots to the scan (docs/coder.md has the figures).
 #pragma once
 
 #include "fcmrt/tables.h"
@@ -46,7 +45,7 @@ constexpr u32 kEventFreqShift = 16;
 FCMRT_HD u32 event_cum(u32 event) { return event & kEventCumMask; }
 FCMRT_HD u32 event_freq(u32 event) { return event >> kEventFreqShift; }
 
-// So many tables' places fit registers.
+// The places of this many tables fit registers.
 constexpr u32 kFewTables = 64;
 
 // Borrowed from a Prepared.

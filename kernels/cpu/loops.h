@@ -53,7 +53,7 @@ struct EscapeSink {
   void* self;
 };
 
-// Step numbers of the elements, and what they stand for.
+// Step numbers of the elements, and the table that they index.
 struct StepMap {
   const std::int8_t* numbers;  // null: one step for all
   const StepTable* table;
@@ -84,7 +84,7 @@ struct Loops {
   // Copies the coded elements' table indexes to `tables`, and masks if skip > 0. There is room for
   // all elements, rounded up to whole groups.
   Listed (*list_coded)(Indexes indexes, u32 skip, u16* tables, u16* masks);
-  // Decodes the shares of `count` segments. `escaped` tells whether there are escapes.
+  // Decodes the shares of `count` segments. `escaped` becomes whether there are escapes.
   Status (*decode)(const TableView& view, u32 lanes, Segment* segments, u32 count, bool& escaped);
   // Puts coded symbols in their places, 0 elsewhere. A group may be read behind the last symbol.
   void (*spread)(const i32* coded, const u16* masks, std::size_t count, i32* out);

@@ -25,7 +25,7 @@ void run_tasks(u32 threads, u32 tasks, Work&& work) {
       [](void* self, u32 task, u32 worker) { (*static_cast<Plain*>(self))(task, worker); }, &work);
 }
 
-// How many of `threads` are worth waking to code so many elements: one for 50 microseconds' work.
+// How many of `threads` are worth waking to code that many elements: one for each 50 microseconds.
 inline u32 threads_for(std::size_t elements, u32 threads) {
   const std::size_t useful = elements / 32768 + 1;
   return useful < threads ? u32(useful) : threads;

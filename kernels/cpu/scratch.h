@@ -6,11 +6,11 @@
 
 namespace fcmrt::cpu {
 
-// Room for integers, not set to anything: for loops that fill what they read.
+// Room for integers, uninitialised: for loops that write before they read.
 template <class T>
 class Scratch {
  public:
-  // What was there is lost. A little more is taken, so that sizes that vary do not grow it often.
+  // The content is lost. Takes a little more than asked for, so that varying sizes rarely grow it.
   T* reserve(std::size_t count) {
     if (count > room_) {
       data_.reset();  // first, so that the two are never held together

@@ -22,7 +22,7 @@ struct OutSymbols {
 constexpr std::size_t kWindow = 2048;  // elements in the buffer; whole groups
 
 // Calls work(first, count, symbols) for one window after the other of a range, until it returns
-// something else than ok.
+// anything other than ok.
 template <class T, class Work>
 Status widen_windows(const T* symbols, Range range, Work&& work) {
   i32 wide[kWindow];

@@ -9,7 +9,7 @@
 // 2^18. Two conversions, one of which may round twice, a division and two products are wrong by
 // less than 2^-21 of it together, and the estimate is lowered by 2^-20 of it, so it is at most the
 // quotient and by less than 1 smaller: rounded down it is the integer quotient or one less, and
-// the remainder tells which.
+// the remainder shows which.
 #pragma once
 
 #include "scalar_encode.h"

@@ -5,8 +5,8 @@
 namespace fcmrt::cpu {
 namespace {
 
-// As many as are kept for calls that run at the same time. Exchanged one by one instead of under a
-// lock, which a fork could leave held for ever.
+// As many are kept as calls usually run at the same time. Exchanged one by one instead of under a lock,
+// which a fork could leave held for ever.
 std::atomic<Workspace*> shelf[16];
 
 // Larger ones are given back to the system.

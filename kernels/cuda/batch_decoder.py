@@ -1,4 +1,4 @@
-"""Decoding a batch of packets, step by step, without waiting for the device."""
+"""Decodes batches of packets, step by step, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ from .seats import Segments
 
 
 class Payload(NamedTuple):
-    """What the coder put into one packet; bytes-likes are borrowed by the call."""
+    """What the coder put into one packet; buffers are borrowed by the call."""
 
     segments: Any
+    """Bytes-like, C-contiguous: all segments, each its states and then its words."""
     words: Sequence[int]
+    """Number of words of each segment."""
     escapes: Any
+    """Bytes-like, C-contiguous: the escape section."""
     lanes: int
 
 
 class BatchDecoder:
     """Decodes batches of packets in buffers of fixed size.
 
-    All methods but those that say so only launch: what they read of a packet (payload, lanes,
-    segments, numbers of symbols) is read on the device, so that a captured graph of the launches
-    serves the next batch. A packet that fails does so alone.
+    Methods only launch, unless they say that they wait: what differs between packets (payload,
+    lanes, segments, numbers of symbols) is read on the device, so that a captured graph of the
+    launches serves the next batch. A packet that fails does not affect the others.
 
     Args:
         device: Where the work is done.
-        packets: Packets of a batch, 1 to 65535.
+        packets: Number of packets in a batch, 1 to 65535.
         most_segments: Segments that a packet may have, 1 to 256.
         payload_bytes: Room for the segments of all packets, each rounded up to an even number.
         escape_bytes: Room for the escape sections of all packets.
@@ -205,7 +208,7 @@ class BatchDecoder:
         )
 
     def close(self) -> None:
-        """Ends the packets: what is left over is a failure, and the check is told."""
+        """Ends the packets: fails those with words or escapes left over, and reads the checks."""
         own = self.segments
         self._device.launch(
             "close_packets",
@@ -224,10 +227,10 @@ class BatchDecoder:
         )
 
     def compare(self, checks: DeviceArray) -> None:
-        """Fails the packets whose integers came to another check than they tell.
+        """Fails the packets whose check is not that of the decoded integers.
 
         Args:
-            checks: uint32 `[packets]`, the checks of what was decoded.
+            checks: uint32 `[packets]`, the checks of the decoded integers.
         """
         own = self.segments
         self._device.launch(
@@ -242,13 +245,13 @@ class BatchDecoder:
         )
 
     def fail(self, status: int) -> None:
-        """Makes every packet of the batch one that failed."""
+        """Makes every packet of the batch fail, with a number of `Status`."""
         self._device.write(self.segments.status, status)
 
     def statuses(self) -> npt.NDArray[np.int32]:
-        """What became of each packet, as numbers of `Status`: int32 `[packets]`; waits."""
+        """Returns each packet's `Status`: int32 `[packets]`; waits for the device."""
         return self._device.download(self.segments.status)
 
     def checks(self) -> npt.NDArray[np.uint32]:
-        """Checks of the packets that did not fail: uint32 `[packets]`; waits for the device."""
+        """Returns the packets' checks: uint32 `[packets]`, undefined if failed; waits."""
         return self._device.download(self._checks)

@@ -1,4 +1,4 @@
-"""Encoding a batch of packets without waiting for the device."""
+"""Encodes batches of packets without waiting for the device."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from .elements import Elements
 from .prepared import CudaTables
 from .seats import Segments
 
-_COUNTED = 4  # numbers of a chunk, see events.cuh
+_COUNTED = 4  # words of a `Counted` of events.cuh
 
 
 class Layout(NamedTuple):
-    """How lanes and segments are chosen; those given are taken, others follow the payload."""
+    """How lanes and segments are chosen."""
 
     overhead_permille: int = 5
+    """What lanes may cost, in thousandths of the payload."""
     min_lanes: int = 1
     lanes: int = 0
+    """Number of lanes of every packet, `segments` then too; 0: they follow from the payload."""
     segments: int = 0
 
 
@@ -34,18 +36,20 @@ class BatchStep(NamedTuple):
 
     elements: Elements
     tables: CudaTables
-    symbols: DeviceArray  # int32 [packets, capacity]
+    symbols: DeviceArray
+    """int32 `[packets, capacity]`."""
 
 
 class BatchEncoder:
     """Encodes batches of packets in buffers of fixed size.
 
-    All methods but those that say so only launch. Packets that cannot be encoded fail alone.
+    Methods only launch, unless they say that they wait. A packet that cannot be encoded fails
+    without affecting the others.
 
     Args:
         device: Where the work is done.
-        packets: Packets of a batch, 1 to 65535.
-        most_segments: Segments that a packet may have, 1 to 256; one that asks for more fails. See
+        packets: Number of packets in a batch, 1 to 65535.
+        most_segments: Segments that a packet may have, 1 to 256; one that needs more fails. See
             `most_segments`.
         capacities: Elements that each code step's rows hold.
 
@@ -135,7 +139,7 @@ class BatchEncoder:
         )
 
     def encode(self, steps: Sequence[BatchStep], layout: Layout, checks: DeviceArray) -> None:
-        """Codes the packets: `plan`, then segments and escapes, which `gather` puts together.
+        """Codes the packets: calls `plan`, then makes segments and escapes; `gather` joins them.
 
         Args:
             steps: As for `plan`.
@@ -179,11 +183,11 @@ class BatchEncoder:
         )
 
     def gather(self, out: DeviceArray, begins: DeviceArray | None = None) -> None:
-        """Puts each packet's segments and escapes together.
+        """Copies each packet's segments and escapes, one behind the other, to its row.
 
         Args:
-            out: uint8 `[packets, n]`, written; `n` is at least `payload_capacity`, and what comes
-                before.
+            out: uint8 `[packets, n]`, written; `n` is at least `payload_capacity` plus the largest
+                of `begins`.
             begins: uint32 `[packets]`, where in its row a packet's segments begin; None: at 0.
         """
         own = self.segments
@@ -210,17 +214,17 @@ class BatchEncoder:
         )
 
     def statuses(self) -> npt.NDArray[np.int32]:
-        """What became of each packet, as numbers of `Status`: int32 `[packets]`; waits."""
+        """Returns each packet's `Status`: int32 `[packets]`; waits for the device."""
         return self._device.download(self.segments.status)
 
     def layouts(self) -> list[tuple[int, int]]:
-        """Lanes and segments of each packet; waits for the device."""
+        """Returns lanes and segments of each packet; waits for the device."""
         lanes = self._device.download(self.segments.lanes).tolist()
         counts = self._device.download(self.segments.counts).tolist()
         return list(zip(lanes, counts, strict=True))
 
     def payloads(self) -> list[CodedPayload | None]:
-        """What was coded of each packet, None of those that failed; waits for the device."""
+        """Returns the payload of each packet, None for those that failed; waits for the device."""
         rows = (self.segments.packets, self.payload_capacity)
         out = self._device.empty(rows, np.uint8)
         self.gather(out)
@@ -239,7 +243,7 @@ class BatchEncoder:
 
 
 def most_segments(capacities: Sequence[int], overhead_permille: int) -> int:
-    """The most segments that packets of such capacities can be given (`docs/format.md`, section 5).
+    """Returns the most segments that such packets can be given (`docs/format.md`, section 5).
 
     Args:
         capacities: Elements that each code step's rows hold.

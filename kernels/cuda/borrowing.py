@@ -1,4 +1,4 @@
-"""Arrays of other libraries in a GPU's memory, as CuPy's: DLPack and `__cuda_array_interface__`."""
+"""Views arrays of other libraries as CuPy's: through DLPack or `__cuda_array_interface__`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNREGISTERED = 0  # cudaMemoryTypeUnregistered
 
 
 class Interface(NamedTuple):
-    """What `__cuda_array_interface__` tells, checked (version 3; earlier ones have no stream)."""
+    """A checked `__cuda_array_interface__` (version 3; earlier ones have no stream)."""
 
     address: int
     shape: tuple[int, ...]
@@ -22,7 +22,7 @@ class Interface(NamedTuple):
     strides: tuple[int, ...] | None
     """In bytes; None: C-contiguous."""
     stream: int | None
-    """What is launched in it must end before the array is read; None: there is nothing."""
+    """The array may be used after what was launched in this stream; None: at once."""
 
 
 def read_interface(array: Any, name: str) -> Interface:
@@ -31,15 +31,17 @@ def read_interface(array: Any, name: str) -> Interface:
     Raises:
         DTypeError: It is not as the protocol says, or has a mask.
     """
-    told = array.__cuda_array_interface__
+    given = array.__cuda_array_interface__
     try:
-        dtype = np.dtype(told["typestr"])
-        address, _ = told["data"]
-        stream = told.get("stream")
-        found = Interface(int(address), tuple(told["shape"]), dtype, told.get("strides"), stream)
+        dtype = np.dtype(given["typestr"])
+        address, _ = given["data"]
+        stream = given.get("stream")
+        found = Interface(int(address), tuple(given["shape"]), dtype, given.get("strides"), stream)
     except (KeyError, TypeError, ValueError) as error:
-        raise DTypeError(f"{name} has a __cuda_array_interface__ without {error}") from error
-    if told.get("mask") is not None or stream == 0:
+        raise DTypeError(
+            f"{name} has a malformed __cuda_array_interface__ ({type(error).__name__}: {error})"
+        ) from error
+    if given.get("mask") is not None or stream == 0:
         what = "a mask" if stream != 0 else "stream 0, which the protocol forbids"
         raise DTypeError(f"{name} has a __cuda_array_interface__ with {what}")
     return found
@@ -54,7 +56,7 @@ def borrowed(cupy: Any, array: Any, name: str) -> Any:
         if device not in _DLPACK_CUDA_DEVICES:
             raise DeviceError(f"{name} is not in a CUDA device's memory (DLPack type {device})")
         try:
-            # CuPy hands its current stream to `__dlpack__`, whose owner makes it wait.
+            # CuPy passes its current stream to `__dlpack__`, and the array's owner makes it wait.
             return cupy.from_dlpack(array)
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             raise DTypeError(f"{name} cannot be taken through DLPack: {error}") from error
@@ -84,7 +86,7 @@ def _by_interface(cupy: Any, array: Any, name: str) -> Any:
 
 
 def _device_of(cupy: Any, address: int) -> int | None:
-    """The device whose memory it is; None if CUDA does not know it."""
+    """Returns the device whose memory an address is in; None if CUDA does not know it."""
     attributes = cupy.cuda.runtime.pointerGetAttributes(address)
     return None if attributes.type == _UNREGISTERED else int(attributes.device)
 
@@ -98,7 +100,7 @@ def _unknown(name: str, reason: str) -> DeviceError:
 
 
 def _span(found: Interface) -> int:
-    """Bytes from the first to behind the last."""
+    """Returns the bytes from the array's first element to its last, included."""
     size = np.dtype(found.dtype).itemsize
     if 0 in found.shape:
         return 0

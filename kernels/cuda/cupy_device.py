@@ -1,4 +1,4 @@
-"""A GPU by way of CuPy: its memory, its streams, and its run-time compiler with a cache on disk."""
+"""A GPU through CuPy: its memory, its streams, and its run-time compiler with a cache on disk."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ class CupyDevice:
         mark.synchronize()
 
     def capture(self, launches: Callable[[], None]) -> Recording:
-        # The null stream cannot be captured; and memory that PyTorch gives to a stream of its own
-        # is nobody else's, for as long as the recording lives. Then the stream serves the next
-        # one: PyTorch keeps memory and workspaces for every stream that it has ever seen.
+        # The null stream cannot be captured; and PyTorch gives no other stream the memory that the
+        # recording uses, as long as the recording has a stream to itself. After that the stream
+        # serves the next recording, as PyTorch keeps memory for every stream that it has ever seen.
         try:
             stream = self._idle.pop()
         except IndexError:
@@ -126,7 +126,7 @@ class CupyDevice:
         shared_bytes: int = 0,
     ) -> None:
         function = self._functions.get(kernel)
-        if function is None:  # CuPy would look it up anew for every launch
+        if function is None:  # CuPy itself would look it up at every launch
             function = self._functions[kernel] = self._module.get_function(kernel)
         # Not every CuPy takes None for a pointer.
         given = tuple(np.uint64(0) if value is None else value for value in arguments)
@@ -146,7 +146,7 @@ class CapturedGraph:
 def allocated(
     cupy: Any, make: Callable[..., DeviceArray], shape: tuple[int, ...], dtype: npt.DTypeLike
 ) -> DeviceArray:
-    """Makes an array by a function of CuPy's.
+    """Allocates an array with one of CuPy's functions.
 
     Raises:
         DeviceError: There is no memory left for it.

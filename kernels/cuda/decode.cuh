@@ -1,4 +1,4 @@
-// Decoding one step of all segments, a warp for every 32 lanes.
+// Decodes one step of all segments, a warp for every 32 lanes.
 #pragma once
 
 #include "tables.cuh"
@@ -6,7 +6,7 @@
 
 namespace fcmrt::cuda {
 
-// What a step of all packets is; rows as in elements.cuh.
+// One step of all packets; rows as in elements.cuh.
 struct DecodeStep {
   const u16* indexes;  // of the coded symbols: [packets][capacity]
   const u32* places;   // among the elements; null: their own
@@ -28,7 +28,7 @@ struct DecodePackets {
   i32* status;
 };
 
-// One lane of a segment, on its way through its share of a step.
+// One lane of a segment, which goes through its share of a step.
 template <class Hint, bool placed>
 class LaneDecoder {
  public:
@@ -100,8 +100,8 @@ class LaneDecoder {
     return {indexes_[at], placed ? places_[at] : 0};
   }
 
-  // Decodes a symbol whose head is at hand, and gets that of the next one. Returns whether it is an
-  // escape.
+  // Decodes a symbol whose table's head is in `head_`, and loads that of the next one. Returns whether
+  // it is an escape.
   template <class Lanes>
   FCMRT_METHOD u32 round(const Lanes& group, bool active, u64 place, u32 next_index) {
     const u32 slot = decode_slot(state_);

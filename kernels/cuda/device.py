@@ -1,4 +1,4 @@
-"""What the host side asks of a device, so that the kernels can also run without one."""
+"""What the host side needs of a device; a protocol, so that the kernels can run without a GPU."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ Mark = Any
 
 
 class Recording(Protocol):
-    """Launches that were recorded once, to be launched as one."""
+    """Launches that were recorded once, and are replayed as one."""
 
     def replay(self) -> None:
-        """Launches them, with the arrays and scalars that they had when they were recorded."""
+        """Launches them in the current stream, with the arrays and scalars that were recorded."""
         ...
 
 
 class Device(Protocol):
-    """Memory and launches, in the order of the calls, in the stream that is current then.
+    """Memory and launches, in the order of the calls, each in the stream that is current then.
 
-    Only what says that it waits makes the host wait.
+    Methods make the host wait only where they say so.
     """
 
     name: str
+    """What the GPU's driver calls it."""
 
     @property
     def stream(self) -> int:
@@ -41,44 +42,45 @@ class Device(Protocol):
         ...
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        """An array of any values."""
+        """Allocates an array with undefined values."""
         ...
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        """An array of zeros."""
+        """Allocates an array of zeros."""
         ...
 
     def upload(self, array: npt.NDArray[Any]) -> DeviceArray:
-        """A copy of an array."""
+        """Copies an array to the device."""
         ...
 
     def write(self, target: DeviceArray, values: npt.NDArray[Any] | int) -> None:
         """Copies values of the same shape and type, or one value, into an array.
 
-        The values are taken before this returns. What is captured may write one value only.
+        The values are not needed after the call. While launches are recorded (`capture`), only one
+        value can be written.
         """
         ...
 
     def download(self, array: DeviceArray) -> npt.NDArray[Any]:
-        """A copy of an array; waits for all that was launched before."""
+        """Copies an array to the host; waits for all that was launched before."""
         ...
 
     def fetch(self, *arrays: DeviceArray) -> Callable[[], list[npt.NDArray[Any]]]:
-        """Launches copies of arrays to the host; what it returns waits for them, and has them."""
+        """Launches copies of arrays to the host; returns a function that waits and returns them."""
         ...
 
     def borrow(self, array: Any, name: str, *, to_write: bool = False) -> DeviceArray:
-        """Views an array of any library in this device's memory as one of this device.
+        """Views an array of any library in this device's memory as one of this device's arrays.
 
         Args:
             array: This device's own, or one with `__dlpack__` or `__cuda_array_interface__`;
-                borrowed for as long as the view lives. What follows in the current stream comes
-                after what its owner has launched, as these protocols say.
+                borrowed for as long as the view lives. Later launches in the current stream wait
+                for what the array's owner has launched, as these protocols say.
             name: What to call it in an error.
             to_write: Whether it is to be written to.
 
         Returns:
-            A view; a copy of an array that is not C-contiguous, if it is only to be read.
+            A view; a copy if the array is not C-contiguous and only to be read.
 
         Raises:
             DeviceError: It is in other memory.
@@ -87,23 +89,23 @@ class Device(Protocol):
         ...
 
     def mark(self) -> Mark:
-        """This point in the current stream."""
+        """Marks this point in the current stream."""
         ...
 
     def after(self, mark: Mark) -> None:
-        """Lets what follows in the current stream come after a point in any stream."""
+        """Makes later launches in the current stream wait for a point in any stream."""
         ...
 
     def wait(self, mark: Mark) -> None:
-        """Waits until a point is reached."""
+        """Waits until the device has reached a point."""
         ...
 
     def capture(self, launches: Callable[[], None]) -> Recording:
-        """Records launches, which are not made meanwhile.
+        """Records launches without making them.
 
         Args:
-            launches: Makes them, and asks for no memory. Where networks are among them, these are
-                such as can be recorded. All of it has been launched once before.
+            launches: Makes the launches. It has been called once before, allocates nothing through
+                this device, and runs only networks that can be recorded.
         """
         ...
 
@@ -115,5 +117,13 @@ class Device(Protocol):
         *arguments: Argument,
         shared_bytes: int = 0,
     ) -> None:
-        """Launches a kernel of `kernels.cu` with so many threads to a block."""
+        """Launches a kernel of `kernels.cu`.
+
+        Args:
+            kernel: Its name.
+            grid: Number of blocks in each dimension.
+            threads: Threads of a block, in one dimension.
+            arguments: The kernel's parameters.
+            shared_bytes: Shared memory of a block beyond what the kernel declares.
+        """
         ...

@@ -1,9 +1,9 @@
 // Elements of a code step: their table indexes, and how blocks share them.
 //
-// Arrays of elements are [packets][capacity]; `elements[packet]` of a row count. A row is cut into
-// chunks, one for each block of a column of the grid; a chunk is a whole number of tiles. Of a tile each
-// warp has neighbouring elements, and each of its threads every 32nd of them, so that loads and stores
-// are of neighbours.
+// Arrays of elements are [packets][capacity]; the first `elements[packet]` of a row are in use. A row is
+// cut into chunks, one for each block of a row of the grid; a chunk is a whole number of tiles. Each
+// warp takes a run of a tile's elements, and each of its threads every 32nd of these, so that the
+// threads of a warp load and store neighbours together.
 #pragma once
 
 #include "../include/fcmrt/quantize.h"
@@ -40,7 +40,7 @@ constexpr u32 kPerThread = 4;  // elements of a tile
 
 FCMRT_DEVICE u32 tile_size() { return kPerThread * blockDim.x; }
 
-// The calling thread's elements of a tile: number j is `first` + 32 j, and there if 32 j < `left`.
+// The calling thread's elements of a tile: number j is `first` + 32 j, and exists if 32 j < `left`.
 struct Strip {
   u32 first;
   u32 left;
@@ -53,7 +53,7 @@ struct Strip {
   FCMRT_METHOD bool is_whole() const { return has(kPerThread - 1); }
 };
 
-// Number j of a strip's values, where j is not known when this is compiled.
+// Number j of a strip's values, for a j that the compiler does not know.
 template <class T>
 FCMRT_DEVICE T pick(const T (&values)[kPerThread], u32 j) {
   T value = values[0];

@@ -1,4 +1,4 @@
-"""A code step's elements in the memory of a device."""
+"""The elements of a code step in a device's memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from .device import Argument, DeviceArray
 class Elements(NamedTuple):
     """Table indexes of one code step of a batch; arrays are borrowed until the launches are over.
 
-    Rows are packets; of each row, as many elements count as `counts` says, read on the device.
+    Rows are packets.
     """
 
-    indexes: DeviceArray  # uint8, uint16 or int32 [packets, capacity]
-    counts: DeviceArray  # uint32 [packets]
+    indexes: DeviceArray
+    """uint8, uint16 or int32 `[packets, capacity]`."""
+    counts: DeviceArray
+    """uint32 `[packets]`: how many elements at the beginning of each row are in use."""
     table_count: int
-    skip: int  # elements with an index below are not coded
+    skip: int
+    """Elements whose index is below this are not coded; 0: all are."""
     shifts: DeviceArray | None = None
     """int32 `[packets]`: what is subtracted from a packet's indexes, which are then clipped."""
     numbers: DeviceArray | None = None
@@ -52,10 +55,10 @@ class Elements(NamedTuple):
         )
 
     def row_arguments(self) -> tuple[Argument, ...]:
-        """How rows are shared among blocks."""
+        """The kernels' arguments that say how blocks share the rows."""
         return row_arguments(self.counts, self.capacity)
 
 
 def row_arguments(counts: DeviceArray, capacity: int) -> tuple[Argument, ...]:
-    """How rows of so many elements are shared among blocks."""
+    """Returns the kernels' arguments that say how blocks share rows of `capacity` elements."""
     return counts, np.uint32(capacity), np.uint32(shapes.chunk_size(capacity))

@@ -1,5 +1,5 @@
-// Encoding all steps of all segments, a warp for every 32 lanes: backwards, from the last step's last
-// symbol to the first one's first.
+// Encodes all steps of all segments, a warp for every 32 lanes, backwards: from the last step's last
+// symbol to the first step's first.
 #pragma once
 
 #include "packets.cuh"
@@ -7,9 +7,9 @@
 
 namespace fcmrt::cuda {
 
-// The quotient x / freq, or one less: `reciprocal` is 2^(32 + s) / freq rounded down, at most 2^32 - 1,
-// with s the binary logarithm of freq rounded down. For 2^(32 + s) / freq is at most one more than it,
-// and x / 2^(32 + s) less than one, so the product lacks less than one.
+// The quotient x / freq, or one less. `reciprocal` is 2^(32 + s) / freq, rounded down and limited to
+// 2^32 - 1, where s is the binary logarithm of freq, rounded down. So 2^(32 + s) / freq exceeds it by
+// at most one; and as x / 2^(32 + s) is less than one, the product is too small by less than one.
 FCMRT_DEVICE u32 near_quotient(u32 x, u32 freq, u32 reciprocal) {
   return u32(u64(x) * reciprocal >> 32) >> (31 - __clz(freq));
 }
@@ -21,8 +21,8 @@ FCMRT_DEVICE u32 encode_step_near(u32 x, u32 reciprocal, u32 freq, u32 cum) {
   return x - quotient * freq >= freq ? state + (kProbScale - freq) : state;
 }
 
-// One lane of a segment, on its way back through the steps. Events are read two blocks ahead, and then,
-// one block ahead, what they need of the table of reciprocals.
+// One lane of a segment, which goes back through the steps. Events are read two blocks ahead, and
+// their reciprocals one block ahead.
 class LaneEncoder {
  public:
   // The segment's words go before `words`. `reciprocals`: of each frequency, for near_quotient.
@@ -66,7 +66,7 @@ class LaneEncoder {
   }
 
  private:
-  // The block `by` before, or the first one, whose events are read for nothing then.
+  // The block `by` before, or else the first one, whose events are then read without being used.
   FCMRT_METHOD static u32 earlier(u32 block, u32 by) { return block > by ? block - by : 0; }
 
   // Events that are not there are 0.

@@ -1,7 +1,7 @@
 // Values of a step's escapes, for the decoder. One warp does one packet.
 //
-// A value ends at the first byte below 0x80, so the k-th escape's value ends at the k-th such byte:
-// 32 bytes are looked at together, and each lane that has a last byte reads its value.
+// A value ends at the first byte below 0x80, so the k-th escape's value ends at the k-th such byte. 32
+// bytes are read together, and each lane with the last byte of a value reads that value.
 #pragma once
 
 #include "../include/fcmrt/escape.h"

@@ -11,7 +11,7 @@
 
 namespace fcmrt::cuda {
 
-// What a chunk's elements come to.
+// What counting a chunk's elements gives.
 struct Counted {
   u32 coded;
   u32 escape_bytes;
@@ -35,7 +35,7 @@ FCMRT_DEVICE Event find_symbol(const Tables& tables, u32 t, i32 symbol) {
   return {tables.entry(range.first + number), number == range.size};
 }
 
-// Bytes of an escape. Those who look for many keep this out of their loops, as it is rarely asked for.
+// Bytes of an escape. Callers keep this out of their loops over elements, as escapes are rare.
 FCMRT_DEVICE u32 escape_length(const Tables& tables, u32 t, i32 symbol) {
   u8 bytes[kMaxEscapeBytes];
   return u32(put_escape(bytes, escape_code(tables.range(t), symbol)));
@@ -69,7 +69,7 @@ FCMRT_KERNEL count_events(const void* indexes, u32 index_bytes, const i32* shift
       const bool is_wrong = t[j] >= table_count || (t[j] < skip && own[j] != 0);
       wrong |= u32(strip.has(j) && is_wrong) << j;
       const bool is_coded = strip.has(j) && !is_wrong && t[j] >= skip;
-      // Looked up for nothing where it is not coded, so that no lookup waits for another.
+      // Looked up even if it is not coded, so that no lookup waits for another.
       const Event event = find_symbol(tables, is_coded ? t[j] : 0, own[j]);
       coded += is_coded;
       cost += is_coded ? event.entry.cost_q8 : 0;

@@ -1,4 +1,4 @@
-"""The interface of the other implementations, by launches for batches of one packet."""
+"""The interface of the other implementations, on top of batches of one packet."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from .prepared import CudaTables
 class CudaKernels:
     """`Kernels` on a device, for arrays in the host's memory.
 
-    Arrays are copied to the device and back, and every call waits for it; `BatchEncoder` and
-    `BatchDecoder` are for what is to stay there.
+    Arrays are copied to the device and back, and every call waits for it; for data that stays on
+    the device there are `BatchEncoder` and `BatchDecoder`.
 
     Args:
         device: Where to run; None: the GPU that CuPy has chosen.
@@ -137,7 +137,14 @@ class CudaKernels:
         skip: int,
         shifts: int | I8 | None = None,
     ) -> Elements:
-        """A batch of one row of table indexes; `shifts` is what to subtract before clipping."""
+        """Uploads table indexes as a batch of one row.
+
+        Args:
+            indexes: `[n]`, on the host.
+            table_count: Number of tables.
+            skip: Elements whose index is below this are not coded.
+            shifts: What to subtract before clipping; None: the indexes are clipped already.
+        """
         counts = self.device.upload(np.array([len(indexes)], np.uint32))
         row = self._row(indexes)
         if isinstance(shifts, np.ndarray):

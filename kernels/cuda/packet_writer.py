@@ -1,4 +1,4 @@
-"""Whole packets of a batch, written on the device."""
+"""Writes the packets of a batch on the device, with their fields and checksums."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CRC32_FINAL = 0xFFFFFFFF
 
 
 class PacketWriter:
-    """Puts the fields of a packet around what a `BatchEncoder` has coded.
+    """Adds fields and checksums to what a `BatchEncoder` has coded.
 
     Args:
         device: Where the work is done.
@@ -55,11 +55,10 @@ class PacketWriter:
         )
 
     def load(self, fronts: Sequence[bytes]) -> None:
-        """Copies to the device what a packet begins with.
+        """Copies the packets' beginnings to the device.
 
         Args:
-            fronts: Of each packet, the flags that do not follow from its payload, and the fields up
-                to the segments.
+            fronts: For each packet, what `fcmrt.bitstream.packet_front` gives.
 
         Raises:
             ShapeError: They are too many, too few or too long for the buffers.
@@ -113,7 +112,7 @@ class PacketWriter:
         )
 
     def packets(self) -> list[bytes | None]:
-        """The packets, None for those that failed; waits for the device."""
+        """Returns the packets, None for those that failed; waits for the device."""
         get = self._device.download
         sizes, statuses = get(self._encoder.sizes), self._encoder.statuses()
         return [

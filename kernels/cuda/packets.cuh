@@ -86,8 +86,8 @@ FCMRT_KERNEL close_packets(const u32* lanes, const u32* segments, u32 packets, u
   checks[packet] = (first[0] - kStateMin) | high << 16;
 }
 
-// Fails each packet whose check is not that of the integers which came of it; of one lane there are
-// 16 bits, to which the 32 are folded. One thread does one packet.
+// Fails each packet whose check (`told`) is not that of its decoded integers (`found`). With one lane a
+// packet carries only 16 bits, to which the 32 are folded. One thread does one packet.
 FCMRT_KERNEL compare_checks(const u32* told, const u32* found, const u32* lanes, u32 packets,
                             i32* status) {
   const u32 packet = blockIdx.x * blockDim.x + threadIdx.x;

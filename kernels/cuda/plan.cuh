@@ -1,4 +1,4 @@
-// Lanes and segments of each packet, chosen from what counting its events gave.
+// Chooses lanes and segments of each packet from what counting its events gave.
 #pragma once
 
 #include "../include/fcmrt/layout.h"
@@ -7,8 +7,8 @@
 namespace fcmrt::cuda {
 
 // One block does one packet. chunk_firsts: [steps + 1], the steps' first chunks; coded:
-// [packets][steps]. With forced_lanes and forced_segments other than 0, those are taken. A packet that
-// asks for more than max_segments has no room in the buffers, and fails.
+// [packets][steps]. If forced_lanes is not 0, it and forced_segments are taken instead. A packet with
+// more than max_segments has no room in the buffers, and fails.
 FCMRT_KERNEL plan_packets(const Counted* counted, const u32* chunk_firsts, u32 steps,
                           u32 overhead_permille, u32 min_lanes, u32 forced_lanes,
                           u32 forced_segments, u32 max_segments, u32* coded, u32* escape_bytes,

@@ -1,7 +1,6 @@
-// Maps in the device's memory: padded, cropped, and taken apart into a latent's elements.
+// Pads and crops maps in the device's memory, and gathers a latent's elements from them.
 //
-// A map's values are moved as the bits that they are; float16 comes in and goes out by integer
-// arithmetic, rounded to nearest even.
+// Values are moved as bits; float16 is converted by integer arithmetic, rounded to nearest even.
 #pragma once
 
 #include "elements.cuh"
@@ -43,11 +42,11 @@ FCMRT_DEVICE u32 get_float(const void* from, u32 bytes, u64 at) {
                     : static_cast<const u32*>(from)[at];
 }
 
-// What stands where a map has no cell.
+// What fills cells where a map has none.
 enum class Edge : u32 { zero = 0, replicate = 1, reflect = 2 };
 
-// The cell that stands at place `at` of an axis of `count` cells; -1: none. Reflection reaches less
-// than `count` beyond the ends.
+// The cell whose value goes to place `at` of an axis of `count` cells; -1: none. For reflection `at` is
+// less than `count` cells beyond the ends.
 FCMRT_DEVICE i32 cell_at(i32 at, i32 count, Edge edge) {
   if (at >= 0 && at < count) return at;
   if (edge == Edge::zero) return -1;
@@ -55,10 +54,9 @@ FCMRT_DEVICE i32 cell_at(i32 at, i32 count, Edge edge) {
   return at < 0 ? -at : 2 * (count - 1) - at;
 }
 
-// Lays planes of float16 or float32 into larger or smaller ones: (top, left) is where a plane's
-// first cell comes to lie, negative where it is cut off. Neither side's planes have gaps between
-// them. findings: [packets], set to 1 where a plane of the packet has NaN or infinity in `from`; or
-// null.
+// Copies planes of float16 or float32 into larger or smaller ones. (top, left) is where a plane's first
+// cell goes; negative numbers cut rows or columns off. Planes are contiguous on both sides. findings:
+// [packets], set to 1 if the packet's planes in `from` have NaN or infinity; or null.
 FCMRT_KERNEL place_planes(const void* from, u32 from_bytes, u32 from_rows, u32 from_columns,
                           void* to, u32 to_bytes, u32 to_rows, u32 to_columns, u64 to_cells,
                           i32 top, i32 left, u32 edge, u32 channels, i32* findings) {
@@ -89,8 +87,8 @@ FCMRT_DEVICE u32 count_cells(u32 cells, Parity parity) {
   return parity == Parity::both ? cells : parity == Parity::even ? (cells + 1) / 2 : cells / 2;
 }
 
-// The latent's k-th cell of a plane, row by row. In a row of odd length the parity of the cell's
-// number is that of the checkerboard; pairs of cells of rows of even length have one each.
+// The latent's k-th cell of a plane, row by row. If rows have an odd length, the parity of a cell's
+// number is that of the checkerboard; if it is even, one of every two neighbours is the latent's.
 FCMRT_DEVICE u32 cell_of(u32 k, u32 columns, Parity parity) {
   if (parity == Parity::both) return k;
   const u32 odd = parity == Parity::odd;
@@ -117,7 +115,7 @@ FCMRT_KERNEL gather_elements(const u32* from, u32 channels, u32 cells, u32 colum
   }
 }
 
-// Lays a latent's elements out as its source has them, [packets][channels][cells], and 0 elsewhere.
+// Puts a latent's elements back in their places in the source, [packets][channels][cells]; 0 elsewhere.
 FCMRT_KERNEL scatter_elements(const u32* from, u32 capacity, u32* to, u32 channels, u32 cells,
                               u32 columns, u32 first, u32 own_channels, u32 parity,
                               u64 to_cells) {
@@ -130,7 +128,7 @@ FCMRT_KERNEL scatter_elements(const u32* from, u32 capacity, u32* to, u32 channe
     const u32 cell = u32(at - plane * cells);
     const u32 packet = u32(plane / channels);
     const u32 channel = u32(plane - u64(packet) * channels) - first;
-    // Of two neighbours of a plane one is the latent's, so half a cell's number is its own.
+    // One of every two neighbours of a plane is the latent's, so a cell has half its number there.
     const u32 number = Parity(parity) == Parity::both ? cell : cell / 2;
     const bool taken = channel < own_channels && has_cell(cell, columns, Parity(parity));
     to[at] = taken ? from[u64(packet) * capacity + u64(channel) * own + number] : 0;

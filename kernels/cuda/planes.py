@@ -1,4 +1,4 @@
-"""Maps in a device's memory: padded, cropped, and taken apart into a latent's elements."""
+"""Pads and crops maps in a device's memory, and gathers a latent's elements from them."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ def place_planes(
     edge: Edge = "zero",
     findings: DeviceArray | None = None,
 ) -> None:
-    """Lays maps into larger or smaller ones.
+    """Copies maps into larger or smaller ones: pads or crops them.
 
     Args:
         device: Where the arrays are.
         source: float32 or float16 `[..., C, h, w]`.
         target: float32 or float16 `[..., C, H, W]`, written; the same number of maps. What float16
             cannot hold becomes infinity.
-        top: Row of the target in which the source's first lies; negative: the source's are cut off.
-        left: The same of columns.
-        edge: What stands where the source has no cell. Reflection reaches less than the source's
-            height or width beyond its ends.
-        findings: int32 `[packets]`, set to 1 where a packet's maps have NaN or infinity; else left
-            alone. `[packets, C, h, w]` is then what the source is.
+        top: Row of the target where the source's first row goes; negative: that many rows of the
+            source are cut off.
+        left: The same for columns.
+        edge: What fills cells where the source has none. For reflection there may be fewer of them,
+            on each side, than the source has rows or columns.
+        findings: int32 `[packets]`, set to 1 for packets whose maps have NaN or infinity, otherwise
+            left alone; the source is then `[packets, C, h, w]`.
     """
     device.launch(
         "place_planes",
@@ -63,10 +64,11 @@ class Selection(NamedTuple):
     """Which elements of a map's channels a latent takes."""
 
     first: int
-    """Its first channel."""
+    """The first channel that it takes."""
     channels: int
+    """How many channels it takes."""
     parity: Literal["even", "odd"] | None
-    """Its cells of the checkerboard; None: all."""
+    """Which cells of the checkerboard it takes; None: all."""
 
 
 def gather_elements(
@@ -81,8 +83,8 @@ def gather_elements(
     Args:
         device: Where the arrays are.
         source: float32 or int32 `[packets, C, H, W]`.
-        selection: Which.
-        counts: uint32 `[packets]`, how many they are; the same for all.
+        selection: Which elements.
+        counts: uint32 `[packets]`, the number of elements; the same for all packets.
         target: `[packets, capacity]` of the same type, written.
     """
     _, channels, rows, columns = source.shape
@@ -104,12 +106,12 @@ def gather_elements(
 def scatter_elements(
     device: Device, source: DeviceArray, selection: Selection, target: DeviceArray
 ) -> None:
-    """Lays a latent's elements out as its source has them, with zeros around.
+    """Puts a latent's elements back in their places in the source, with zeros elsewhere.
 
     Args:
         device: Where the arrays are.
         source: float32 `[packets, capacity]`.
-        selection: Which they are.
+        selection: Which elements they are.
         target: float32 `[packets, C, H, W]`, written.
     """
     _, channels, rows, columns = target.shape
@@ -131,5 +133,5 @@ def scatter_elements(
 
 
 def _blocks(cells: int) -> int:
-    """Blocks whose threads take four cells each."""
+    """Returns the number of blocks whose threads take four cells each."""
     return max(1, -(-cells // (4 * shapes.THREADS)))

@@ -1,4 +1,4 @@
-"""Table sets in the layout of `tables.cuh`, and what coding needs of a frequency."""
+"""Table sets in the layout of `tables.cuh`, and tables of costs and reciprocals of frequencies."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..rules import log2_q8
 from .device import Device, DeviceArray
 
 SHARED_LIMIT = 48 * 1024
-"""Bytes of shared memory that a block of every architecture gets without asking."""
+"""Bytes of shared memory that a block has on every architecture without opting in to more."""
 
 _SCALE = 1 << PROB_BITS
-_BUCKET_BITS = range(1, PROB_BITS + 1)  # no slot of two is far
+_BUCKET_BITS = range(1, PROB_BITS + 1)  # in a bucket of two slots none is far
 _SHIFT = 5
 _ESCAPE = 1 << 15
 
-# The share of a table's slots that may be more than one event behind their hint, so that a lane
-# makes its warp wait. The first figure that lets a set fit shared memory is taken, else the last:
-# what is read from global memory had better be small.
+# The share of a table's slots that may be far, that is, more than one event behind their hint, so
+# that a lane makes its warp wait. The first share with which a set fits shared memory is taken; if
+# there is none the last, as what is read from global memory had better be small.
 _FAR = (1 / 64, 1 / 32, 1 / 16, 1 / 8)
 
 
@@ -52,13 +52,16 @@ class CudaTables:
 class PackedTables(NamedTuple):
     """A table set in the layout of `tables.cuh`, part by part."""
 
-    ranges: npt.NDArray[np.uint32]  # [tables, 4]
-    words: npt.NDArray[np.uint32]  # [n], a multiple of 16 bytes
-    entries: npt.NDArray[np.uint32]  # [events, 2]
+    ranges: npt.NDArray[np.uint32]
+    """`[tables, 4]`."""
+    words: npt.NDArray[np.uint32]
+    """`[n]`, a multiple of 16 bytes."""
+    entries: npt.NDArray[np.uint32]
+    """`[events, 2]`."""
 
 
 def pack_tables(tables: CdfTables) -> PackedTables:
-    """Lay out a table set, with hints of two bytes if the words fit shared memory, else of four."""
+    """Lays out a table set, with hints of two bytes if the words fit shared memory, else four."""
     freqs = tables.freqs.astype(np.int64)
     ends = np.cumsum(freqs)
     events = (ends - freqs) % _SCALE << 16 | freqs
@@ -73,7 +76,7 @@ def pack_tables(tables: CdfTables) -> PackedTables:
 
 def _pack_words(tables: CdfTables, events: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
     firsts = 2 * tables.count + tables.starts[:-1].astype(np.int64) + np.arange(tables.count)
-    # Behind each table one that begins after all slots.
+    # Behind each table's events, one that begins after all slots.
     events = np.insert(events, tables.starts[1:], _SCALE << 16)
     begin = 4 * (2 * tables.count + len(events))  # of the hints, in bytes
 
@@ -104,14 +107,16 @@ def _joined(parts: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
 
 
 class _Buckets(NamedTuple):
-    """How long a table's buckets are, as a binary logarithm, and the event of each's first slot."""
+    """The buckets of one table."""
 
     bits: int
+    """Binary logarithm of their length in slots."""
     hints: npt.NDArray[np.int64]
+    """For each bucket, the number of the event that holds its first slot."""
 
 
 def _buckets(tables: CdfTables, far: float) -> list[_Buckets]:
-    """For each table the longest buckets that leave no more than a share `far` of its slots far."""
+    """Finds each table's longest buckets in which at most the share `far` of its slots is far."""
     found = []
     for t in range(tables.count):
         freqs = tables.freqs[tables.starts[t] : tables.starts[t + 1]]
@@ -124,14 +129,19 @@ def _buckets(tables: CdfTables, far: float) -> list[_Buckets]:
 
 
 def _far(numbers: npt.NDArray[np.int64], bits: int) -> float:
-    """The share of slots whose event is beyond the one behind that of their bucket's first slot."""
+    """Returns the share of slots that are more than one event behind their bucket's hint.
+
+    Args:
+        numbers: The event of each slot, `[16384]`.
+        bits: Binary logarithm of the buckets' length.
+    """
     rows = numbers.reshape(-1, 1 << bits)
     return float(np.mean(rows - rows[:, :1] > 1))
 
 
 @functools.cache
 def reciprocals() -> npt.NDArray[np.uint32]:
-    """What `near_quotient` of encode.cuh takes of each frequency: uint32 `[16385]`."""
+    """Returns the factor of `near_quotient` (encode.cuh) for each frequency: uint32 `[16385]`."""
     freqs = range(1, _SCALE + 1)
     values = [min((1 << 31 + freq.bit_length()) // freq, (1 << 32) - 1) for freq in freqs]
     return np.array([0, *values], np.uint32)
@@ -139,6 +149,6 @@ def reciprocals() -> npt.NDArray[np.uint32]:
 
 @functools.cache
 def _costs() -> npt.NDArray[np.uint16]:
-    """Bits of an event, in units of 2^-8, for each frequency: uint16 `[16385]`."""
+    """Returns an event's cost in units of 2^-8 bits, for each frequency: uint16 `[16385]`."""
     values = [0, *(PROB_BITS * 256 - log2_q8(freq) for freq in range(1, _SCALE + 1))]
     return np.array(values, np.uint16)

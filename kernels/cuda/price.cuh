@@ -1,4 +1,4 @@
-// What a packet would cost at other steps, for rate control: no network runs for it.
+// What a packet would cost at other steps, for rate control, without running a network.
 #pragma once
 
 #include "../include/fcmrt/escape.h"

@@ -1,4 +1,4 @@
-"""What has to stay away while launches are recorded: whatever may wait for the device."""
+"""Keeps away, while launches are recorded, what may wait for the device."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _was_enabled = False
 
 @contextlib.contextmanager
 def recording() -> Iterator[None]:
-    """Lets no cyclic collection begin in any thread; contexts of several threads may overlap.
+    """Disables Python's cyclic collector in all threads; contexts of several threads may overlap.
 
-    What a collection finds may be a library's session, a pool or an array, whose destructor waits
-    for the device; and to wait for a device while a stream is recorded spoils the recording.
+    The collector may find a library's session, a pool or an array whose destructor waits for the
+    device, and waiting for a device while one of its streams is recorded breaks the recording.
     """
     global _under_way, _was_enabled
     with _lock:
@@ -36,6 +36,6 @@ def recording() -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_recording() -> Iterator[bool]:
-    """Tells whether nothing is recorded; no recording begins as long as the context lasts."""
+    """Gives True if nothing is being recorded; none begins as long as the context lasts."""
     with _lock:
         yield not _under_way

@@ -57,7 +57,7 @@ struct Seat {
   u32 lane;     // among them
 };
 
-// The seat of the calling thread.
+// Finds the seat of the calling thread.
 FCMRT_DEVICE Seat find_seat(const u32* firsts, const u32* seated, u32 max_segments) {
   u64 place = u64(blockIdx.x) * blockDim.x + threadIdx.x;
   for (u32 kind = 0; kind < kKinds; ++kind) {
@@ -81,9 +81,9 @@ FCMRT_DEVICE bool block_is_empty(const u32* firsts) {
   return u64(blockIdx.x) * blockDim.x >= places;
 }
 
-// Segments go by rounds, a symbol for each lane, and by blocks of so many rounds: what a block needs is
-// read while those before are coded. Loops over its rounds are unrolled, since a value on its way from
-// memory cannot move to another register without being waited for.
+// Segments are coded in rounds, a symbol for each lane, and in blocks of this many rounds: what a block
+// needs is read while earlier ones are coded. Loops over its rounds are unrolled, since a value that is
+// still being loaded cannot move to another register without a wait.
 constexpr u32 kBlock = 4;
 
 // A segment's lanes within a vote of the whole warp.

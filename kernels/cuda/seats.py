@@ -1,4 +1,4 @@
-"""Segments of a batch, and which warps code them."""
+"""The segments of a batch, and which warps code them (`seats.cuh`)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LANES = 32
 
 
 class Segments:
-    """What encoder and decoder keep of a batch's segments, in the memory of a device.
+    """What encoder and decoder keep of a batch's segments in a device's memory.
 
     Args:
-        device: Whose memory.
-        packets: Of the batch.
+        device: The device.
+        packets: Number of packets in the batch.
         most: Segments that a packet may have.
     """
 
@@ -34,7 +34,7 @@ class Segments:
 
     @property
     def grid(self) -> tuple[int, int, int]:
-        """Blocks that seat as many segments as there can be."""
+        """Blocks that have seats for as many segments as there can be."""
         return shapes.warp_blocks(self.packets * self.most), 1, 1
 
     def seat(self) -> None:

@@ -1,6 +1,6 @@
 // Which elements of a step are coded, for the decoder: two launches, count and list. The places come
-// from prefix sums, so that they do not depend on the order in which blocks run. Where none is
-// skipped there is nothing to count.
+// from prefix sums, so that they do not depend on the order in which blocks run. If no element is
+// skipped, there is nothing to count.
 #pragma once
 
 #include "elements.cuh"
@@ -46,9 +46,10 @@ FCMRT_DEVICE void list_strip(const Chunk& chunk, const Strip& strip, const u32 (
   }
 }
 
-// Lists them: `tables` and `places` in the order of the elements, both [packets][capacity], and how
-// many there are. Symbols of the others become 0. With a skip of 0, all are coded and stay where they
-// are: there are no counts and no places then. A packet with an index out of range fails.
+// Lists the coded elements: `tables` and `places` in the order of the elements, both
+// [packets][capacity], and their number. Symbols of the others become 0. With a skip of 0, all are
+// coded and stay where they are, so there are no counts and places. A packet with an index out of
+// range fails.
 FCMRT_KERNEL list_coded(const void* indexes, u32 index_bytes, const i32* shifts,
                         const signed char* numbers, u32 table_count, u32 skip,
                         const u32* elements, u32 capacity, u32 chunk_size, const u32* counts,

@@ -1,17 +1,17 @@
-"""Launch shapes: how many blocks of how many threads take how much."""
+"""Launch shapes: numbers of blocks and threads, and how much each takes."""
 
 from __future__ import annotations
 
 MAX_PACKETS = 65535
-"""Of a batch; the grid's second dimension."""
+"""Packets of a batch, which are the grid's second dimension."""
 
 WARP = 32
 
 THREADS = 256
-"""Of a block that goes over elements, or codes segments."""
+"""Threads of a block that goes over elements, or codes segments."""
 
 SEATING_THREADS = 1024
-"""Of the one block that seats all segments."""
+"""Threads of the one block that seats all segments."""
 
 _TILE = 4 * THREADS  # as elements.cuh has it
 _CHUNK = 4 * _TILE
@@ -19,16 +19,19 @@ _MOST_CHUNKS = 4096
 
 
 def chunk_size(capacity: int) -> int:
-    """Elements to a block, for rows of so many: so few that a block can add up the others."""
+    """Returns the elements of a chunk in rows of `capacity` elements.
+
+    It grows with the row, so that a block need not add up too many counts of earlier chunks.
+    """
     tiles = -(-capacity // (_MOST_CHUNKS * _TILE))
     return max(_CHUNK, tiles * _TILE)
 
 
 def chunks(capacity: int) -> int:
-    """Blocks for a row of so many elements; one at least."""
+    """Returns the number of chunks in a row of `capacity` elements; at least one."""
     return max(1, -(-capacity // chunk_size(capacity)))
 
 
 def warp_blocks(warps: int) -> int:
-    """Blocks of `THREADS` for so many warps."""
+    """Returns how many blocks of `THREADS` hold `warps` warps; at least one."""
     return max(1, -(-warps * WARP // THREADS))

@@ -1,4 +1,4 @@
-"""The kernels' sources as one text: what a run-time compiler takes, and a cache is keyed by."""
+"""The kernels' sources as one text, which the run-time compiler takes and its cache is keyed by."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _ROOT = Path(__file__).parent
 _INCLUDE = re.compile(r'#include "(.+)"\n')
 
 OPTIONS = ("-std=c++17", "--fmad=false")
-"""For NVRTC. Contracting a product and a sum would give other symbols than on other machines."""
+"""For NVRTC. With fused multiply-add, symbols would differ from those of other machines."""
 
 
 @functools.cache
 def source() -> str:
-    """The text of `kernels.cu` with its headers in place, each once."""
+    """Returns the text of `kernels.cu` with all headers included, each once."""
     return _inline(_ROOT / "kernels.cu", set())
 
 

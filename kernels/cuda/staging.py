@@ -1,4 +1,4 @@
-"""Copies between pageable memory and the device that make nobody wait: by way of pinned memory."""
+"""Copies between pageable memory and the device, by way of pinned memory, so that nobody waits."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
 
 
 class Staging:
-    """Pinned memory that is under way.
+    """Copies through pinned memory, and holds the memory until they have ended.
 
-    CuPy's pool lends pinned memory again as soon as nobody holds it, whether or not a copy has
-    ended; so it is held here until then.
+    CuPy's pool reuses pinned memory as soon as nobody holds it, even if a copy still needs it.
 
     Args:
         cupy: The module.
@@ -29,7 +28,7 @@ class Staging:
     def __init__(self, cupy: Any) -> None:
         self._cuda = cupy.cuda
         self._busy: deque[tuple[Any, Any]] = deque()
-        self._lock = threading.Lock()  # between the look at what comes first and its end
+        self._lock = threading.Lock()  # so that only what was found done is taken off the queue
 
     def write(self, target: int, values: npt.NDArray[Any]) -> None:
         """Copies values to an address of the device, in the current stream."""

@@ -1,12 +1,12 @@
 // A table set as the kernels read it, in one run of bytes (kernels/cuda/prepared.py writes it).
 //
-// In front stand the tables' ranges (TableHead). Then comes what a decoder needs and shared memory can
-// take as a whole: words of four bytes, first the tables' heads, then their events, each table's
-// followed by one that holds no slot, and then hints of two bytes, or of four where the set is too large
-// for shared memory. A table's 2^14 slots are cut into buckets of equal length; a hint tells the event
-// that holds its bucket's first slot, and the event of a slot is found from there, by going on. Buckets
-// are as long as that rarely takes more than one step. Last come an encoder's entries: the events once
-// more, with what they cost.
+// First come the tables' ranges (TableHead). Then comes what a decoder needs, which is copied to shared
+// memory as a whole if it fits: words of four bytes, first the tables' heads, then their events, each
+// table's followed by one that holds no slot, and then hints of two bytes, or of four if the set is too
+// large for shared memory. A table's 2^14 slots are cut into buckets of equal length; a hint is the
+// event that holds its bucket's first slot, and the search for a slot's event starts there. Buckets are
+// so short that the search rarely takes more than one step. Last come an encoder's entries: the events
+// once more, with their costs.
 #pragma once
 
 #include "../include/fcmrt/tables.h"
@@ -64,8 +64,8 @@ FCMRT_DEVICE void copy_tables(u8* shared, const u32* words, u32 size) {
   __syncthreads();
 }
 
-// An event, 4 bytes: cum << 16 | whether it is the escape << 15 | freq. So those of a table are in
-// order as numbers, too.
+// An event, 4 bytes: cum << 16 | whether it is the escape << 15 | freq. As numbers, the events of a
+// table are in ascending order.
 FCMRT_DEVICE u32 event_cum(u32 event) { return event >> 16; }
 FCMRT_DEVICE u32 event_freq(u32 event) { return event & 0x7FFF; }
 FCMRT_DEVICE u32 event_escapes(u32 event) { return event >> 15 & 1; }
@@ -73,7 +73,7 @@ FCMRT_DEVICE u32 event_escapes(u32 event) { return event >> 15 & 1; }
 // Where a slot is: in an event, or behind it.
 struct Found {
   u32 at;    // the word of the event
-  u32 rest;  // what the slot's number with all ones behind it has over that word
+  u32 rest;  // key_of(slot) less that word
 
   FCMRT_METHOD u32 within() const { return rest >> 16; }  // slots from the event's first one
   FCMRT_METHOD u32 freq() const { return event_freq(~rest); }
@@ -81,14 +81,14 @@ struct Found {
   FCMRT_METHOD bool behind() const { return within() >= freq(); }
 };
 
-// A slot's number with all ones behind it: less than the words of all later events.
+// A slot's number, followed by 16 ones: less than the words of all later events.
 FCMRT_DEVICE u32 key_of(u32 slot) { return slot << 16 | 0xFFFF; }
 
-// The event at or behind which a slot is.
+// An event that holds a slot, or one before it.
 //
-// As events are in order, the nearest one that begins before a slot is the one that leaves least of
-// it. A hint's event and the one behind it are read together: some lane of a warp nearly always has to
-// go on by one, and would have all others wait for it.
+// As events are in order, the slot's event is the one with the least difference to its key. A hint's
+// event and the one behind it are read together, because nearly always some lane of a warp has to go
+// on by one, and all others would wait for it.
 template <class Hint>
 FCMRT_DEVICE Found find_event(const u32* words, Head head, u32 slot) {
   const u8* const hints = reinterpret_cast<const u8*>(words) + (head.hints >> kBucketBits);

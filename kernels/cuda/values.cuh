@@ -1,6 +1,6 @@
-// Between values and integers, and the check over these; docs/format.md, sections 6 and 8.
+// Quantiser, its inverse, and the check over integers; docs/format.md, sections 6 and 8.
 //
-// A step number chooses an element's step: its own where there is a map, else its packet's.
+// A step number chooses an element's step: its own if there is a map, else its packet's.
 #pragma once
 
 #include "../include/fcmrt/check.h"
@@ -21,8 +21,7 @@ FCMRT_DEVICE void put_index(void* out, u32 bytes, u64 at, u32 index) {
 }
 
 // Symbols and clipped indexes (`clipped_bytes` each, 1 or 2) of values, in one pass. `grid` is the
-// unit of the means. findings: [packets], set to 1 where values of the packet are NaN or infinite; or
-// null.
+// unit of the means. findings: [packets], set to 1 if the packet has NaN or infinity; or null.
 FCMRT_KERNEL quantize(const float* values, const i32* means, float grid, const StepTable* steps,
                       const signed char* map, const i32* step_numbers, const void* indexes,
                       u32 index_bytes, const i32* shifts, const signed char* shift_map,
@@ -77,8 +76,8 @@ FCMRT_KERNEL shift_indexes(const void* indexes, u32 index_bytes, const i32* shif
   }
 }
 
-// Adds the check of an array to each packet's. A sum modulo 2^32 does not depend on the order of its
-// terms, so blocks may add as they come.
+// Adds the check of each row to its packet's. A sum modulo 2^32 does not depend on the order of its
+// terms, so blocks may add in any order.
 FCMRT_KERNEL add_checks(const i32* values, const u32* elements, u32 capacity, u32 chunk_size,
                         u32 salt, u32* checks) {
   FCMRT_SHARED(u32, sums, kMaxWarps);

@@ -1,4 +1,4 @@
-"""The quantiser, its inverse, the check and the price of steps, for rows in a device's memory."""
+"""Quantiser, its inverse, check, and costs at other steps, for rows in a device's memory."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Steps(NamedTuple):
     """Quantiser steps of a batch; arrays are borrowed until the launches are over."""
 
     table: DeviceArray
-    """`step_table`."""
+    """As made by `step_table`."""
     numbers: DeviceArray | None
-    """int8 `[packets, capacity]`: each element's step number; or None, and then"""
+    """int8 `[packets, capacity]`: each element's step number; None: `of_packets` has them."""
     of_packets: DeviceArray | None
-    """int32 `[packets]`: each packet's."""
+    """int32 `[packets]`: each packet's step number; None: `numbers` has them."""
 
 
 def step_table(first: int, widths: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """`StepTable` of quantize.h: widths, and the bits of their inverses; uint32 `[512]`.
+    """Makes a `StepTable` of quantize.h: widths, and the bits of their inverses; uint32 `[512]`.
 
     Args:
         first: Step number of the first width, -128 to 127.
@@ -53,19 +53,19 @@ def quantize(
     clipped: DeviceArray,
     findings: DeviceArray | None = None,
 ) -> None:
-    """Symbols and clipped table indexes, in one pass.
+    """Computes symbols and clipped table indexes in one pass.
 
     Args:
         device: Where the arrays are.
         values: float32 `[packets, capacity]`.
         means: int32 of that shape in units of 2^-mean_bits, or None: 0.
         mean_bits: 0 to 16.
-        steps: What each element's step is.
+        steps: The quantiser steps.
         elements: Table indexes, what is subtracted from them, and the skip threshold.
         symbols: int32 of that shape, written.
         clipped: uint8 or uint16 of that shape, written.
-        findings: int32 `[packets]`, set to 1 where values of the packet have NaN or infinity; else
-            left as they are.
+        findings: int32 `[packets]`, set to 1 for packets that have NaN or infinity, otherwise left
+            alone.
     """
     device.launch(
         "quantize",
@@ -93,7 +93,7 @@ def dequantize(
     counts: DeviceArray,
     values: DeviceArray,
 ) -> None:
-    """Values of symbols; arrays as for `quantize`, `counts` as in `Elements`."""
+    """Computes the values of symbols; arrays as for `quantize`, `counts` as in `Elements`."""
     packets, capacity = symbols.shape
     device.launch(
         "dequantize",
@@ -125,7 +125,15 @@ def shift_indexes(device: Device, elements: Elements, clipped: DeviceArray) -> N
 def add_checks(
     device: Device, values: DeviceArray, counts: DeviceArray, salt: int, checks: DeviceArray
 ) -> None:
-    """Adds the check of int32 `[packets, capacity]` to uint32 `[packets]`."""
+    """Adds the check of each row of values to the packets' checks, modulo 2^32.
+
+    Args:
+        device: Where the arrays are.
+        values: int32 `[packets, capacity]`.
+        counts: As in `Elements`.
+        salt: Taken modulo 2^32 (`docs/format.md`, section 6).
+        checks: uint32 `[packets]`, added to.
+    """
     packets, capacity = values.shape
     device.launch(
         "add_checks",
@@ -149,19 +157,19 @@ def price_steps(
     tables: CudaTables,
     bits: DeviceArray,
 ) -> None:
-    """Adds what a code step would cost at other quantiser steps, for rate control.
+    """Adds up what a code step would cost at other quantiser steps, for rate control.
 
     Args:
         device: Where the arrays are.
         values: float32 `[packets, capacity]`.
         means: As for `quantize`.
         mean_bits: As for `quantize`.
-        table: `step_table`.
+        table: As made by `step_table`.
         candidates: int32 `[candidates]`, step numbers; indexes are shifted by them.
-        elements: Table indexes, not yet shifted; shifts of their own are not looked at.
+        elements: Unshifted table indexes; its own shifts are ignored.
         tables: The step's table set.
-        bits: uint64 `[packets, candidates]` in units of 2^-8 bits, added to; escapes count with
-            their bytes.
+        bits: uint64 `[packets, candidates]` in units of 2^-8 bits, added to; includes the bytes of
+            escapes.
     """
     if candidates.shape[0] == 0:
         return

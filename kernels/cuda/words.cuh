@@ -1,8 +1,8 @@
 // A segment's words, read ahead of need.
 //
-// Each lane holds three words: its own of the next `lanes` words, and of the two times as many behind
-// these. A round takes at most one word a lane, so two are enough, and which they are comes by a
-// shuffle; the third is on its way from memory while the second is used.
+// Each lane holds three words: one of the next `lanes` words, one of the `lanes` words behind these, and
+// one of those behind them. A round takes at most one word for each lane, so two are enough, and lanes
+// get theirs by a shuffle; the third is being loaded meanwhile.
 #pragma once
 
 #include "packets.cuh"

@@ -25,7 +25,7 @@ FCMRT_KERNEL write_heads(const u8* fronts, u32 front_capacity, const u32* front_
   u8* next = row;
   for (u32 i = 0; i < front_bytes[packet]; ++i) *next++ = front[i];
   u32 flags = front[0] | u32(__ffs(lanes[packet]) - 1);
-  // An escape's code is the varint that all fields are.
+  // All fields are varints, as an escape's code is.
   const u32 count = segments[packet];
   if (count > 1) {
     flags |= kFlagSegments;

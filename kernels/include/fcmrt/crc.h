@@ -1,4 +1,4 @@
-// Checksums of packets, also of parts that are computed apart; docs/format.md, section 7.
+// Checksums of packets, also joined from those of parts; docs/format.md, section 7.
 //
 // A state is a polynomial over the field of two elements; a byte of zeros multiplies it by x^8. So
 // the state after two parts is that after the first, times x^8 for each byte of the second, plus that
@@ -81,7 +81,7 @@ FCMRT_CONSTANT CrcPowers kCrc16Powers = crc_powers<Crc16>();
 FCMRT_HD u32 zeros_power(Crc32, u32 k) { return kCrc32Powers.of[k]; }
 FCMRT_HD u32 zeros_power(Crc16, u32 k) { return kCrc16Powers.of[k]; }
 
-// A state, with so many bytes of zeros behind it.
+// The state after `bytes` more bytes of zeros.
 template <class Crc>
 FCMRT_HD u32 crc_behind(u32 state, u32 bytes) {
   for (u32 k = 0; bytes > 0; ++k, bytes >>= 1) {

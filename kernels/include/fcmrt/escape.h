@@ -1,4 +1,4 @@
-// Values of escapes: LEB128 of a number that tells side and distance; docs/format.md, section 4.
+// Values of escapes: LEB128 of a number made of side and distance; docs/format.md, section 4.
 #pragma once
 
 #include "status.h"

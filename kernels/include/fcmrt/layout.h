@@ -10,7 +10,7 @@ struct Layout {
   u32 segments;
 };
 
-// For a payload in bytes, and the coded symbols of the step that has most.
+// For a payload in bytes; `largest`: coded symbols of the step that has most of them.
 FCMRT_HD Layout choose_layout(u64 payload, u64 largest, u32 overhead_permille, u32 min_lanes) {
   const u64 spent = overhead_permille * payload;
   u32 lanes = kMaxLanes;

@@ -1,6 +1,6 @@
 // What the shared core needs of a compiler: function qualifiers and fixed-width integers.
 //
-// The headers beside this one compile as C++20 on the host, with nvcc and with NVRTC. Under NVRTC
+// The headers in this folder compile as C++20 on the host, with nvcc and with NVRTC. Under NVRTC
 // there are no standard headers, so the types are spelled out here.
 #pragma once
 
@@ -37,8 +37,8 @@ using u64 = std::uint64_t;
 
 namespace fcmrt {
 
-// All ones if `condition`, else 0. Compilers cannot see that it is one of the two, so they do not
-// make a jump of what is chosen with it, which no processor could predict.
+// All ones if `condition`, else 0. Compilers cannot see that it is one of the two, so they do not turn
+// a choice by it into a jump, which processors could not predict here.
 FCMRT_HD u32 mask_if(bool condition) {
   u32 mask = 0 - u32(condition);
 #if defined(__GNUC__) && !defined(__CUDA_ARCH__)
@@ -49,8 +49,8 @@ FCMRT_HD u32 mask_if(bool condition) {
 
 FCMRT_HD u32 choose(u32 mask, u32 ones, u32 zeros) { return zeros ^ ((ones ^ zeros) & mask); }
 
-// Bytes of the format are little-endian and stand at any address. Compilers merge what is put
-// together here, but in the coder's loops they do not always.
+// Integers of the format are little-endian, at any address. Compilers usually merge single bytes into
+// one access, but not always in the coder's loops.
 FCMRT_HD u32 load_u16(const u8* p) {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(__CUDA_ARCH__)
   u16 word;

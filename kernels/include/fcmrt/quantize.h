@@ -1,8 +1,8 @@
-// Between values and integers; docs/format.md, section 8.
+// Quantiser and its inverse; docs/format.md, section 8.
 //
 // The only floating point of the core. Every operation is one IEEE binary32 operation, rounded to
-// nearest even: host compilers are told not to contract (-ffp-contract=off), CUDA is told in the
-// code. Nothing here may be compiled with -ffast-math.
+// nearest even: contraction is switched off by an option for host compilers (-ffp-contract=off), and
+// by the operations used for CUDA. Nothing here may be compiled with -ffast-math.
 #pragma once
 
 #include "platform.h"
@@ -69,7 +69,7 @@ FCMRT_HD u32 shift_index(i32 index, i32 shift, u32 count) {
 
 constexpr u32 kStepNumbers = 256;
 
-// What a step number stands for, by its 8 bits taken as unsigned: no number leads out of it.
+// Widths and inverses by step number, whose 8 bits are read as unsigned, so that none is out of range.
 struct StepTable {
   u32 widths[kStepNumbers];
   float inverses[kStepNumbers];

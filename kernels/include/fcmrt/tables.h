@@ -1,7 +1,7 @@
 // Tables prepared for coding: what one event needs in one or two loads.
 //
 // Layout. The events of all tables stand one after the other, a table's escape last, four bytes
-// each: cum | freq << 16. How a decoder finds the event of a slot is its target's own business.
+// each: cum | freq << 16. How a decoder finds the event of a slot is up to each target.
 #pragma once
 
 #include "rans.h"
