@@ -25,7 +25,7 @@ NEAR_BOUND = 1e-3
 def fit_model(
     measured: Measured, names: Sequence[str], *, graph: str, spread: int
 ) -> ImportanceModel:
-    """Fit curves and loss-rate models to training pictures.
+    """Fits curves and loss-rate models to training pictures.
 
     Args:
         measured: Of training pictures, levels together too; the curves follow these, and the
@@ -110,7 +110,7 @@ def weights_of(measured: Measured) -> Float64:
 
 
 def fit_loss_rate(rates: Float64, losses: Float64) -> tuple[float, float, float]:
-    """Fit loss = alpha rate^beta by least squares, with alpha > 0 and beta < 0.
+    """Fits loss = alpha rate^beta by least squares, with alpha > 0 and beta < 0.
 
     Args:
         rates: `[n]`, above 0.

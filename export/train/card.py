@@ -55,7 +55,7 @@ def write_card(
     machine: str,
     command: str,
 ) -> None:
-    """Write the card; a resumed run replaces it, and tells of every machine it was on."""
+    """Writes the card; a resumed run replaces it, and lists every machine it ran on."""
     path = out / CARD
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     machines = [*before.get("machines", []), machine] if (out / LOG).exists() else [machine]
