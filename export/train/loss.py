@@ -31,7 +31,7 @@ def cut(maps: Tensor, blocks: int) -> Tensor:
 
 
 class HeadOutputs(ABC):
-    """What a head gives on one set of features."""
+    """A head's results on one set of features."""
 
     hidden: tuple[Tensor, ...]
     """Activations, each float32 `[N, C, H, W]`."""
