@@ -1,7 +1,7 @@
-"""Trained codecs in PyTorch become engine files.
+"""Turns codecs trained in PyTorch into engine files.
 
-A family says how a checkpoint's codec is run, `write` makes an engine file of that. Everything else
-is in the modules; PyTorch is loaded when one of them is used.
+A family makes a `Deployment` from a checkpoint: how its codec is run. `write` makes an engine file
+from that. Everything else is in the modules; PyTorch is loaded when one of them is used.
 """
 
 from __future__ import annotations

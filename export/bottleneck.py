@@ -18,7 +18,7 @@ from .entropy import Z_RANGE
 from .tables import channel_tables
 
 WIDTHS = (1, 3, 3, 3, 3, 1)
-"""Values between the layers of a channel's network."""
+"""Number of values between the layers of a channel's network."""
 
 
 class EntropyBottleneck(nn.Module):
@@ -40,11 +40,11 @@ class EntropyBottleneck(nn.Module):
 
     @property
     def medians(self) -> Tensor:
-        """What the elements of each channel are rounded around: `[1, C, 1, 1]`."""
+        """The medians, which elements of each channel are rounded around: `[1, C, 1, 1]`."""
         return self.quantiles[:, 0, 1].reshape(1, -1, 1, 1)
 
     def logits(self, values: Tensor) -> Tensor:
-        """Logits of the cumulative distribution, as parameters are, at `values` (`[C, 1, n]`)."""
+        """Returns the logits of the cumulative distribution at `values`, both `[C, 1, n]`."""
         for i, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
             values = F.softplus(matrix) @ values + bias
             if i < len(self.factors):
@@ -77,7 +77,7 @@ class EntropyBottleneck(nn.Module):
         """The integer tables, one for each channel.
 
         Args:
-            reach: Integers that have a place in them, to either side of the median.
+            reach: How many integers on either side of the median have a place in the tables.
             step: Of the quantiser, in units of the latent.
         """
         return channel_tables(self.probabilities(-reach, reach, step).numpy(), -reach)

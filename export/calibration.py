@@ -29,7 +29,7 @@ _STEP = 16  # bins between the candidates for a limit
 def magnitudes(
     model: onnx.ModelProto, names: Collection[str], feeds: Feeds, method: Method
 ) -> dict[str, float]:
-    """Choose for each value the magnitude that becomes the largest integer.
+    """Chooses for each value the magnitude that becomes the largest integer.
 
     "minmax" takes the largest value seen; "percentile" cuts off the largest 0.01 %; "entropy"
     keeps the histogram's shape (least Kullback-Leibler divergence, as TensorRT's calibration);
@@ -38,7 +38,7 @@ def magnitudes(
     Args:
         model: Float32, run by ONNX Runtime on the CPU.
         names: Values to look at.
-        feeds: Calibration inputs, of which there must be one; never those to be judged by.
+        feeds: Calibration inputs, at least one; never those that the result is judged by.
         method: How to choose.
 
     Returns:
@@ -54,7 +54,7 @@ def magnitudes(
     counts = {name: np.zeros(_BINS, np.int64) for name in names}
     for feed in feeds:
         for name, values in watch.run(feed):
-            # What is exactly 0 stays so, whatever the limit.
+            # Exact zeros stay 0 whatever the limit.
             found, _ = np.histogram(values[values > 0], _BINS, (0, largest[name] or 1))
             counts[name] += found
     chosen = {"percentile": _percentile, "entropy": _entropy, "mse": _mse}[method]
@@ -64,7 +64,7 @@ def magnitudes(
 
 
 class _Watch:
-    """A session that gives the magnitudes of values inside a graph."""
+    """A session that outputs the magnitudes of values inside a graph."""
 
     def __init__(self, model: onnx.ModelProto, names: Collection[str]) -> None:
         watched = onnx.ModelProto()
@@ -92,13 +92,13 @@ class _Watch:
 
 
 def _percentile(counts: npt.NDArray[np.float64]) -> int:
-    """Gives how many bins hold that share of the values."""
+    """Returns how many bins hold `_PERCENTILE` percent of the values."""
     wanted = counts.sum() * _PERCENTILE / 100
     return min(int(np.searchsorted(np.cumsum(counts), wanted)) + 1, _BINS)
 
 
 def _mse(counts: npt.NDArray[np.float64]) -> int:
-    """Gives the number of bins with the least squared error: a step's variance, or the excess."""
+    """Returns the number of bins with the least squared error, of rounding and of cutting off."""
     centres = np.arange(_BINS) + 0.5
     candidates = np.arange(LEVELS, _BINS + 1, _STEP)
     excess = np.maximum(centres - candidates[:, None], 0) ** 2
@@ -109,13 +109,13 @@ def _mse(counts: npt.NDArray[np.float64]) -> int:
 
 
 def _entropy(counts: npt.NDArray[np.float64]) -> int:
-    """Gives the number of bins whose histogram integers describe best."""
+    """Returns the number of bins whose histogram the integers describe best."""
     candidates = range(LEVELS, _BINS + 1, _STEP)
     return min(candidates, key=lambda bins: _divergence(counts, bins))
 
 
 def _divergence(counts: npt.NDArray[np.float64], bins: int) -> float:
-    """Gives the Kullback-Leibler divergence of a histogram cut off there, from its integers."""
+    """Returns the Kullback-Leibler divergence between a cut-off histogram and its integers'."""
     wanted = counts[:bins].copy()
     present = wanted > 0
     wanted[-1] += counts[bins:].sum()

@@ -30,7 +30,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         The dict, tensors on the CPU.
 
     Raises:
-        ExportError: Not such a file, or one that holds other objects, which only code in it could
+        ExportError: It is not such a file, or it holds other objects, which only code in it could
             make.
         OSError: It cannot be read.
     """
@@ -49,10 +49,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Returns the weights of a checkpoint, by the names that the model has for them.
+    """Returns the weights of a checkpoint, by the model's own names.
 
-    Takes the state dict out of the wrappers that training scripts put around it, and the prefixes
-    of parallel training and of compilation off its keys.
+    Unwraps the state dict from what training scripts put around it, and strips the prefixes of
+    parallel training and of compilation from its keys.
 
     Raises:
         ExportError: There is no state dict in it.
@@ -64,8 +64,8 @@ def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         keys = ", ".join(map(str, list(state)[:5]))
         raise ExportError(
-            f"the checkpoint has no state dict: its keys are {keys or 'none'}; wanted are tensors "
-            f"by name, bare or under {' or '.join(map(repr, _WRAPPERS))}"
+            f"the checkpoint has no state dict: its keys are {keys or 'none'}; it must hold "
+            f"tensors by name, bare or under {' or '.join(map(repr, _WRAPPERS))}"
         )
     while prefix := next((p for p in _PREFIXES if all(k.startswith(p) for k in state)), None):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
@@ -73,10 +73,10 @@ def state_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def card_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a checkpoint tells of its training; nothing, where it has no card.
+    """Returns a checkpoint's card, which describes its training; empty if it has none.
 
     Args:
-        checkpoint: Any, as `read_checkpoint` gives it.
+        checkpoint: Any, as `read_checkpoint` returns it.
     """
     try:
         card = json.loads(checkpoint.get("card", "{}"))
@@ -86,7 +86,7 @@ def card_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """What PyTorch says in a page of text, in a line."""
+    """Sums up PyTorch's page of text in one line."""
     refused = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
     if refused:
         return f"it also holds an object of {refused[1]}, which code in the file would make"

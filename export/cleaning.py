@@ -1,6 +1,6 @@
-"""Take out of a graph what a deployed network does not need, and say what is left of it.
+"""Removes from a graph what a deployed network does not need, and checks that nothing is left.
 
-Folding, fusing and deduplication are onnxscript's optimiser; `leftovers` is the independent check.
+onnxscript's optimiser folds, fuses and deduplicates; `leftovers` is the independent check.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from fcmrt.errors import EngineError
 
 OPSET = 18
 BFLOAT16_OPSET = 22
-"""The first in which convolutions take bfloat16."""
+"""The first operator set whose convolutions take bfloat16."""
 
 BATCH = "batch"
-"""Name of the first dimension of a graph's inputs and outputs, which is any number."""
+"""Name of the first dimension of a graph's inputs and outputs, which may be any number."""
 
-_ROUNDS = 4  # of folding and fusing; a folded constant may show the next thing to fuse
+_ROUNDS = 4  # of folding and fusing; a folded constant may reveal the next thing to fuse
 _ANY_SIZE = 1 << 40
 _DOMAINS = ("", "ai.onnx")
 _IDLE = frozenset({"Identity", "Dropout"})
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
-# Casts that change no value, from and to; a cast behind one may read what it reads.
+# Casts that change no value, from and to; a cast that follows one may read its input instead.
 _LOSSLESS = frozenset(
     {
         (TensorProto.FLOAT16, TensorProto.FLOAT),
@@ -40,20 +40,20 @@ _LOSSLESS = frozenset(
         (TensorProto.INT32, TensorProto.INT64),
     }
 )
-# What a smaller stored form of weights goes through, and from which types.
+# Operators that expand weights stored in a smaller form, and the types of that form.
 _EXPANSIONS = {"Cast": (TensorProto.FLOAT16,), "DequantizeLinear": (TensorProto.INT8,)}
 
 
 def clean(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold constants, fuse batch normalisation, and remove what has no effect.
+    """Folds constants, fuses batch normalisation, and removes what has no effect.
 
     Args:
-        model: A model of ONNX's own operators, of one operator set, older ones than 18 included;
-            not changed.
+        model: A model of ONNX's own operators, of one operator set, which may be older than 18; not
+            changed.
 
     Returns:
-        A new model with the same inputs and outputs. A node has the name of the one that gave the
-        same value before, else that of its first output. The types of all values are told.
+        A new model with the same inputs and outputs. A node has the name of the one that computed
+        the same value before, else that of its first output. All values have their types stated.
 
     Raises:
         onnx.shape_inference.InferenceError: The graph does not type-check.
@@ -63,7 +63,7 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
     typed = with_types(model)
     _skip_casts(typed.graph)
     optimizer.fold_constants(typed, should_fold=_fills)
-    # Without limits of size: a bound on the weights of a GDN is to be folded at any width.
+    # Without limits of size: the bounds on a GDN's weights must be folded at any width.
     result = optimizer.optimize(
         typed, _ROUNDS, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE
     )
@@ -76,12 +76,12 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _fills(node: onnx_ir.Node) -> bool | None:
-    """Tells to fold what fills a shape, which onnxscript keeps; it writes the zeros of paddings."""
+    """Has ConstantOfShape folded, which onnxscript would keep; it makes the zeros of paddings."""
     return True if node.op_type == "ConstantOfShape" else None
 
 
 def _skip_casts(graph: onnx.GraphProto) -> None:
-    """Lets casts read what stood before a lossless cast; onnxscript knows few such chains."""
+    """Lets casts skip a lossless cast before them; onnxscript knows few such chains."""
     types = _types(graph)
     producers = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
@@ -90,7 +90,7 @@ def _skip_casts(graph: onnx.GraphProto) -> None:
 
 
 def _is_lossless(node: onnx.NodeProto | None, types: dict[str, int]) -> bool:
-    """Tells whether a node is a cast that changes no value."""
+    """Returns whether a node is a cast that changes no value."""
     if node is None or node.op_type != "Cast":
         return False
     before, after = types.get(node.input[0]), types.get(node.output[0])
@@ -98,17 +98,17 @@ def _is_lossless(node: onnx.NodeProto | None, types: dict[str, int]) -> bool:
 
 
 def finish(model: onnx.ModelProto) -> bytes:
-    """Write a model that was changed after `clean`, or is made of what is needed alone.
+    """Serialises a model that was changed after `clean`, or has nothing to clean.
 
     Args:
         model: Not changed.
 
     Returns:
-        The serialised model, types told, no constant twice, no Identity; equal models give equal
-        bytes.
+        The serialised model, with all types, no constant twice and no Identity; equal models give
+        equal bytes.
 
     Raises:
-        onnx.checker.ValidationError: It is no valid model.
+        onnx.checker.ValidationError: It is not a valid model.
         onnx.shape_inference.InferenceError: An operator is given a type that it does not take.
     """
     merged = onnx_ir.serde.deserialize_model(model)
@@ -120,10 +120,10 @@ def finish(model: onnx.ModelProto) -> bytes:
 
 
 def with_types(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Tell the type and, as far as known, the shape of every value.
+    """Returns a copy that states the type and, where known, the shape of every value.
 
     Args:
-        model: Not changed; what it tells of values that are no ports is told anew.
+        model: Not changed; what it states of values other than inputs and outputs is inferred anew.
 
     Raises:
         onnx.shape_inference.InferenceError: An operator is given a type that it does not take.
@@ -135,7 +135,7 @@ def with_types(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def assert_clean(model: onnx.ModelProto) -> None:
-    """Refuse a graph with `leftovers`.
+    """Refuses a graph with `leftovers`.
 
     Raises:
         EngineError: It has some; the text lists them.
@@ -146,13 +146,13 @@ def assert_clean(model: onnx.ModelProto) -> None:
 
 
 def leftovers(model: onnx.ModelProto) -> list[str]:
-    """List what should not be in a deployed graph, in words; empty for a clean one.
+    """Lists what should not be in a deployed graph, in words; empty for a clean one.
 
-    Told are: other domains, functions and operator sets; nodes without effect, without a name, in
+    Listed are other domains, functions and operator sets; nodes without effect, without a name, in
     training mode or with subgraphs; batch normalisation that a convolution could hold; casts to the
-    same type or behind a cast that changes nothing; nodes whose inputs are all constant, but for
-    the expansion of weights that are stored as float16 or int8; values that nothing reads;
-    constants that are stored twice or outside of the file; values whose type is not told.
+    same type or after a lossless cast; nodes whose inputs are all constant, except those that
+    expand weights stored as float16 or int8; values that nothing reads; constants that are stored
+    twice or outside the file; and values without a stated type.
     """
     found = [f"function {function.name!r}" for function in model.functions]
     opsets = [(entry.domain, entry.version) for entry in model.opset_import]
@@ -174,7 +174,7 @@ def leftovers(model: onnx.ModelProto) -> list[str]:
 
 
 def _types(graph: onnx.GraphProto) -> dict[str, int]:
-    """Gives the element type of every value that has one told."""
+    """Returns the element type of every value whose type is stated."""
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     for port in itertools.chain(graph.input, graph.output, graph.value_info):
         types[port.name] = port.type.tensor_type.elem_type
@@ -215,7 +215,7 @@ def _node_problems(
         yield "nothing reads it"
     for name in filter(None, node.output):
         if not types.get(name):
-            yield f"the type of {name!r} is not told"
+            yield f"the type of {name!r} is not stated"
 
 
 def _initializer_problems(
@@ -225,7 +225,7 @@ def _initializer_problems(
     for tensor in tensors:
         who = f"constant {tensor.name!r}"
         if tensor.data_location == TensorProto.EXTERNAL:
-            yield f"{who} lies outside of the file"
+            yield f"{who} is stored outside the file"
             continue
         if not readers[tensor.name]:
             yield f"{who} is not used"

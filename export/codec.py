@@ -1,4 +1,4 @@
-"""What training and export ask of a feature codec, and what those with a hyperprior share.
+"""What training and export need of a feature codec, and what those with a hyperprior share.
 
 Conventions shared with the runtime:
 
@@ -35,7 +35,7 @@ Rounding = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """What one pass through a codec gives."""
+    """The result of one pass through a codec."""
 
     features: tuple[Tensor, ...]
     """Decoded features, float32 `[N, C_i, H_i, W_i]`, finest first."""
@@ -44,7 +44,7 @@ class Forward:
     z_bits: Tensor
     """Estimated bits of z per picture, float32 `[N]`."""
     parts: tuple[Forward, ...] = ()
-    """The pass of each level, of a codec that codes the levels one by one."""
+    """The pass of each level, if the codec codes the levels one by one."""
 
     @property
     def bits(self) -> Tensor:
@@ -58,31 +58,31 @@ class Coded:
 
     mean: Tensor
     index: Tensor
-    """Not yet shifted by `d`."""
+    """Continuous table index, not yet shifted by `d`."""
     y_hat: Tensor
-    """As the decoder has it."""
+    """`y` as the decoder has it."""
 
 
 def on_grid(mean: Tensor) -> Tensor:
-    """Round means to the grid that the runtime keeps them on."""
+    """Rounds means to the grid that the runtime keeps them on."""
     return torch.round(mean * MEAN_GRID) / MEAN_GRID
 
 
 def unchanged(value: Tensor) -> Tensor:
-    """Leave means where they are, for gradients."""
+    """Leaves means where they are, for gradients."""
     return value
 
 
 def quantised(y: Tensor, mean: Tensor, step: Tensor, rounding: Rounding) -> Tensor:
-    """What the decoder has of `y`."""
+    """Returns `y` as the decoder has it."""
     return mean + step * rounding((y - mean) / step)
 
 
 class FeatureCodec(nn.Module, ABC):
     """A codec of feature maps, as training and validation see it.
 
-    Maps are float32 `[N, C_i, H_i, W_i]`, finest first. Quality `d` is `[N]`; the networks are not
-    told. Parameters of factorised priors have "prior." in their names.
+    Maps are float32 `[N, C_i, H_i, W_i]`, finest first. Quality `d` is `[N]`; the networks do not
+    see it. Parameters of factorised priors have "prior." in their names.
     """
 
     levels_have_quality: ClassVar[bool] = False
@@ -90,13 +90,13 @@ class FeatureCodec(nn.Module, ABC):
 
     @abstractmethod
     def set_feature_statistics(self, means: Sequence[Tensor], stds: Sequence[Tensor]) -> None:
-        """Set the fixed normalisation of every level, each float `[C_i]`."""
+        """Sets the fixed normalisation of every level, each float `[C_i]`."""
 
     @abstractmethod
     def forward(
         self, features: Sequence[Tensor], d: Tensor, generator: torch.Generator | None = None
     ) -> Forward:
-        """Pass for training: noise in the rate, straight-through rounding in the distortion.
+        """Runs a pass for training: noise in the rate, straight-through rounding in the distortion.
 
         Args:
             features: Of every level.
@@ -106,47 +106,49 @@ class FeatureCodec(nn.Module, ABC):
 
     @abstractmethod
     def latents(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """What analysis makes of features: float32 `[N, M, H, W]`, one for each latent."""
+        """Runs analysis: float32 `[N, M, H, W]` for each latent."""
 
     @abstractmethod
     def entropy_forward(self, latents: Sequence[Tensor], d: Tensor) -> Tensor:
-        """Bits per picture (`[N]`) of really rounded symbols, differentiable in the entropy model.
+        """Returns the bits per picture (`[N]`) of truly rounded symbols.
 
-        For the last steps of training, when analysis and synthesis no longer change.
+        They are differentiable in the entropy model, for the last steps of training, when analysis
+        and synthesis no longer change.
         """
 
     @abstractmethod
     def round_trip(self, features: Sequence[Tensor], d: Tensor) -> Forward:
-        """Encode and decode as the runtime would, with the ideal bits; without gradients."""
+        """Encodes and decodes as the runtime would, with the ideal bits; without gradients."""
 
     @abstractmethod
     def transforms(self) -> list[nn.Module]:
-        """Analysis and synthesis: what is frozen in the last steps of training."""
+        """Returns analysis and synthesis, which are frozen in the last steps of training."""
 
 
 class FusedTransform(nn.Module):
     """A transform between one or more levels and one latent, normalised level by level."""
 
     norms: nn.ModuleList
-    # one `FeatureNorm` for each level
+    """One `FeatureNorm` for each level."""
 
 
 class HyperpriorCodec(FeatureCodec):
     """A codec of one latent: four networks, a prior of `z`, and a quantiser between them."""
 
     analysis: FusedTransform
-    # features, finest first, to y
+    """Features, finest first, to y."""
     hyper_analysis: nn.Module
-    # y to z
+    """y to z."""
     synthesis: FusedTransform
-    # decoded y to features; a map larger than the level's is cropped at the bottom and right
+    """Decoded y to features; a map larger than its level is cropped at the bottom and right."""
     prior: ChannelPrior
+    """Of z."""
 
     @abstractmethod
     def code(
         self, y: Tensor, z_hat: Tensor, step: Tensor, rounding: Rounding, grid: Rounding
     ) -> Coded:
-        """Predict and quantise `y`, in the order in which the decoder will.
+        """Predicts and quantises `y`, in the order in which the decoder will.
 
         Args:
             y: float32 `[N, M, H, W]`.
@@ -193,7 +195,7 @@ class HyperpriorCodec(FeatureCodec):
 
     @torch.no_grad()
     def quantise(self, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantise as the runtime does: real rounding, means on their grid, integer indexes.
+        """Quantises as the runtime does: real rounding, means on their grid, integer indexes.
 
         Args:
             y: float32 `[N, M, H, W]`.
@@ -222,7 +224,7 @@ class HyperpriorCodec(FeatureCodec):
         return [self.analysis, self.synthesis]
 
     def _synthesised(self, y_hat: Tensor, like: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Decoded features, cropped to the sizes of others."""
+        """Returns decoded features, cropped to the sizes of `like`."""
         return tuple(
             feature[..., : level.shape[-2], : level.shape[-1]]
             for feature, level in zip(self.synthesis(y_hat), like, strict=True)

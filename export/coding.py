@@ -18,17 +18,17 @@ from .entropy import (
 from .tables import channel_tables, gaussian_tables
 
 SKIP = 4
-"""Elements of tables below this are not coded: sigma below 0.156, where 99.9 % of symbols are 0."""
+"""Elements whose table index is lower are not coded: sigma below 0.156; 99.9 % of symbols are 0."""
 
 FINE_MEAN_BITS = 13
-"""Grid of the means of networks that were trained with means off any: it moves none by more than
-2^-14, and holds means of 1024."""
+"""Bits of the grid for means of networks that were trained without one: it moves no mean by more
+than 2^-14, and holds means up to 1024."""
 
 STEP_RANGE = 32
-"""Steps `d` in the engine's table, to either side of 0: a factor of 16 either way."""
+"""Steps `d` in the engine's table on either side of 0: a factor of 16 either way."""
 
 DEFAULT_LEVELS = (22, 19, 16, 13, 10, 7, 4, 1, -2)
-"""Steps of the quality levels: where the shipped codec gains something from finer ones."""
+"""Steps of the quality levels, down to the finest from which the shipped codec still gains."""
 
 
 def step_table() -> StepTable:

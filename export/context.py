@@ -1,9 +1,9 @@
 """Space-channel context in uneven groups (SCCTX): which part of `y` predicts which.
 
-Group after group of channels is coded, and of every group first the *anchors*, the cells of the
-checkerboard with an even row + column, then the others. Three sources are aggregated to means and
-indexes: the hyperprior; for all but the first group, groups that are known already; and, for the
-others, the anchors of their own group.
+Channels are coded group by group, and in each group first the *anchors*, the cells of the
+checkerboard with an even row + column, then the others. Means and indexes are aggregated from three
+sources: the hyperprior; except for the first group, groups that are known already; and, for cells
+other than anchors, the anchors of their group.
 
 Source: ELIC (arXiv 2203.10886); in the form of L-MSFC v2, a group sees the first and the latest.
 """
@@ -30,7 +30,7 @@ class ContextConfig:
     aggregation_widths: tuple[int, int] = (640, 512)
     """Channels between the three 1x1 convolutions that put all sources together."""
     all_earlier: bool = False
-    """A group sees all earlier groups, not the first and the latest only."""
+    """Whether a group sees all earlier groups; else only the first and the latest."""
 
     def earlier(self, k: int) -> tuple[int, ...]:
         """Numbers of the groups that group `k` sees."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .codec import Coded, HyperpriorCodec, Rounding, quantised
 from .context import ContextConfig, SpaceChannelContext, anchors
-from .entropy import INDEX_START, INDEXES_PER_OCTAVE, ChannelPrior
+from .entropy import ChannelPrior, octave_index
 from .layers import conv, deconv
 
 
@@ -115,7 +115,7 @@ class HyperAnalysis(nn.Module):
         )
 
     def forward(self, y: Tensor) -> Tensor:
-        """Turn `y` (`[N, M, H, W]`) into `z` of ceil(H / 4) rows, likewise columns."""
+        """Turns `y` (`[N, M, H, W]`) into `z` of ceil(H / 4) rows, likewise columns."""
         return cast("Tensor", self.layers(y))
 
 
@@ -134,7 +134,7 @@ class HyperSynthesis(nn.Module):
         )
 
     def forward(self, z_hat: Tensor) -> Tensor:
-        """Turn rounded `z` into what is known of `y` from it, at 4 times its size.
+        """Turns rounded `z` into what is known of `y` from it, at 4 times its size.
 
         The caller crops it to the size of `y`, from the top left.
         """
@@ -180,4 +180,4 @@ class ContextCodec(HyperpriorCodec):
 
 def _floats(parameters: tuple[Tensor, Tensor], grid: Rounding) -> tuple[Tensor, Tensor]:
     mean, octaves = parameters
-    return grid(mean.float()), octaves.float() * INDEXES_PER_OCTAVE + INDEX_START
+    return grid(mean.float()), octave_index(octaves.float())

@@ -1,7 +1,7 @@
 """How a codec with a space-channel context is run: ELIC on one level, L-MSFC v2.
 
-Of each group of channels `k` three graphs are made: `channel_k`, what earlier groups say (not of
-the first); `anchor_k`, means and indexes of the anchors; `other_k`, those of the other cells.
+Each group of channels `k` has three graphs: `channel_k`, what earlier groups say (except for the
+first); `anchor_k`, means and indexes of the anchors; `other_k`, those of the other cells.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .context import CheckerboardConv, SpaceChannelContext
 from .context_codec import ContextCodec
 from .deployment import Deployment, DeploymentBuilder
 from .elic import Elic
-from .entropy import INDEX_START, INDEXES_PER_OCTAVE, MEAN_GRID
+from .entropy import MEAN_GRID, OctaveIndex
 from .lmsfc_engine import pyramid_features
 from .lmsfc_v2 import LmsfcV2
 
@@ -59,14 +59,6 @@ class OfGroups(nn.Module):
     def forward(self, *halves: Tensor) -> Tensor | tuple[Tensor, ...]:
         pairs = zip(halves[::2], halves[1::2], strict=True)
         return self.network(_stacked([anchors + others for anchors, others in pairs]))
-
-
-class OctaveIndex(nn.Module):
-    """Table indexes of the scales that networks trained here give: octaves."""
-
-    def forward(self, octaves: Tensor) -> Tensor:
-        """Continuous indexes of the same shape."""
-        return octaves * INDEXES_PER_OCTAVE + INDEX_START
 
 
 class _Parameters(nn.Module):

@@ -99,7 +99,7 @@ class Analysis(FusedTransform):
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Turn a map (`[N, C, H, W]`) into `y` of ceil(H / stride) rows, likewise columns."""
+        """Turns a map (`[N, C, H, W]`) into `y` of ceil(H / stride) rows, likewise columns."""
         return cast("Tensor", self.blocks(self.norms[0](feature)))
 
 
@@ -123,7 +123,7 @@ class Synthesis(FusedTransform):
         self.norms = nn.ModuleList(FeatureNorm(c) for c in config.feature_channels)
 
     def forward(self, y_hat: Tensor) -> tuple[Tensor, ...]:
-        """Turn decoded `y` into the map, at stride times its size."""
+        """Turns decoded `y` into the map, at stride times its size."""
         norm = cast("FeatureNorm", self.norms[0])
         return (norm.inverse(self.blocks(y_hat).float()),)
 

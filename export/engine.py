@@ -37,10 +37,10 @@ def write(
     It is `exact` if all networks of the entropy path are `IntegerNetwork`s, else `same-engine`.
 
     Args:
-        path: Where to.
+        path: The file to write.
         deployment: Its networks in float32, on the CPU; borrowed.
         name: The engine's name.
-        card: What the codec was trained on and how it fares; free JSON.
+        card: What the codec was trained on and how well it does; free JSON.
         half_weights: Store weights of float networks as float16; the arithmetic stays float32.
 
     Returns:
@@ -48,7 +48,7 @@ def write(
 
     Raises:
         EngineError: The result is not a valid engine, or an exact network is not proved.
-        ExportError: A network does not give what the schedule says, or no graph holds it.
+        ExportError: A network's outputs are not what the schedule says, or no graph can hold it.
     """
     path_networks = deployment.entropy_path
     exact = all(isinstance(deployment.networks[n], IntegerNetwork) for n in path_networks)
@@ -85,18 +85,18 @@ def _float_graph(
 
 
 def with_half_weights(deployment: Deployment) -> Deployment:
-    """Returns a copy whose float networks hold what float16 weights hold.
+    """Returns a copy whose float networks have their weights rounded to float16.
 
-    What `write` with `half_weights` stores is then exactly what these networks have.
+    They then have exactly the weights that `write` stores with `half_weights`.
     """
     return _rounded(deployment, {})
 
 
 def with_weights_of(engine: Engine, deployment: Deployment) -> Deployment:
-    """Returns a copy whose float networks hold the weights as an engine that was made of them does.
+    """Returns a copy whose float networks have the weights that an engine made of them stores.
 
     Args:
-        engine: Written with `half_weights`; some weights stand in its graphs as they were.
+        engine: Written with `half_weights`; some weights in its graphs were not rounded.
         deployment: What it was made of.
     """
     kept = {}

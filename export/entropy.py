@@ -16,9 +16,9 @@ SIGMA_0 = 0.11
 INDEXES_PER_OCTAVE = 8  # sigma doubles every 8 indexes
 STEPS_PER_OCTAVE = 8  # the step doubles every 8 qualities
 TABLES = 64
-INDEX_START = 24.0  # index that an untrained network gives: sigma = 0.88
+INDEX_START = 24.0  # index where a network outputs 0, as before training: sigma = 0.88
 MEAN_GRID = 64  # means are multiples of 1 / 64
-Z_RANGE = 255  # integers of the hyper-latent that have a place in tables, to either side of 0
+Z_RANGE = 255  # how many integers of the hyper-latent have a place in tables on either side of 0
 MIN_LIKELIHOOD = 2.0**-20
 
 
@@ -57,8 +57,21 @@ class ChannelPrior(nn.Module):
         return copy
 
 
+def octave_index(octaves: Tensor) -> Tensor:
+    """Returns continuous table indexes of scales in octaves, which networks trained here output."""
+    return octaves * INDEXES_PER_OCTAVE + INDEX_START
+
+
+class OctaveIndex(nn.Module):
+    """`octave_index` as a module."""
+
+    def forward(self, octaves: Tensor) -> Tensor:
+        """Turns scales into indexes of the same shape."""
+        return octave_index(octaves)
+
+
 def round_through(x: Tensor) -> Tensor:
-    """Round half to even; the gradient passes as if nothing had happened."""
+    """Rounds half to even; the gradient passes as if nothing had happened."""
     return x + (torch.round(x) - x).detach()
 
 

@@ -1,4 +1,4 @@
-"""The codec families that export knows, by name; and everybody else's, by the name of a function.
+"""The codec families that export knows, by name; any others, by the name of a function.
 
 A family is a function from a checkpoint to a `Deployment` (`docs/adding-a-codec.md`).
 """
@@ -23,8 +23,8 @@ class Deploy(Protocol):
         """Returns how the codec of a checkpoint is run.
 
         Args:
-            checkpoint: As `read_checkpoint` gives it; untrusted.
-            **options: What the family lets its users choose, such as `level_names`.
+            checkpoint: As `read_checkpoint` returns it; untrusted.
+            **options: What the family lets users choose, such as `level_names`.
 
         Raises:
             ExportError: It is not a codec of this family, or cannot be run packet by packet; the
@@ -112,7 +112,7 @@ def names_of_levels(given: Sequence[str] | None, known: Sequence[str]) -> Sequen
         known: What they are called otherwise, one for each level.
 
     Raises:
-        ExportError: They are not as many as the levels.
+        ExportError: There are not as many names as levels.
     """
     names = known if given is None else given
     if len(names) != len(known):
@@ -124,7 +124,7 @@ def find_family(name: str) -> Deploy:
     """Finds a family's function.
 
     Args:
-        name: One of `FAMILIES`, or `module:function` of somebody else's, which is imported.
+        name: One of `FAMILIES`, or `module:function` of your own, which is imported.
 
     Raises:
         ExportError: There is none of that name, or no such function.

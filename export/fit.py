@@ -1,4 +1,4 @@
-"""Networks held against what a deployment says of them, before graphs are made."""
+"""Checks networks against their deployment, before graphs are made."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .deployment import Deployment
 
 
 def check_schedule(deployment: Deployment, manifest: Manifest) -> None:
-    """Proves the schedule, which takes no graphs.
+    """Proves the schedule, which needs no graphs.
 
     Raises:
-        EngineError: What does not hold, and where.
+        EngineError: It is not valid; the text says what does not hold, and where.
     """
     graphs = {name: Member(f"graphs/{name}.onnx", "0" * 64, 1) for name in deployment.networks}
     tables = {name: Member(f"tables/{name}.bin", "0" * 64, 1) for name in deployment.tables}
@@ -30,7 +30,7 @@ def check_schedule(deployment: Deployment, manifest: Manifest) -> None:
 def check_outputs(
     deployment: Deployment, name: str, network: nn.Module, inputs: Sequence[Tensor]
 ) -> None:
-    """Runs a network once and holds what it gives against the schedule.
+    """Runs a network once, and checks its outputs against the schedule.
 
     Args:
         deployment: Its tensors are declared.
@@ -42,13 +42,13 @@ def check_outputs(
         ExportError: It does not take its inputs, or gives other tensors than are declared.
     """
     run = deployment.runs[name]
-    told = ", ".join(f"{n} {list(x.shape)}" for n, x in zip(run.inputs, inputs, strict=True))
+    given = ", ".join(f"{n} {list(x.shape)}" for n, x in zip(run.inputs, inputs, strict=True))
     try:
         with torch.no_grad():
             found = network(*inputs)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise ExportError(
-            f"graph {name!r}: the network fails on what the schedule gives it ({told}): {error}"
+            f"graph {name!r}: the network fails on what the schedule gives it ({given}): {error}"
         ) from error
     outputs = [found] if isinstance(found, Tensor) else found
     tensors = isinstance(outputs, list | tuple) and all(isinstance(o, Tensor) for o in outputs)
@@ -64,14 +64,14 @@ def check_outputs(
         shape = tuple(output.shape)
         if shape[:2] != (1, spec.channels) or len(shape) != 4 or not _covers(shape, rows, columns):
             raise ExportError(
-                f"graph {name!r}: the network gives {key!r} as {list(shape)}, from {told}; "
+                f"graph {name!r}: the network gives {key!r} as {list(shape)}, from {given}; "
                 f"{spec.channels} channels at stride {spec.stride} are "
                 f"[1, {spec.channels}, {rows}, {columns}]"
             )
 
 
 def _covers(shape: tuple[int, ...], rows: int, columns: int) -> bool:
-    """Whether a map has so many cells, or more, which are cropped."""
+    """Returns whether a map has at least so many cells; more are cropped."""
     return shape[2] >= rows and shape[3] >= columns
 
 

@@ -1,4 +1,4 @@
-"""A float graph off the exact path, and how its values hang together."""
+"""A float graph off the exact path, and how its nodes are connected."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _OF_SHAPE = frozenset({"Shape", "Size"})
 
 
 def read_float_graph(graph: bytes) -> onnx.ModelProto:
-    """Reads a model whose numbers may be rounded.
+    """Reads a model whose numbers may be rounded differently.
 
     Args:
         graph: The serialised model.
 
     Raises:
-        EngineError: Inputs or outputs other than float32, as of networks that decide what is
-            coded; or a graph that `fcmrt.exact.prove` finds exact.
+        EngineError: It has inputs or outputs other than float32, as networks have that decide what
+            is coded; or `fcmrt.exact.prove` finds it exact.
     """
     parsed = read_graph(graph, "the graph")
     for port in (*parsed.inputs, *parsed.outputs):
         if port.dtype != TensorProto.FLOAT:
             raise EngineError(
-                f"{port.name!r} is not float32: graphs that give means and indexes stay as they "
+                f"{port.name!r} is not float32: graphs that compute means and indexes stay as they "
                 "are, since both sides must compute the same"
             )
     try:
@@ -41,10 +41,10 @@ def read_float_graph(graph: bytes) -> onnx.ModelProto:
 
 
 class FloatGraph:
-    """Who writes and who reads each value.
+    """The nodes that write and read each value.
 
     Args:
-        model: With the types of its values told; borrowed.
+        model: With the types of its values stated; borrowed.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -65,15 +65,15 @@ class FloatGraph:
         self.data_nodes = self._data_nodes()
 
     def before(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """Gives the nodes whose results a node reads."""
+        """Returns the nodes whose results a node reads."""
         return [self.producers[name] for name in node.input if name in self.producers]
 
     def after(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """Gives the nodes that read a node's results."""
+        """Returns the nodes that read a node's results."""
         return [reader for name in node.output for reader in self.readers[name]]
 
     def heads(self, passes: Callable[[onnx.NodeProto], bool]) -> set[str]:
-        """Gives the names of nodes that pass, and before which only such nodes lie."""
+        """Returns the names of nodes that pass and are preceded only by such nodes."""
         found: set[str] = set()
         for node in self.nodes.values():  # in the order of computation
             if passes(node) and self.follows(node, found):
@@ -81,7 +81,7 @@ class FloatGraph:
         return found
 
     def tails(self, passes: Callable[[onnx.NodeProto], bool]) -> set[str]:
-        """Gives the names of nodes that pass, and after which only such nodes lie."""
+        """Returns the names of nodes that pass and are followed only by such nodes."""
         found: set[str] = set()
         for node in reversed(self.nodes.values()):
             if passes(node) and self.leads(node, found):
@@ -89,16 +89,16 @@ class FloatGraph:
         return found
 
     def follows(self, node: onnx.NodeProto, names: set[str]) -> bool:
-        """Tells whether a node reads inputs of the graph, constants and these nodes only."""
+        """Returns whether a node reads only inputs of the graph, constants and these nodes."""
         values = (name for name in node.input if name and name not in self.constants)
         return all(name in self.inputs or self.producers[name].name in names for name in values)
 
     def leads(self, node: onnx.NodeProto, names: set[str]) -> bool:
-        """Tells whether these nodes only read a node's results, if any does."""
+        """Returns whether a node's results are read only by these nodes, or not at all."""
         return all(reader.name in names for reader in self.after(node))
 
     def _data_nodes(self) -> set[str]:
-        """Gives the names of nodes that work on values, not on constants or shapes alone."""
+        """Returns the names of nodes that work on values, not only on constants or shapes."""
         first = [node for name in self.inputs for node in self.readers[name]]
         return reached(
             [node for node in first if node.op_type not in _OF_SHAPE],
@@ -110,7 +110,7 @@ def reached(
     start: Iterable[onnx.NodeProto],
     neighbours: Callable[[onnx.NodeProto], Iterable[onnx.NodeProto]],
 ) -> set[str]:
-    """Gives the names of all nodes that can be reached, the first ones included."""
+    """Returns the names of all nodes that can be reached, the first ones included."""
     waiting, found = list(start), set[str]()
     while waiting:
         node = waiting.pop()

@@ -16,7 +16,7 @@ from . import layers
 from .bottleneck import WIDTHS, EntropyBottleneck
 
 Names = Mapping[type[nn.Module], Mapping[str, str]]
-"""For a kind of module, the foreign names of what is in it, by ours; the rest keep their names."""
+"""For each kind of module, foreign names of its parts by our names; other parts keep theirs."""
 
 COMPRESSAI: Names = {
     layers.ResidualBlockWithStride: {"body.0": "conv1", "body.2": "conv2", "body.3": "gdn"},
@@ -43,7 +43,7 @@ COMPRESSAI_DERIVED = re.compile(
     r"|likelihood_lower_bound\.bound|lower_bound_scale\.bound"
     r"|context_prediction(\.\d+)?\.mask)$"
 )
-"""Keys of constants, and of integer tables that are made anew from the weights."""
+"""Keys of constants, and of integer tables that are computed anew from the weights."""
 
 
 def names_of_release(names: Names, weights: Mapping[str, Tensor]) -> Names:
@@ -56,7 +56,7 @@ def names_of_release(names: Names, weights: Mapping[str, Tensor]) -> Names:
 
 
 def foreign_key(module: nn.Module, key: str, names: Names) -> str:
-    """Tells where a parameter stands in a foreign layout.
+    """Returns the key of a parameter in a foreign layout.
 
     Args:
         module: Any.
@@ -83,13 +83,13 @@ def foreign_key(module: nn.Module, key: str, names: Names) -> str:
 def load_foreign(
     module: nn.Module, weights: Mapping[str, Tensor], names: Names, derived: re.Pattern[str]
 ) -> None:
-    """Gives a module the weights of a foreign layout.
+    """Loads weights of a foreign layout into a module.
 
     Args:
-        module: Any; changed only if all is well.
+        module: Any; changed only if there is no error.
         weights: By foreign key; borrowed.
         names: Of what is in each kind of module.
-        derived: Keys that may be there and hold nothing that is needed.
+        derived: Keys that may be present and are not needed.
 
     Raises:
         ExportError: A key is missing or left over, or a tensor has another shape.

@@ -1,4 +1,4 @@
-"""Store the weights of an ONNX graph as float16, to halve the file; the arithmetic stays fp32."""
+"""Stores the weights of an ONNX graph as float16, to halve the file; arithmetic stays float32."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 MIN_ELEMENTS = 64
 _LARGEST = float(np.finfo(np.float16).max)
 _LOSS = 2.0**-10
-"""Of a tensor's length, what storing may take."""
+"""Largest loss, as a share of a tensor's length, at which it is stored as float16."""
 
 
 def store_weights_fp16(
     model: onnx.ModelProto, *, lossless: bool = False, keep: Collection[str] = ()
 ) -> onnx.ModelProto:
-    """Replace large float32 initialisers by float16 ones, each followed by a Cast to float32.
+    """Replaces large float32 initialisers by float16 ones, each followed by a Cast to float32.
 
     Tensors of fewer than 64 elements, integer ones and those whose values are beyond float16's
     range, or too small for it, stay as they are. onnxruntime folds the Casts when it loads the
@@ -26,8 +26,8 @@ def store_weights_fp16(
 
     Args:
         model: The graph; not changed.
-        lossless: Leave those as they are that float16 does not hold exactly.
-        keep: Names of further ones that stay as they are.
+        lossless: Leave tensors as they are that float16 does not hold exactly.
+        keep: Names of further tensors that stay as they are.
 
     Returns:
         A new model with the same inputs, outputs and node names.
@@ -54,7 +54,7 @@ def store_weights_fp16(
 
 
 def is_stored_fp16(values: npt.NDArray[np.float32]) -> bool:
-    """Tells whether a float32 tensor is one of those that are stored as float16.
+    """Returns whether a float32 tensor is one of those that are stored as float16.
 
     Those are not that have a value beyond its range, or lose more by it than others do.
     """
@@ -63,10 +63,10 @@ def is_stored_fp16(values: npt.NDArray[np.float32]) -> bool:
 
 
 def loss_in_fp16(values: npt.NDArray[np.float32]) -> float:
-    """Tells which share of a tensor's length is lost where its values become float16.
+    """Returns the share of a tensor's length that is lost when its values become float16.
 
-    It is 2^-12, where values are neither too large nor too small: below 6e-5 float16 has ever fewer
-    digits, and from 3e-8 on none. Infinities are kept as they are, and count for nothing.
+    It is about 2^-12 if values are neither too large nor too small: below 6e-5 float16 has fewer
+    and fewer digits, and below 3e-8 none. Infinities are kept, and do not count.
     """
     exact = np.where(np.isfinite(values), values, 0).astype(np.float64)
     rounded = np.clip(exact, -_LARGEST, _LARGEST).astype(np.float16)

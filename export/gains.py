@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fcmrt.spec import GAIN_STEPS, Quality
 
 POSITION = "gain_position"
-"""Name of the schedule's tensor that tells networks the quality."""
+"""Name of the schedule's tensor from which networks read the quality."""
 
 _LEAST = 1e-30  # a gain of 0 has no logarithm
 
@@ -31,15 +31,15 @@ class Gains(nn.Module):
 
     @torch.no_grad()
     def interpolation(self) -> Interpolation:
-        """Returns the network that a graph is made of; it holds the values as they are now."""
+        """Returns the network to make a graph of, with a copy of the present values."""
         return Interpolation(self.values)
 
 
 class Interpolation(nn.Module):
     """`|g[k]|^(1-t) * |g[k+1]|^t` at the position `k + t`, the first level being 0.
 
-    A position's share of level `k` is `max(0, 1 - |position - k|)`, which is not 0 for its two
-    neighbours only; a 1x1 convolution adds the shares of the logarithms.
+    A position's share of level `k` is `max(0, 1 - |position - k|)`, which is above 0 only for its
+    two neighbours; a 1x1 convolution adds the shares of the logarithms.
 
     Args:
         values: Gains, float `[levels, channels]`.
@@ -57,7 +57,7 @@ class Interpolation(nn.Module):
             self.logarithm.weight.copy_(values.abs().clamp(min=_LEAST).log().T[..., None, None])
 
     def forward(self, position: Tensor) -> Tensor:
-        """Turn a position in 0..levels - 1 (float32 `[1, 1, 1, 1]`) into gains `[1, C, 1, 1]`."""
+        """Turns a position in 0..levels - 1 (float32 `[1, 1, 1, 1]`) into gains `[1, C, 1, 1]`."""
         shares = torch.relu(1.0 - torch.abs(position - self.places))
         return torch.exp(self.logarithm(shares))
 

@@ -1,6 +1,6 @@
 """Explicit int8 for the layers of a float graph: QuantizeLinear and DequantizeLinear around them.
 
-Symmetric, with zero point 0, as TensorRT wants it: weights per output channel, stored as int8;
+Symmetric, with zero point 0, as TensorRT requires: weights per output channel, stored as int8;
 activations per tensor, quantised where a layer reads them. Biases and everything else stay float32.
 """
 
@@ -39,8 +39,8 @@ def with_int8(
         The serialised model; equal arguments give equal bytes.
 
     Raises:
-        EngineError: Integer inputs or outputs, an exact graph, no calibration inputs, or a name in
-            `keep` that no layer has.
+        EngineError: The graph is exact or has integer inputs or outputs, there are no calibration
+            inputs, or no layer has a name in `keep`.
     """
     if not feeds:
         raise EngineError("int8 needs calibration: give features of some pictures")
@@ -56,7 +56,7 @@ def with_int8(
 
 
 def outer_layers(graph: bytes) -> set[str]:
-    """Give the names of the first and the last layers, which are the most sensitive as a rule.
+    """Returns the names of the first and the last layers, usually the most sensitive ones.
 
     Args:
         graph: As for `with_int8`.
@@ -73,7 +73,7 @@ def outer_layers(graph: bytes) -> set[str]:
 
 
 def _layers(graph: FloatGraph) -> list[onnx.NodeProto]:
-    """Gives the nodes that multiply a value with stored weights."""
+    """Returns the nodes that multiply a value by stored weights."""
     return [
         node
         for node in graph.nodes.values()
@@ -154,7 +154,7 @@ class _Quantising:
 
 
 def _channel_axis(node: onnx.NodeProto) -> int:
-    """Gives the axis of a layer's weights along which its outputs lie."""
+    """Returns the axis of a layer's weights that counts its outputs."""
     if node.op_type == "Gemm":
         turned = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
         return 0 if turned else 1

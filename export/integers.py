@@ -20,9 +20,9 @@ class IntegerOutputs(nn.Module):
     """A network whose means and indexes are rounded, each to int32.
 
     Args:
-        network: Gives one tensor or a tuple.
-        scales: For each output what it is multiplied by before rounding, and the largest magnitude
-            afterwards; None: it stays as it is.
+        network: Returns one tensor or a tuple.
+        scales: For each output its factor before rounding, and its largest magnitude afterwards;
+            None: it stays as it is.
     """
 
     def __init__(self, network: nn.Module, scales: Sequence[tuple[float, float] | None]) -> None:

@@ -55,9 +55,9 @@ def deconv(in_channels: int, out_channels: int, kernel: int = 5) -> nn.ConvTrans
 
 
 def initialise(module: nn.Module) -> None:
-    """Start convolutions with outputs as large as their inputs; PyTorch's own start fades."""
+    """Initialises convolutions to keep their inputs' magnitude, which PyTorch's own start loses."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        # Of a transposed convolution with stride 2, a quarter of the taps meet in one place.
+        # In a transposed convolution of stride 2, a quarter of the taps meet in one output cell.
         fan_in = module.weight[0].numel()
         if isinstance(module, nn.ConvTranspose2d):
             fan_in = module.weight[:, 0].numel() // 4
@@ -92,7 +92,7 @@ class GDN(nn.Module):
         return bounded**2 - self.pedestal
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise `[N, C, H, W]`; same shape out."""
+        """Normalises `[N, C, H, W]`; same shape out."""
         norm = torch.sqrt(nn.functional.conv2d(x * x, *self.weights()))
         return x * norm if self.inverse else x / norm
 
@@ -119,7 +119,7 @@ class FoldedGDN(nn.Module):
             self.norm.bias.copy_(bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise `[N, C, H, W]`; same shape out."""
+        """Normalises `[N, C, H, W]`; same shape out."""
         norm = torch.sqrt(self.norm(x * x))
         return x * norm if self.inverse else x / norm
 
@@ -154,7 +154,7 @@ class ResidualBlockWithStride(nn.Module):
         self.skip = nn.Identity() if same else conv(in_channels, out_channels, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Halve the grid (by the stride, rounded up)."""
+        """Halves the grid (by the stride, rounded up)."""
         return cast("Tensor", self.body(x) + self.skip(x))
 
 
@@ -191,7 +191,7 @@ class ResidualBlockUpsample(nn.Module):
         self.skip = subpixel_conv(in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Double the grid."""
+        """Doubles the grid."""
         return cast("Tensor", self.body(x) + self.skip(x))
 
 
@@ -241,12 +241,12 @@ class FeatureNorm(nn.Module):
         self.register_buffer("std", torch.ones(1, channels, 1, 1))
 
     def set(self, mean: Tensor, std: Tensor) -> None:
-        """Set both, each float `[C]`."""
+        """Sets both, each float `[C]`."""
         self.mean.copy_(mean.reshape(self.mean.shape))
         self.std.copy_(std.reshape(self.std.shape).clamp(min=1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Centre and scale `[N, C, H, W]`."""
+        """Centres and scales `[N, C, H, W]`."""
         return (x - self.mean) / self.std
 
     def inverse(self, x: Tensor) -> Tensor:
@@ -255,7 +255,7 @@ class FeatureNorm(nn.Module):
 
 
 class RawFeatures(nn.Module):
-    """In the place of a `FeatureNorm` where a codec takes features as they are."""
+    """Stands in for a `FeatureNorm` in a codec that takes features as they are."""
 
     def forward(self, x: Tensor) -> Tensor:
         """The same."""

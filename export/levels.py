@@ -1,6 +1,6 @@
 """A codec for each level: each has a latent and a quality of its own.
 
-What MFIBA (arXiv 2503.19278) needs: levels that can be given bits one by one.
+MFIBA (arXiv 2503.19278) needs this: it gives bits to each level separately.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class LevelCodecs(FeatureCodec):
         return [latent for codec, feature in each for latent in codec.latents([feature])]
 
     def entropy_forward(self, latents: Sequence[Tensor], d: Tensor) -> Tensor:
-        """See `FeatureCodec`; without levels that are not trained."""
+        """See `FeatureCodec`; levels that are not trained do not count."""
         bits = [
             codec.entropy_forward([latent], quality)
             for level, (codec, latent, quality) in enumerate(self._each(latents, d))

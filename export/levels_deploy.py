@@ -36,16 +36,16 @@ def deploy_levels(
 def side_by_side(parts: Sequence[Deployment], strides: Sequence[int]) -> Deployment:
     """Returns codecs of different features as one codec of all of them.
 
-    Everything of a codec is named after its first feature. Integers are coded codec by codec, and
-    features are made when all integers are known.
+    All names of a codec get its first feature's name as a prefix. Integers are coded codec by
+    codec, and features are synthesised when all integers are known.
 
     Args:
-        parts: Each of features of its own, with one rule of padding but for its multiple, one grid
-            of means, and one choice of qualities.
+        parts: Each with features of its own; all with the same padding (except for its multiple),
+            grid of means, and qualities.
         strides: Side of a cell of each codec's finest level, in cells of the finest of all.
 
     Raises:
-        ValueError: The codecs do not go together; the text names what differs.
+        ValueError: The codecs cannot be joined; the text names what differs.
     """
     first = parts[0]
     for name in ("family", "mean_bits", "steps", "quality"):
@@ -94,7 +94,7 @@ def _split(steps: Sequence[Step]) -> tuple[Sequence[Step], Sequence[Step]]:
 
 
 def _renamed(part: Deployment, prefix: str, stride: int, common: set[str]) -> Deployment:
-    """A deployment with a prefix before all names but those of what all have in common."""
+    """Returns a deployment with a prefix before all names, except those that all parts share."""
     given = {part.quality.input, *(feature.name for feature in part.features)}
 
     def name(old: str) -> str:

@@ -114,7 +114,7 @@ def _hyper_synthesis(config: LicTcmConfig) -> nn.Sequential:
 
 
 class LicTcm(nn.Module):
-    """The networks of a codec and the prior of `z`; `deploy_lictcm` tells how they are run.
+    """The networks of a codec and the prior of `z`; `deploy_lictcm` says how they are run.
 
     Args:
         config: Sizes.

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from .codec import Coded, FusedTransform, HyperpriorCodec, Rounding, quantised
 from .context_codec import HyperAnalysis, HyperSynthesis
-from .entropy import INDEX_START, INDEXES_PER_OCTAVE, ChannelPrior
+from .entropy import ChannelPrior, OctaveIndex
 from .layers import (
     FeatureNorm,
     ResidualBlockUpsample,
@@ -120,7 +120,7 @@ def _light(channels: int, width: int, slice_channels: int, window: int) -> LicTc
 
 LICTCM_NANODET_LIGHT = (_light(128, 24, 24, 7),) * 3
 """For the three levels of NanoDet, whose 52, 26 and 13 cells a side become 56, 28 and 14: 16 % more
-cells, where windows of 4 or 8 would ask for 64 and 51 % more."""
+cells, where windows of 4 or 8 would need 64 and 51 % more."""
 
 LICTCM_MOVENET_LIGHT = (
     _light(24, 16, 8, 4),
@@ -130,7 +130,7 @@ LICTCM_MOVENET_LIGHT = (
 )
 """For the four levels of MoveNet, 64, 32, 16 and 8 cells a side, which need no padding.
 
-The network's head hangs on the coarsest level more than on all others, and its cells are few."""
+The network's head depends on the coarsest level more than on all others, and its cells are few."""
 
 
 class Analysis(FusedTransform):
@@ -149,7 +149,7 @@ class Analysis(FusedTransform):
         self.layers = nn.Sequential(*layers, conv(wide, config.latent_channels))
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Turn a map (`[N, C, H, W]`), its sides multiples of the config's, into `y`."""
+        """Turns a map (`[N, C, H, W]`), its sides multiples of the config's, into `y`."""
         return cast("Tensor", self.layers(self.norms[0](feature)))
 
 
@@ -173,17 +173,9 @@ class Synthesis(FusedTransform):
         self.norms = nn.ModuleList(FeatureNorm(c) for c in config.feature_channels)
 
     def forward(self, y_hat: Tensor) -> tuple[Tensor, ...]:
-        """Turn decoded `y` into the map, at stride times its size."""
+        """Turns decoded `y` into the map, at stride times its size."""
         norm = cast("FeatureNorm", self.norms[0])
         return (norm.inverse(self.layers(y_hat).float()),)
-
-
-class OctaveIndex(nn.Module):
-    """Octaves of the deviation, as the networks give them, to table indexes."""
-
-    def forward(self, octaves: Tensor) -> Tensor:
-        """Turn raw scales into indexes of the same shape."""
-        return octaves.float() * INDEXES_PER_OCTAVE + INDEX_START
 
 
 class LicTcmFeatures(HyperpriorCodec):
@@ -227,7 +219,7 @@ class LicTcmFeatures(HyperpriorCodec):
             mean, octaves = self.slices.parameters_of[k](support, hyper_scale, *known)
             mean = grid(mean.float())
             means.append(mean)
-            indexes.append(self.index(octaves))
+            indexes.append(self.index(octaves.float()))
             rounded = quantised(part, mean, step, rounding)
             known.append(self.slices.residuals[k](support, rounded))
         return Coded(torch.cat(means, 1), torch.cat(indexes, 1), torch.cat(known, 1))

@@ -35,7 +35,7 @@ class SliceSupport(SwinGate):
     """What the mean of a slice, and later the rounding's error, is predicted from."""
 
     def forward(self, *known: Tensor) -> Tensor:
-        """Attend to all that is known: same grid, the channels of all.
+        """Attends to all that is known: same grid, the channels of all.
 
         Args:
             known: What the hyper-latent says of means, then the slices before, as the decoder has

@@ -15,7 +15,7 @@ from typing import Any, Self, cast
 from torch import Tensor, nn
 
 from .codec import Coded, HyperpriorCodec, Rounding, quantised
-from .entropy import INDEX_START, INDEXES_PER_OCTAVE, ChannelPrior
+from .entropy import ChannelPrior, octave_index
 from .layers import (
     AttentionBlock,
     ResidualBlock,
@@ -125,7 +125,7 @@ class HyperAnalysis(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, y: Tensor) -> Tensor:
-        """Turn `y` (`[N, M, H, W]`) into `z` of ceil(H / hyper stride) rows, likewise columns."""
+        """Turns `y` (`[N, M, H, W]`) into `z` of ceil(H / hyper stride) rows, likewise columns."""
         return cast("Tensor", self.layers(y))
 
 
@@ -145,12 +145,12 @@ class HyperSynthesis(nn.Module):
         self.head = conv(width, 2 * config.latent_channels)
 
     def forward(self, z_hat: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn rounded `z` into `mean` and `index`, continuous, at hyper stride times its size.
+        """Turns rounded `z` into `mean` and `index`, continuous, at hyper stride times its size.
 
         The caller crops both to the size of `y`, from the top left.
         """
         mean, octaves = self.head(self.layers(z_hat)).chunk(2, 1)
-        return mean, octaves * INDEXES_PER_OCTAVE + INDEX_START
+        return mean, octave_index(octaves)
 
 
 class Synthesis(PyramidSynthesis):

@@ -28,7 +28,7 @@ class DeviationSynthesis(HyperSynthesis):
         self.index = ScaleIndex()
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn `z` into `mean` and `index`, continuous, at hyper stride times its size."""
+        """Turns `z` into `mean` and `index`, continuous, at hyper stride times its size."""
         sigma, mean = cast("Tensor", self.head(self.layers(z))).chunk(2, 1)
         return mean, cast("Tensor", self.index(sigma))
 

@@ -1,7 +1,7 @@
 """Latents that are rounded around the medians of their channels, as CompressAI's are.
 
-Integers count from the median, in steps that are 1 where nothing else is told: the networks that
-give the latent, and those that take it, are moved by the one and scaled by the other.
+Integers count from the median, in steps of 1 by default: networks that output the latent subtract
+medians and divide by the step, and networks that read it undo this.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 
 class LessMedians(nn.Module):
-    """What a network gives, less the medians of its channels, in steps.
+    """A network's output, less the medians of its channels, in steps.
 
     Args:
-        network: Gives `[N, C, H, W]`.
+        network: Returns `[N, C, H, W]`.
         medians: `[1, C, 1, 1]`; copied.
-        step: Of the quantiser, in units of what the network gives.
+        step: Of the quantiser, in units of the network's output.
     """
 
     medians: Tensor
@@ -29,18 +29,18 @@ class LessMedians(nn.Module):
         self.register_buffer("medians", medians.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """What is rounded, of the shape of the network's output."""
+        """Returns what is to be rounded, of the shape of the network's output."""
         moved = cast("Tensor", self.network(x)) - self.medians
         return moved if self.step == 1 else moved / self.step
 
 
 class PlusMedians(nn.Module):
-    """A network that is given the steps and the medians of its input's channels back.
+    """A network whose input is multiplied by the step, and has its medians added, again.
 
     Args:
         network: Takes `[N, C, H, W]`.
         medians: `[1, C, 1, 1]`; copied.
-        step: Of the quantiser, in units of what the network takes.
+        step: Of the quantiser, in units of the network's input.
     """
 
     medians: Tensor
@@ -52,6 +52,6 @@ class PlusMedians(nn.Module):
         self.register_buffer("medians", medians.detach().clone())
 
     def forward(self, rounded: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """What the network makes of the latent."""
+        """Runs the network on the latent."""
         values = rounded if self.step == 1 else rounded * self.step
         return cast("Tensor | tuple[Tensor, ...]", self.network(values + self.medians))

@@ -3,9 +3,9 @@
 The way of MFIBA (arXiv 2503.19278): channels scaled to 0..1, three of them as the planes of a
 patch, patches column by column in one picture, rounded to 8 bits. It differs in this:
 
-* the range is measured once, for each channel, and lies in the graphs; the paper measures that of
-  each picture and level, over all channels, and does not count the bits that tell it. Values beyond
-  the range are clipped;
+* the range is measured once, for each channel, and stored in the graphs; the paper measures that of
+  each picture and level, over all channels, and does not count the bits to transmit it. Values
+  beyond the range are clipped;
 * maps are not enlarged to at least 40 cells, which the paper does for its picture codecs' sake;
 * a tensor's stride is one number, so a deployed mosaic has as many rows as columns of patches, a
   power of two; the paper has 10 rows and 9 columns for 256 channels.
@@ -35,14 +35,14 @@ Range = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where channels lie in a mosaic. Cells that are left over are 0."""
+    """Where channels are in a mosaic. Patches that are left over are 0."""
 
     channels: int
     rows: int
     """Of patches."""
     columns: int
     replicated: bool = False
-    """A channel fills all three planes of a patch; else three channels share one."""
+    """Whether a channel fills all three planes of a patch; else three channels share one."""
 
     def __post_init__(self) -> None:
         if self.channels > self.rows * self.columns * self.per_patch:
@@ -91,7 +91,7 @@ class Tile(_Scale):
         self.bits = bits
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Turn `[N, C, H, W]` into `[N, 3, rows * H, columns * W]` in 0..1."""
+        """Turns `[N, C, H, W]` into `[N, 3, rows * H, columns * W]` in 0..1."""
         rows, columns = self.layout.rows, self.layout.columns
         scaled = ((feature - self.low) / self.width).clamp(0.0, 1.0)
         if self.bits is not None:
@@ -117,7 +117,7 @@ class Untile(_Scale):
     """
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Turn `[N, 3, rows * H, columns * W]` into `[N, C, H, W]`."""
+        """Turns `[N, 3, rows * H, columns * W]` into `[N, C, H, W]`."""
         rows, columns = self.layout.rows, self.layout.columns
         batch, _, height, width = picture.shape
         parts = picture.reshape(batch, PLANES, rows, height // rows, columns, width // columns)

@@ -19,7 +19,7 @@ from .levels_deploy import side_by_side
 from .mosaic import Layout, Range, deploy_mosaic, measured_range
 
 PICTURES = 64
-"""Of a file of features, so many are read to measure ranges."""
+"""How many pictures of a file of features are read to measure ranges."""
 
 
 def deploy_mosaics(
@@ -95,9 +95,9 @@ def deploy(
 
 
 def _strides(sizes: Mapping[str, tuple[int, ...]]) -> list[int]:
-    """Sides of the levels' cells in cells of the first, told from the sizes of their maps.
+    """Returns the sides of the levels' cells, in cells of the first, from the sizes of their maps.
 
-    Several may give the same sizes, where a level has few cells: then it is a power of two.
+    If a level has few cells, several strides may give its size: then a power of two is preferred.
     """
     finest, *_ = sizes.values()
     strides = []

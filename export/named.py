@@ -1,4 +1,4 @@
-"""Things of somebody else's code, by the name of a module and what it holds."""
+"""Objects of users' own code, by the names of a module and of what it holds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def import_named(kind: str, name: str, where: str, otherwise: str) -> Any:
     """Imports what a user names.
 
     Args:
-        kind: What it is to be, for errors.
-        name: What the user said, for errors.
+        kind: What kind of thing it should be, for errors.
+        name: The name that the user gave, for errors.
         where: `module:attribute`.
-        otherwise: What to say where it is no such name.
+        otherwise: The error's text if `where` does not have this form.
 
     Raises:
-        ExportError: It is no such name, or there is no such thing.
+        ExportError: `where` does not have this form, or there is no such module or attribute.
         ImportError: A package that the module needs is not installed.
     """
     module, colon, attribute = where.partition(":")

@@ -38,18 +38,18 @@ def export_graph(
         inputs: Example inputs `[1, C, H, W]`, float32.
         input_names: Names of the tensors of the schedule that they are.
         output_names: Likewise of the outputs.
-        scalars: Names of inputs that are `[1, 1, 1, 1]` always, also beside a batch of others.
-        half_weights: Store weights of "fp32" as float16, but for those of `sensitive_constants`;
-            the arithmetic stays float32.
-        precision: Of the arithmetic; other than "fp32" for networks off the exact path only.
+        scalars: Names of inputs that are always `[1, 1, 1, 1]`, even beside a batch of others.
+        half_weights: With "fp32", store weights as float16, except `sensitive_constants`; the
+            arithmetic stays float32.
+        precision: Of the arithmetic; must be "fp32" for networks on the exact path.
         calibration: Inputs by name, for "int8".
 
     Returns:
-        The serialised model; its inputs and outputs are what the module's are in any precision.
+        The serialised model; in any precision its inputs and outputs have the module's types.
 
     Raises:
-        EngineError: The network takes no other precision (`with_precision`, `with_int8`).
-        ExportError: A trace does not hold what the network computes (`trace`).
+        EngineError: The network cannot have the precision (`with_precision`, `with_int8`).
+        ExportError: A trace cannot express what the network computes (`trace`).
     """
     model = split_transposed(trace(module.eval(), inputs, input_names, output_names, scalars))
     model.producer_name, model.producer_version, model.doc_string = "fcmrt", "", ""

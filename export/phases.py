@@ -1,8 +1,8 @@
 """Transposed convolutions as plain ones: one for each phase of the output's grid.
 
-A transposed convolution of stride s puts output cell s·i + a together from input cells around i,
-with every s-th weight only. So each of the s² phases is a plain convolution of the input with a
-smaller kernel, and depth-to-space lays the phases side by side. The products are the same ones.
+A transposed convolution of stride s computes output cell s·i + a from input cells around i, with
+every s-th weight only. So each of the s² phases is a plain convolution of the input with a smaller
+kernel, and depth-to-space interleaves the phases. The products are the same.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import onnx
 from onnx import helper, numpy_helper
 
 MIN_CHANNELS = 16
-"""Fewest channels of an output that is split; CPU kernels work on so many of them at a time."""
+"""Fewest output channels of a convolution that is split; CPU kernels take so many at a time."""
 
 
 class Phase(NamedTuple):
-    """Along one axis, which weights meet for the output cells of one remainder."""
+    """The weights that meet, along one axis, in the output cells of one remainder."""
 
     weights: tuple[int, ...]
     """Positions in the transposed kernel, in the order of the plain one."""
@@ -31,16 +31,16 @@ class Phase(NamedTuple):
 
 
 def split_transposed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Write transposed convolutions that multiply the sides exactly as plain ones.
+    """Rewrites transposed convolutions that multiply sides exactly by the stride as plain ones.
 
     Those of stride 1, of several groups, with dilation, with fewer than `MIN_CHANNELS` outputs, and
-    those whose weights are no constants stay as they are.
+    those whose weights are not constant stay as they are.
 
     Args:
         model: Not changed.
 
     Returns:
-        A new model that gives the same values, up to the order of sums.
+        A new model that computes the same values, up to the order of sums.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -74,7 +74,7 @@ def split_transposed(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def phases_of(kernel: int, stride: int, begin: int, end: int, extra: int) -> list[Phase] | None:
-    """Tell the plain convolutions along one axis, remainder by remainder.
+    """Returns the plain convolutions along one axis, remainder by remainder.
 
     Args:
         kernel: Size of the transposed kernel.
@@ -84,8 +84,8 @@ def phases_of(kernel: int, stride: int, begin: int, end: int, extra: int) -> lis
         extra: Output padding.
 
     Returns:
-        `stride` of them, or None if the output is not exactly `stride` times as long or a
-        remainder would look at cells on one side only.
+        `stride` of them; None if the output is not exactly `stride` times as long, or a remainder
+        would read cells on one side only.
     """
     if kernel + extra - begin - end != stride:
         return None
@@ -104,16 +104,16 @@ def phases_of(kernel: int, stride: int, begin: int, end: int, extra: int) -> lis
 def _form(
     node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
 ) -> tuple[list[Phase], list[Phase]] | None:
-    """Phases along rows and columns of a node that can be split."""
+    """Returns the phases along rows and columns of a node; None if it cannot be split."""
     if node.op_type != "ConvTranspose" or not {*node.input[1:]} <= constants.keys():
         return None
     attributes: dict[str, Any] = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     dims = constants[node.input[1]].dims
     strides = attributes.get("strides", [1, 1])
     plain = attributes.get("group", 1) == 1 and set(attributes.get("dilations", [1])) == {1}
-    told = attributes.get("auto_pad", b"NOTSET") == b"NOTSET" and "output_shape" not in attributes
+    padded = attributes.get("auto_pad", b"NOTSET") == b"NOTSET" and "output_shape" not in attributes
     square = len(dims) == 4 and strides[0] == strides[-1] > 1
-    if not (plain and told and square) or dims[1] < MIN_CHANNELS:
+    if not (plain and padded and square) or dims[1] < MIN_CHANNELS:
         return None
     pads = attributes.get("pads", [0] * 4)
     extra = attributes.get("output_padding", [0, 0])

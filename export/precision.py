@@ -1,8 +1,9 @@
-"""Write a float graph in a narrower floating point: the types stand in the graph itself.
+"""Rewrites a float graph in a narrower floating-point type, stated in the graph itself.
 
-Inputs and outputs stay float32. In between, arithmetic is in float16 or bfloat16, but for nodes
-whose range or error would hurt (`float32_nodes`); Casts stand where the two meet. So a library that
-takes precision from the graph alone, such as TensorRT's strongly typed networks, needs no more.
+Inputs and outputs stay float32. In between, arithmetic is in float16 or bfloat16, except at nodes
+whose range or error would suffer (`float32_nodes`), with Casts where the two meet. So a library
+that takes precision from the graph alone, such as TensorRT with strongly typed networks, needs
+nothing else.
 """
 
 from __future__ import annotations
@@ -32,22 +33,22 @@ _TYPES = {
 
 
 def with_precision(graph: bytes, precision: Precision, *, keep: Collection[str] = ()) -> bytes:
-    """Rewrites a float32 graph in another floating point.
+    """Rewrites a float32 graph in another floating-point type.
 
-    Finite constants beyond the type's range become its largest values, and others than 0 do not
-    become 0. "bf16" raises the operator set to 22, the first whose convolutions take it.
+    Finite constants beyond the type's range become its largest values, and none becomes 0 that was
+    not. "bf16" raises the operator set to 22, the first whose convolutions take it.
 
     Args:
         graph: A model off the exact path, with float32 inputs and outputs.
-        precision: "fp32" gives the cleaned graph.
+        precision: "fp32" returns the cleaned graph.
         keep: Names of further nodes that stay in float32.
 
     Returns:
         The serialised model; equal arguments give equal bytes.
 
     Raises:
-        EngineError: Integer inputs or outputs, an exact graph, or a name in `keep` that no node
-            has.
+        EngineError: The graph is exact or has integer inputs or outputs, or no node has a name in
+            `keep`.
     """
     model = clean(read_float_graph(graph))
     if precision != "fp32":
@@ -64,10 +65,10 @@ class _Narrowing:
     """One pass over a model, whose result is `model`.
 
     Args:
-        model: Clean, with types told; not changed.
+        model: Clean, with types stated; not changed.
         dtype: The narrower type, by TensorProto.DataType.
         torch_type: The same in PyTorch, which rounds constants.
-        suffix: Of the names of what is made anew.
+        suffix: For the names of new values and constants.
         keep: Names of nodes that stay in float32.
     """
 
@@ -91,8 +92,8 @@ class _Narrowing:
         self._floats = known.floats
         self._kept = {*float32_nodes(known, dtype), *keep}
         self._data = known.data_nodes
-        self._narrow: dict[str, str] = {}  # by value, the name under which it is narrow
-        self._wide: dict[str, str] = {}  # by value that is made narrow, the name of it in float32
+        self._narrow: dict[str, str] = {}  # by value, its name in the narrower type
+        self._wide: dict[str, str] = {}  # by value computed in the narrower type, its float32 name
         self._nodes: list[onnx.NodeProto] = []
         for node in self._graph.node:
             self._rewrite(node)

@@ -1,6 +1,6 @@
-"""How L-MSFC fuses the levels of a pyramid into one latent, and makes them of it again.
+"""How L-MSFC fuses the levels of a pyramid into one latent, and separates them again.
 
-The two versions differ in the blocks between, not in this. Levels go from the finest to the
+Both of its versions do this, with different blocks in between. Levels go from the finest to the
 coarsest, each half the one before. Source: arXiv 2306.16670 (FENet, DRNet).
 """
 
@@ -31,7 +31,7 @@ class PyramidAnalysis(FusedTransform):
         feature_channels: Channels of each level.
         latent_stride: Side of a cell of the latent in cells of the finest level.
         lift_kernel: Side of the kernels that bring a level up.
-        width: Channels that a stage, but the last, gives.
+        width: Channels that every stage but the last outputs.
         stages: How many there are.
         stage: Makes one.
     """
@@ -63,7 +63,7 @@ class PyramidAnalysis(FusedTransform):
             grid, running = grid * stride, width
 
     def forward(self, *features: Tensor) -> Tensor:
-        """Turn features, finest first (`[N, C_i, H_i, W_i]`), into `y`."""
+        """Turns features, finest first (`[N, C_i, H_i, W_i]`), into `y`."""
         x: Tensor | None = None
         for i, stage in enumerate(self.stages):
             if i < len(features):
@@ -103,7 +103,7 @@ class PyramidSynthesis(FusedTransform):
         self.norms = nn.ModuleList(FeatureNorm(c) for c in feature_channels)
 
     def forward(self, y_hat: Tensor) -> tuple[Tensor, ...]:
-        """Turn decoded `y` into features, finest first."""
+        """Turns decoded `y` into features, finest first."""
         x = self.entry(y_hat)
         features = [branch(x) for branch in self.branches]
         for i, (down, mixer) in enumerate(zip(self.downs, self.mixers, strict=True)):

@@ -1,4 +1,4 @@
-"""A deployment followed in PyTorch: what an engine made of it is compared with."""
+"""Runs a deployment in PyTorch, for comparison with the engine made of it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class TorchReference:
     Args:
         deployment: Its networks are used as they are, on the device where they are; borrowed.
         threads: Of the kernels; PyTorch has its own setting.
-        instead: Networks that stand in for the deployment's own, by name of the graph, such as the
-            integers of an exact engine.
+        instead: Networks that replace the deployment's own, by name of the graph, such as the
+            integer networks of an exact engine.
     """
 
     def __init__(

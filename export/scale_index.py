@@ -22,18 +22,18 @@ LOG_RATIO = math.log(SIGMA_TOP / SIGMA_0) / (TABLES - 1)
 """Logarithm of the ratio of a table's deviation to that of the one before."""
 
 CERTAIN = 2
-"""Integers to either side of 0 that every table has. Where a network tells 0.11 or less, that is
-often the least that it can tell, and not what it means."""
+"""How many integers on either side of 0 every table has. If a network predicts 0.11 or less, the
+true deviation may well be larger: it may not have been able to express less."""
 
 
 WIDER = 0.45
-"""What is added to an index before it is rounded, so that an element takes the table next above its
-deviation, as in CompressAI (`build_indexes`): a network trained with noise tells too little of what
-is rounded. Below one half, so that the least deviation keeps its own table."""
+"""Added to an index before it is rounded, so that an element gets the table next above its
+deviation, as in CompressAI (`build_indexes`): a network trained with noise underestimates what is
+rounded. Below one half, so that the least deviation keeps its own table."""
 
 
 class ScaleIndex(nn.Module):
-    """`log(sigma / sigma_0) / log(ratio)`, and a little more: rounded, it tells the table of sigma.
+    """`log(sigma / sigma_0) / log(ratio) + WIDER`: rounded, it is the number of sigma's table.
 
     Args:
         sigma_0: Deviation of table 0.
@@ -57,12 +57,12 @@ class ScaleIndex(nn.Module):
             )
         self.sigma_0, self.ratio = sigma_0, ratio
         self.least = sigma_0 * ratio**-headroom
-        """The least deviation that is told from those below."""
+        """The least deviation that has an index of its own; smaller ones share it."""
         self.last = sigma_0 * ratio ** (count - 1)
-        """That of the last table."""
+        """Deviation of the last table."""
 
     def forward(self, sigma: Tensor) -> Tensor:
-        """Turn deviations, of any sign, into continuous indexes of the same shape."""
+        """Turns deviations, of any sign, into continuous indexes of the same shape."""
         origin = self.sigma_0 * self.ratio**-WIDER
         return torch.log(sigma.clamp(min=self.least) / origin) / math.log(self.ratio)
 
@@ -78,13 +78,13 @@ def scale_tables() -> CdfTables:
 
 
 def check_scale_table(stored: Tensor | None) -> None:
-    """Refuses a checkpoint whose codec was given other deviations.
+    """Refuses a checkpoint whose codec has other deviations.
 
     Args:
-        stored: What the checkpoint has under its `scale_table`; empty where its codec never coded.
+        stored: The checkpoint's `scale_table`; None or empty if its codec never coded.
 
     Raises:
-        ExportError: They are others.
+        ExportError: It has other deviations.
     """
     if stored is None or stored.numel() == 0:
         return

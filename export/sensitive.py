@@ -1,4 +1,4 @@
-"""Which nodes of a float graph half precision would hurt, by what they compute."""
+"""Finds the nodes of a float graph that half precision would harm, by what they compute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STEEP = frozenset({"Pow", "Sqrt", "Reciprocal", "Exp", "Log"})
 _PRODUCTS = frozenset({"Mul", "Div", "Conv", "ConvTranspose", "MatMul", "Gemm"})
 _AFFINE = frozenset({"Add", "Sub", "Mul", "Div"})
 _LOSS = 2.0**-7  # of a tensor's length
-# What ONNX has in a type and libraries that build plans refuse (docs/plans.md).
+# Operators that ONNX defines for a type but libraries that build plans refuse (docs/plans.md).
 _REFUSED = {
     TensorProto.FLOAT16: frozenset[str](),
     TensorProto.BFLOAT16: frozenset({"ConvTranspose"}),
@@ -30,14 +30,14 @@ _TYPE_NAMES = {
 
 
 def float32_nodes(graph: FloatGraph, dtype: int) -> set[str]:
-    """Give the names of nodes that stay in float32.
+    """Returns the names of nodes that stay in float32.
 
     These are statistics (of LayerNorm, Softmax and other large reductions), powers, roots and
     exponentials; what lies between a square and a root, as in GDN, where float16 would overflow;
-    sums and products with constants right behind the inputs and right before the outputs, which
+    sums and products with constants right after the inputs and right before the outputs, which
     carry the features' own offsets and scales; products with weights that are too large or too
     small for float16; and operators that do not take the type, in ONNX or in a library that builds
-    plans of it.
+    plans.
 
     Args:
         graph: The graph.
@@ -58,13 +58,13 @@ def float32_nodes(graph: FloatGraph, dtype: int) -> set[str]:
 
 
 def sensitive_constants(graph: FloatGraph) -> set[str]:
-    """Give the names of constants that nodes which stay in float32 read."""
+    """Returns the names of constants that are read by nodes that stay in float32."""
     nodes = (graph.nodes[name] for name in float32_nodes(graph, TensorProto.FLOAT16))
     return {name for node in nodes for name in node.input if name in graph.constants}
 
 
 def takes(model: onnx.ModelProto, node: onnx.NodeProto, position: int, dtype: int) -> bool:
-    """Tell whether an operator takes a type at an input, as ONNX defines it."""
+    """Returns whether an operator takes a type at an input, as ONNX defines it."""
     formal = _schema(model, node).inputs
     return _TYPE_NAMES[dtype] in formal[min(position, len(formal) - 1)].types
 
@@ -78,7 +78,7 @@ def _schema(model: onnx.ModelProto, node: onnx.NodeProto) -> defs.OpSchema:
 
 
 def _exponent(graph: FloatGraph, node: onnx.NodeProto) -> float:
-    """Gives the power to which a node raises its input; 1 for a node that raises none."""
+    """Returns the power to which a node raises its input; 1 if it does not raise it."""
     if node.op_type == "Sqrt":
         return 0.5
     if node.op_type == "Mul":
@@ -89,7 +89,7 @@ def _exponent(graph: FloatGraph, node: onnx.NodeProto) -> float:
 
 
 def _from_squares_to_roots(graph: FloatGraph) -> set[str]:
-    """Gives what is computed from squares on the way to a root, both included."""
+    """Returns the nodes on the way from squares to roots, both included."""
     exponents = {name: _exponent(graph, node) for name, node in graph.nodes.items()}
     squares = [node for name, node in graph.nodes.items() if exponents[name] > 1]
     roots = [node for name, node in graph.nodes.items() if exponents[name] < 1]
@@ -99,7 +99,7 @@ def _from_squares_to_roots(graph: FloatGraph) -> set[str]:
 
 
 def _multiplies_by_what_is_lost(graph: FloatGraph, node: onnx.NodeProto) -> bool:
-    """Tells whether a node multiplies by constants of which float16 keeps too little."""
+    """Returns whether a node multiplies by constants of which float16 loses too much."""
     if node.op_type not in _PRODUCTS:
         return False
     weights = (graph.constants[name] for name in node.input if name in graph.constants)
@@ -108,6 +108,6 @@ def _multiplies_by_what_is_lost(graph: FloatGraph, node: onnx.NodeProto) -> bool
 
 
 def _is_affine(graph: FloatGraph, node: onnx.NodeProto) -> bool:
-    """Tells whether a node adds a constant to a value or multiplies them, or the like."""
+    """Returns whether a node adds, subtracts, multiplies or divides a value and a constant."""
     constants = [name in graph.constants for name in node.input]
     return node.op_type in _AFFINE and sum(constants) == 1

@@ -105,7 +105,7 @@ class WindowAttention(nn.Module):
         return by_row + last_column.reshape(-1, 1, 1, 1) * self.apart_columns
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn `[N, H, W, C]` into the same shape; no cell sees beyond its window."""
+        """Turns `[N, H, W, C]` into the same shape; no cell sees beyond its window."""
         side, cells, heads = self.side, self.side**2, self.heads
         rolled = torch.roll(x, (-self.shift, -self.shift), (1, 2)) if self.shift else x
         qkv = self.qkv(partition(rolled, side))
@@ -143,7 +143,7 @@ class SwinBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn `[N, H, W, C]` into the same shape."""
+        """Turns `[N, H, W, C]` into the same shape."""
         x = x + self.attention(self.attention_norm(x))
         return cast("Tensor", x + self.mlp(self.mlp_norm(x)))
 
@@ -166,7 +166,7 @@ class MixedBlock(nn.Module):
         self.join = conv(2 * channels, 2 * channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn `[N, 2 * channels, H, W]` into the same shape."""
+        """Turns `[N, 2 * channels, H, W]` into the same shape."""
         local, window = self.split(x).chunk(2, 1)
         local = self.local(local) + local
         window = self.window(window.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -198,7 +198,7 @@ class SwinGate(AttentionBlock):
         self.expand = conv(squeezed, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn `[N, channels, H, W]` into the same shape."""
+        """Turns `[N, channels, H, W]` into the same shape."""
         x = self.squeeze(x)
         seen = self.windows(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return cast("Tensor", self.expand(x + self.main(x) * torch.sigmoid(self.gate(seen))))

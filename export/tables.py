@@ -39,8 +39,8 @@ def quantize_probabilities(probabilities: npt.NDArray[np.float64]) -> npt.NDArra
     mass = np.maximum(np.asarray(probabilities, dtype=np.float64), 1e-12)
     mass = mass / mass.sum()
     freqs = np.maximum(1, np.floor(mass * TOTAL)).astype(np.int64)
-    # The cost is convex in each frequency: where no exchange of one unit between two of them saves
-    # anything, nothing does.
+    # The cost is convex in each frequency: once moving one unit between two of them saves nothing,
+    # no other change does.
     while True:
         gains = mass * np.log2((freqs + 1) / freqs)
         losses = np.where(freqs > 1, mass * np.log2(freqs / np.maximum(freqs - 1, 1)), np.inf)
@@ -61,7 +61,7 @@ def table_of(
     """Makes one table: cuts the range, gives the rest to the escape.
 
     Args:
-        probabilities: `[n]` of the integers `low`, `low + 1`, ...; what is missing to 1 is beyond.
+        probabilities: `[n]` of the integers `low`, `low + 1`, ...; the rest to 1 is outside.
         low: The first integer.
 
     Returns:
@@ -96,10 +96,10 @@ def gaussian_probabilities(sigma: float, reach: int) -> npt.NDArray[np.float64]:
         reach: At least 1.
 
     Returns:
-        float64 `[2 * reach + 1]`; what is missing to 1 is beyond.
+        float64 `[2 * reach + 1]`; the rest to 1 is outside.
     """
     edges = [(k - 0.5) / (sigma * math.sqrt(2)) for k in range(reach + 2)]
-    # Differences of erfc on the positive side keep their digits; the other side mirrors them.
+    # On the positive side, differences of erfc keep their digits; the other side is the mirror.
     half = [0.5 * (math.erfc(a) - math.erfc(b)) for a, b in itertools.pairwise(edges)]
     return np.array(half[:0:-1] + half)
 
@@ -113,8 +113,8 @@ def gaussian_tables(
         count: Number of tables.
         sigma_0: Standard deviation of table 0, in units of the symbol.
         per_octave: Tables after which the deviation has doubled.
-        certain: Integers to either side of 0 that have a place however unlikely they are, for
-            networks that tell deviations smaller than they are.
+        certain: How many integers on either side of 0 have a place however unlikely they are, for
+            networks that underestimate deviations.
     """
     rows = []
     for i in range(count):
@@ -143,7 +143,7 @@ def channel_tables(probabilities: npt.NDArray[np.float64], low: int) -> CdfTable
     wrong = ~(np.isfinite(rows) & (rows >= 0)).all(1)
     if wrong.any():
         raise ExportError(
-            f"the probabilities of channel {int(np.argmax(wrong))} are none: negative, NaN or "
-            "infinite"
+            f"channel {int(np.argmax(wrong))} has values that are no probabilities: negative, NaN "
+            "or infinite"
         )
     return tables_of([table_of(row, low) for row in rows])

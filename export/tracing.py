@@ -1,7 +1,7 @@
-"""Tracing modules to ONNX, and refusing those that a trace does not hold.
+"""Traces modules to ONNX, and refuses those that a trace cannot express.
 
-A trace is what a network did once. Where it decided by values of its input, or where its Python
-code reckoned with sizes, other inputs get wrong results, and PyTorch says no more than a warning.
+A trace records what a network did once. If the network branched on values of its input, or its
+Python code computed with sizes, other inputs get wrong results, and PyTorch only warns.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fcmrt.errors import ExportError
 from .cleaning import BATCH, OPSET
 
 _TOLERANCE = 1e-3
-"""Of the largest value: what a library's other order of sums may change in deep networks."""
+"""Share of the largest value that another order of sums may change in a deep network."""
 
 
 def trace(
@@ -43,20 +43,20 @@ def trace(
         module: In evaluation mode, called with the inputs in order.
         inputs: Example inputs `[1, C, H, W]`, float32.
         input_names: Their names.
-        output_names: Names of what it gives.
-        scalars: Names of inputs that are `[1, 1, 1, 1]` always.
+        output_names: Names of its outputs.
+        scalars: Names of inputs that are always `[1, 1, 1, 1]`.
 
     Raises:
-        ExportError: What it computes is not the same for all inputs: it decides by their values, or
-            it is fixed to the size of the examples; the text tells where.
+        ExportError: The trace would be wrong for other inputs: the module branches on their values,
+            or is fixed to the size of the examples; the text says where.
     """
-    # PyTorch takes no numbers for names, which torchvision has for its feature levels.
+    # PyTorch refuses names that are numbers, as those of torchvision's feature levels are.
     names = {name: f"level.{name}" for name in (*input_names, *output_names) if name.isdigit()}
     sized = [name for name in (*input_names, *output_names) if name not in scalars]
     buffer = io.BytesIO()
-    with warnings.catch_warnings(record=True) as told, torch.no_grad():
-        # The tracing exporter is deprecated, but the other one does not express that the sides of
-        # the levels are multiples of each other and fixes them to those of the example.
+    with warnings.catch_warnings(record=True) as caught, torch.no_grad():
+        # The tracing exporter is deprecated, but the new one cannot express that the sides of the
+        # levels are multiples of each other, and fixes them to the example's.
         warnings.simplefilter("always")
         torch.onnx.export(
             module,
@@ -73,7 +73,7 @@ def trace(
         )
     model = onnx.load_from_string(buffer.getvalue())
     _rename(model.graph, {made: name for name, made in names.items()})
-    doubts = [one for one in told if issubclass(one.category, torch.jit.TracerWarning)]
+    doubts = [one for one in caught if issubclass(one.category, torch.jit.TracerWarning)]
     if doubts:
         where = f"{doubts[0].filename}:{doubts[0].lineno}"
         fixed = {name for name in input_names if name in scalars}
@@ -83,7 +83,7 @@ def trace(
 
 
 def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Gives values of a graph other names, by those that they have."""
+    """Renames values of a graph, by their present names."""
     for port in (*graph.input, *graph.output, *graph.value_info):
         port.name = names.get(port.name, port.name)
     for node in graph.node:
@@ -92,7 +92,7 @@ def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
 
 
 def _check_values(module: nn.Module, inputs: Sequence[Tensor], where: str) -> None:
-    """Refuses a module whose Python code reads values, by running it on tensors that have none."""
+    """Refuses a module whose Python code reads values, by running it on tensors without any."""
     module = copy.deepcopy(module)  # it may keep what it computes
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.no_grad():
@@ -104,7 +104,7 @@ def _check_values(module: nn.Module, inputs: Sequence[Tensor], where: str) -> No
             ".item(), float(), tolist() or if, such as by torch.where"
         ) from error
     except Exception:
-        return  # not all code takes such tensors; what it gives at other sizes is looked at then
+        return  # not all code takes such tensors; `_check_sizes` looks at its outputs instead
 
 
 def _check_sizes(
@@ -114,7 +114,7 @@ def _check_sizes(
     fixed: Collection[str],
     where: str,
 ) -> None:
-    """Refuses a trace that computes something else than the module at other sizes and values."""
+    """Refuses a trace that differs from the module at other sizes and values."""
     generator = torch.Generator().manual_seed(0)
     others = {
         name: one
@@ -126,7 +126,7 @@ def _check_sizes(
         found = module(*others.values())
     wanted = [found] if isinstance(found, Tensor) else list(found)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails is told below
+    options.log_severity_level = 4  # failures become errors below
     try:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]

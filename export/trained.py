@@ -32,8 +32,7 @@ _DEPLOY: dict[type[FeatureCodec], Callable[..., Deployment]] = {
 }
 
 FIRST_LEVEL = 3
-"""Levels are called p3, p4, ... where nothing tells their names: the finest of most pyramids has
-stride 8."""
+"""Levels without known names are called p3, p4, ...: the finest of most pyramids has stride 8."""
 
 
 def codec_of(checkpoint: Mapping[str, Any]) -> FeatureCodec:
@@ -82,7 +81,7 @@ def deploy(
     Args:
         checkpoint: As for `codec_of`.
         level_names: Names of the feature levels, finest first; None: those of the task network
-            that the checkpoint's card tells, else p3, p4 and so on.
+            that the checkpoint's card names, else p3, p4 and so on.
         levels: Steps `d` of the quality levels, the one with the fewest bytes first.
 
     Raises:

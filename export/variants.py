@@ -1,4 +1,4 @@
-"""An engine in another precision: analysis and synthesis change, what decides bytes does not."""
+"""Engines in another precision: analysis and synthesis change, but nothing that decides bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Graphs = Mapping[str, Sequence[Mapping[str, npt.NDArray[np.float32]]]]
 
 
 def float_graphs(engine: Engine) -> tuple[str, ...]:
-    """Name the graphs whose numbers decide no bytes: they may be rounded differently."""
+    """Returns the names of graphs whose numbers decide no bytes, and may be rounded differently."""
     manifest = engine.manifest
     kept = exact_path(manifest.latents, manifest.decode)
     return tuple(name for name in manifest.scheduled if name not in kept)
@@ -35,12 +35,12 @@ def float_graphs(engine: Engine) -> tuple[str, ...]:
 def graph_inputs(
     engine: Engine, pictures: Iterable[Any], qualities: Sequence[int]
 ) -> dict[str, list[dict[str, npt.NDArray[np.float32]]]]:
-    """Collect what the float graphs of an engine are given, for calibration.
+    """Collects what the float graphs of an engine are given, for calibration.
 
     Args:
         engine: In float32.
-        pictures: Features of one picture each, as `Encoder.encode` takes them; not of those that
-            the codec is judged by.
+        pictures: Features of one picture each, as `Encoder.encode` takes them; never of pictures
+            that the codec is judged by.
         qualities: Quality levels, which the pictures take in turn.
 
     Returns:
@@ -73,10 +73,10 @@ def in_precision(
     keep_outer: bool = False,
     path: str | os.PathLike[str] | None = None,
 ) -> Engine:
-    """Make an engine whose float graphs compute in another precision.
+    """Makes an engine whose float graphs compute in another precision.
 
     Args:
-        engine: In float32; its exact graphs and tables are taken over byte for byte.
+        engine: In float32; its exact graphs and tables are copied byte for byte.
         precision: "fp32", "fp16", "bf16" or "int8".
         inputs: For int8, what `graph_inputs` gives.
         method: For int8, see `magnitudes`.
@@ -84,7 +84,7 @@ def in_precision(
         path: File to write it to; None: it is in memory only.
 
     Returns:
-        A new engine, with a digest of its own: it reads no packets of the other.
+        A new engine, with a digest of its own: it cannot read the original's packets.
 
     Raises:
         EngineError: See `with_precision` and `with_int8`.

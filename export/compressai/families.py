@@ -34,13 +34,13 @@ class Model:
     """One of CompressAI's models."""
 
     kind: str
-    """Class in `compressai.models`."""
+    """Name of the class in `compressai.models`."""
     sizes: Callable[[State], dict[str, Any]]
-    """Tells the arguments of the class from a checkpoint's weights."""
+    """Finds the arguments of the class from a checkpoint's weights."""
     deploy: Callable[..., Deployment]
-    """Tells how such a model is run; what else it takes stands in its own documentation."""
+    """Makes the deployment of such a model; further arguments are the model's options."""
     names: Callable[[State], dict[str, Tensor]] = dict
-    """Gives weights that others have named CompressAI's names."""
+    """Translates the names of weights to CompressAI's, if others' checkpoints are read too."""
 
 
 def _one_width(state: State) -> dict[str, Any]:
@@ -58,8 +58,8 @@ def _vbr_sizes(state: State) -> dict[str, Any]:
 def _without_tables_of_vbr(state: State) -> dict[str, Tensor]:
     """The weights of a variable-rate model whose hyper-latent has a step.
 
-    CompressAI does not load the tables of such a hyper-latent, which it makes for one rate, nor
-    what older versions saved as `QuantOffset`.
+    CompressAI cannot load the tables of such a hyper-latent, which it makes for one rate, nor what
+    older versions saved as `QuantOffset`.
     """
     made = {f"entropy_bottleneck.{name}" for name in ("_offset", "_quantized_cdf", "_cdf_length")}
     return {
@@ -72,8 +72,8 @@ def _without_tables_of_vbr(state: State) -> dict[str, Tensor]:
 def _with_constants_of(model: nn.Module, state: State) -> dict[str, Tensor]:
     """The weights, with a model's own constants where a checkpoint has none.
 
-    Constants and tables are made of nothing that is trained. Other versions of CompressAI have more
-    of them or less, and some leave them out where they save.
+    Constants and tables do not come from training. Versions of CompressAI differ in which they
+    have, and some do not save them.
     """
     known = model.state_dict()
     own = {key: value for key, value in known.items() if COMPRESSAI_DERIVED.search(key)}
@@ -178,7 +178,7 @@ elic2022_chandelier = partial(deploy, "elic2022-chandelier")
 bmshj2018_hyperprior_vbr = partial(deploy, "bmshj2018-hyperprior-vbr")
 mbt2018_mean_vbr = partial(deploy, "mbt2018-mean-vbr")
 
-# So that whoever asks for them is told why there are none.
+# These raise an error that says why they are not exported.
 mbt2018 = partial(deploy, "mbt2018")
 cheng2020_anchor = partial(deploy, "cheng2020-anchor")
 cheng2020_attn = partial(deploy, "cheng2020-attn")

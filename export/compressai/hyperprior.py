@@ -76,7 +76,7 @@ def deploy_hyperprior(
 
 
 def has_means(model: Any) -> bool:
-    """Whether a hyperprior model tells means, or deviations alone."""
+    """Returns whether a hyperprior model predicts means, or deviations alone."""
     from compressai.models import MeanScaleHyperprior
 
     return isinstance(model, MeanScaleHyperprior)

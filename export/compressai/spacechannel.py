@@ -73,10 +73,10 @@ def halves_of(groups: Sequence[Group]) -> list[str]:
 
 
 class Joined(nn.Module):
-    """A network that sees groups of channels whose two halves are told apart.
+    """A network of whole groups of channels, which come in two halves each.
 
     Args:
-        network: Sees the groups' concatenation.
+        network: Reads the groups' concatenation.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -90,12 +90,12 @@ class Joined(nn.Module):
 
 
 class AnchorParameters(nn.Module):
-    """Means and indexes of anchors: what the aggregation gives where the neighbours say nothing.
+    """Means and indexes of anchors: the aggregation without the neighbours' part.
 
     Args:
         aggregation: Its first inputs, as many as `spatial` channels, are zero.
-        spatial: What neighbours would say, in channels.
-        read: Makes means and indexes of its outputs.
+        spatial: Channels of the neighbours' part.
+        read: Turns its outputs into means and indexes.
     """
 
     def __init__(self, aggregation: nn.Sequential, spatial: int, read: MeanAndIndex) -> None:
@@ -116,8 +116,8 @@ class OtherParameters(nn.Module):
 
     Args:
         spatial: What anchors say about their neighbours.
-        aggregation: Puts all sources together.
-        read: Makes means and indexes of its outputs.
+        aggregation: Combines all sources.
+        read: Turns its outputs into means and indexes.
     """
 
     def __init__(self, spatial: nn.Module, aggregation: nn.Module, read: MeanAndIndex) -> None:

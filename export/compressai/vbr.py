@@ -4,15 +4,14 @@ Source: arXiv 2402.18930. CompressAI rounds y * gain - mean * gain and takes dev
 gain: a quantiser of step 1 / gain. So all rates are one engine, whose steps are r^d for the ratio r
 of its tables; a gain is then the nearest r^-d.
 
-What does not fit into that are the *quantisation offsets*, by which CompressAI's decoder moves a
-value that is not 0 towards 0, as a small network tells from deviation and gain. An engine of one
-rate computes them as CompressAI does, in its synthesis. An engine of many rates has none, as
-CompressAI without them (`no_quantoffset`): its networks are not told the gain.
+Two things do not fit into that. *Quantisation offsets*: CompressAI's decoder moves values other
+than 0 towards 0, by offsets that a small network computes from deviation and gain. An engine of one
+rate does the same, in its synthesis. An engine of all rates has no offsets, like CompressAI with
+`no_quantoffset`, since its networks do not know the gain.
 
-Nor does the *step of the hyper-latent* fit, which CompressAI's published models have
-(`vr_entbttlnck`): a network tells it from the gain, so that an engine of one rate has one step and
-the prior's tables for it. What the other latent's step is told by is not told to this one, and
-models with it have no engine of many rates.
+The *step of the hyper-latent*, which CompressAI's published models have (`vr_entbttlnck`): a
+network computes it from the gain. An engine of one rate has that step, and the prior's tables for
+it. In an engine of all rates it could not follow the gain, so there is none for such models.
 """
 
 from __future__ import annotations
@@ -57,8 +56,8 @@ def deploy_vbr(
         model: `compressai.models.ScaleHyperpriorVbr` or `MeanScaleHyperpriorVbr`; borrowed.
         rate: Number of the gain (CompressAI's `s`, from 0) of an engine of one rate, with the gain
             as it is; None: all of them, each at the nearest step.
-        quantisation_offsets: Whether decoded values are moved; no checkpoint tells, and CompressAI
-            does so unless its `no_quantoffset` is set.
+        quantisation_offsets: Whether decoded values are moved; checkpoints do not say, and
+            CompressAI does so unless its `no_quantoffset` is set.
 
     Raises:
         ExportError: There is no such rate, or all rates are wanted of a model with quantisation
@@ -105,18 +104,18 @@ def hyper_step(model: Any, gain: float) -> float:
     """
     if not model.vr_entbttlnck:
         return 1.0
-    told = model.gayn2zqstep(1 / torch.tensor([gain]))
-    return float(model.lower_bound_zqstep(told))
+    step = model.gayn2zqstep(1 / torch.tensor([gain]))
+    return float(model.lower_bound_zqstep(step))
 
 
 class QuantisationOffsets(nn.Module):
-    """Decoded values times the gain to values, each moved as CompressAI's decoder moves it.
+    """Divides decoded values by the gain, and moves each as CompressAI's decoder does.
 
     Args:
         network: CompressAI's `QuantABCD`; borrowed.
         gain: Of the rate.
         channels: Of `y`.
-        means: The hyper-synthesis tells means after the deviations.
+        means: Whether the hyper-synthesis outputs means, after the deviations.
     """
 
     def __init__(self, network: nn.Sequential, gain: float, channels: int, *, means: bool) -> None:
@@ -133,15 +132,15 @@ class QuantisationOffsets(nn.Module):
         self.parts = [channels, channels] if means else [channels]
 
     def forward(self, y: Tensor, parameters: Tensor) -> Tensor:
-        """Values of `y`, of the shape of what was decoded (`y`, in units of the step)."""
+        """Turns decoded `y`, in units of the step, into values of the same shape."""
         deviations, *means = parameters.split(self.parts, 1)
         mean = means[0] if means else None
         symbols = torch.round(y if mean is None else y - mean * self.gain)
         stdev = (deviations * self.gain).clamp(min=SIGMA_0)
         offset = self.network(stdev[..., None])[..., 0]
         magnitudes = symbols.abs()
-        # Only what is not 0 is moved. Symbols limited to 1 are their signs, by an operator that
-        # every runner has.
+        # Only values other than 0 are moved. Clamped to 1, symbols are their signs, by an operator
+        # that every runner has.
         values = symbols.clamp(-1, 1) * (magnitudes - offset * magnitudes.clamp(max=1)) / self.gain
         return values if mean is None else values + mean
 
@@ -152,7 +151,7 @@ class ScaledSynthesis(nn.Module):
     Args:
         g_s: Synthesis; borrowed.
         gain: Of the rate.
-        offsets: None: values are not moved, and only they are given.
+        offsets: Moves values; None: they are not moved, and are the only input.
     """
 
     def __init__(self, g_s: nn.Module, gain: float, offsets: QuantisationOffsets | None) -> None:
@@ -162,7 +161,7 @@ class ScaledSynthesis(nn.Module):
         self.offsets = offsets
 
     def forward(self, y: Tensor, *parameters: Tensor) -> Tensor:
-        """The picture of `y`, and of the parameters that the hyper-synthesis told."""
+        """Returns the picture of `y`, given the hyper-synthesis' parameters if values are moved."""
         values = y / self.gain if self.offsets is None else self.offsets(y, *parameters)
         return self.synthesis(values)
 

@@ -130,10 +130,10 @@ class Converter:
         return name
 
     def _input(self, layer: Input) -> Signal:
-        told = self._inputs[layer.name]
-        unit = told.units(layer.channels)
-        name = self._append(f"{layer.name}/integers", (layer.name,), Quantiser(unit, told.limit))
-        return Signal(name, unit, torch.full_like(unit, told.limit), narrow=True)
+        grid = self._inputs[layer.name]
+        unit = grid.units(layer.channels)
+        name = self._append(f"{layer.name}/integers", (layer.name,), Quantiser(unit, grid.limit))
+        return Signal(name, unit, torch.full_like(unit, grid.limit), narrow=True)
 
     def _narrow(self, tensor: str) -> Signal:
         """The signal of a tensor, rounded and clipped."""
@@ -155,10 +155,10 @@ class Converter:
         if len(reach) % use.ties == 0:  # else the tie is with another layer, and refused there
             reach = reach.reshape(-1, use.ties).amax(1).repeat_interleave(use.ties)
         unit, limit = reach / self._top, torch.full_like(reach, self._top)
-        told = self._units.get(layer.name)
-        if told is not None:
-            unit = torch.where(told.isnan(), unit, told)
-            limit = torch.where(told.isnan(), limit, float(LARGEST_FACTOR - 1))
+        fixed = self._units.get(layer.name)
+        if fixed is not None:
+            unit = torch.where(fixed.isnan(), unit, fixed)
+            limit = torch.where(fixed.isnan(), limit, float(LARGEST_FACTOR - 1))
         return unit, limit
 
     def _reach(self, layer: Layer, *, negative: bool = True) -> Tensor:

@@ -97,7 +97,7 @@ class Form:
         Args:
             rows: Weights as `rows` lays them out.
             limits: Largest magnitude of each input channel, `[C_in]`.
-            phases: As `phases` tells them.
+            phases: As `phases` returns them.
         """
         taps = rows.abs() * limits.reshape(self.groups, 1, -1, 1)
         return torch.stack([taps[..., met].sum((2, 3)) for met in phases]).amax(0).reshape(-1)

@@ -28,9 +28,9 @@ def fold(
     outputs: Sequence[tuple[str, Tensor]],
     channels: Mapping[str, int],
 ) -> Folded:
-    """Walks from every output and every lookup back to the weighted sum that it comes from.
+    """Folds constants between every output or lookup and the weighted sum that it comes from.
 
-    What comes from none, by constants, moves and limits alone, stays as it is.
+    What does not come from a sum through constants, moves and limits alone stays as it is.
 
     Args:
         layers: Of the network.
@@ -64,11 +64,11 @@ class _Folding:
         Args:
             tensor: The one with a grid of its own.
             unit: Its value of 1, float64 `[C]`.
-            reader: The layer that wants it so; "": an output.
+            reader: The layer that needs this grid; "": an output.
         """
         layer = self._layers[tensor]
-        # What the tensor is of the layer's, factor and offset, and its unit; NaN in channels that
-        # it is not of.
+        # The tensor as factor and offset of the layer's output, and its unit, by channel of the
+        # layer; NaN in channels that are not in the tensor.
         state = torch.stack([torch.ones_like(unit), torch.zeros_like(unit), unit])
         aliases: dict[str, str] = {}
         while not isinstance(layer, Sum):
@@ -92,13 +92,13 @@ class _Folding:
             self._settle(layer, state, aliases)
 
     def _alone(self, layer: Layer, reader: str, state: Tensor) -> bool:
-        """Whether nobody else reads the channels that the walk is about."""
+        """Whether only `reader` reads the channels that the walk is about."""
         if self._outputs.count(layer.name) > (reader == ""):
             return False
-        told = ~state[0].isnan()
+        fixed = ~state[0].isnan()
         for other in self._layers.values():
             if other.name != reader and layer.name in other.sources:
-                apart = isinstance(other, Channels) and not told[other.start : other.stop].any()
+                apart = isinstance(other, Channels) and not fixed[other.start : other.stop].any()
                 if not apart:
                     return False
         return True
@@ -107,7 +107,7 @@ class _Folding:
         factor, offset, unit = state
         known = self._units.get(layer.name, torch.full_like(unit, torch.nan))
         if (~known.isnan() & ~unit.isnan()).any():
-            return  # another end has told the unit
+            return  # another end has fixed the unit
         self._units[layer.name] = torch.where(unit.isnan(), known, unit)
         self._aliases.update(aliases)
         factor, offset = factor.nan_to_num(1.0), offset.nan_to_num(0.0)

@@ -31,7 +31,7 @@ class Step:
     name: str
     sources: tuple[str, ...]
     axes: int
-    """Of the tensor it writes."""
+    """Number of axes of the tensor that it writes."""
     channels: int
 
 
@@ -45,10 +45,10 @@ class IntegerNetwork(nn.Module):
     Args:
         name: Of the ONNX graph.
         inputs: Channels of each input, by name.
-        outputs: Names of the outputs; None: it is int32, else float32, and this is how a network
-            reads it and gets the integers that it is made of.
+        outputs: The outputs by name; None: int32. Others are float32, with the rule by which a
+            network that reads them gets their integers back.
         steps: What is computed, in order.
-        operations: By whom, one each.
+        operations: What computes each step.
         limits: Largest magnitude of each input channel of the weighted sums, by step.
     """
 
@@ -89,7 +89,7 @@ class IntegerNetwork(nn.Module):
             layer.settle(self.limits[name])
 
     def proof(self) -> Proof:
-        """Proves of the graph that `to_onnx` writes that it is exact.
+        """Proves that the graph that `to_onnx` writes is exact.
 
         Raises:
             EngineError: It is not; `settle` was forgotten.

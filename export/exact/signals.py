@@ -22,9 +22,9 @@ class Signal:
     limit: Tensor
     """Largest magnitude, float64 `[C]`: what it is clipped to, or is to be."""
     narrow: bool
-    """Rounded and clipped, as the input of a weighted sum must be."""
+    """Whether it is rounded and clipped, as the input of a weighted sum must be."""
     ends: bool = False
-    """In the unit of an output or a lookup, which wants all the bits of a sum."""
+    """Whether it is in the unit of an output or a lookup, which needs all the bits of a sum."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Use:
     """What becomes of a layer's output before the next layer that chooses a scale."""
 
     ties: int = 1
-    """So many neighbouring channels must have one scale, since they become one channel."""
+    """How many neighbouring channels must share a scale, since they become one channel."""
     low: float = -math.inf
     high: float = math.inf
 

@@ -1,4 +1,4 @@
-"""From a PyTorch module to a list of layers, by `torch.fx`; what is not known is refused."""
+"""From a PyTorch module to a list of layers, by `torch.fx`; unknown layers are refused."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class _Reader:
         self._names[node] = layer.name
 
     def _computed(self, node: fx.Node) -> Tensor:
-        """Computes what is made of constants alone."""
+        """Evaluates a node that depends on constants alone."""
         args, options = fx.node.map_arg((node.args, node.kwargs), self._constants.__getitem__)
         if callable(node.target):
             return cast("Tensor", node.target(*args, **options))

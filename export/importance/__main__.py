@@ -27,26 +27,30 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m fcmrt.export.importance",
         description="Measure, model and predict what the levels' bits are worth to the task.",
     )
-    parser.add_argument("checkpoint", type=Path, help="of fcmrt.export.train: a codec by level")
-    parser.add_argument("--cache", type=Path, required=True, help="of fcmrt.export.train.cache")
-    parser.add_argument("--out", type=Path, required=True, help="for fcmrt export --importance")
-    parser.add_argument("--crops", type=int, default=1200, help="to train the predictor on")
-    parser.add_argument("--curve-crops", type=int, default=64, help="to fit the curves to")
-    parser.add_argument("--epochs", type=int, default=20, help="of the predictor's training")
+    parser.add_argument("checkpoint", type=Path, help="run with a codec for each level")
+    parser.add_argument(
+        "--cache", type=Path, required=True, help="cache of fcmrt.export.train.cache"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="file for fcmrt export --importance"
+    )
+    parser.add_argument("--crops", type=int, default=1200, help="crops to train the predictor on")
+    parser.add_argument("--curve-crops", type=int, default=64, help="crops to fit the curves to")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of the predictor's training")
     parser.add_argument(
         "--compare-coded",
         action="store_true",
         help="also train a predictor on features that were coded and decoded, as MFIBA does, and "
         "say how well it predicts; it is not kept",
     )
-    parser.add_argument("--json", type=Path, help="write what the file says of itself here, too")
+    parser.add_argument("--json", type=Path, help="also write the file's description here")
     parser.add_argument("--seed", type=int, default=0)
     add_task(parser)
     return parser
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Do it all, and say how well it fits."""
+    """Runs the command: writes the file, and prints how well the models fit."""
     given = sys.argv[1:] if arguments is None else arguments
     args = make_parser().parse_args(given)
     if args.threads is not None:

@@ -34,8 +34,8 @@ def write(
         sizes: What the network was made with: the arguments of `ImportancePredictor`.
         about: What people should know of it; free JSON.
     """
-    told = {"model": importance_value(model), "sizes": dict(sizes), "about": dict(about)}
-    torch.save({"importance": json.dumps(told), "network": network.state_dict()}, path)
+    value = {"model": importance_value(model), "sizes": dict(sizes), "about": dict(about)}
+    torch.save({"importance": json.dumps(value), "network": network.state_dict()}, path)
 
 
 def read(
@@ -49,12 +49,12 @@ def read(
     """
     found = read_checkpoint(path)
     try:
-        told = loads(found["importance"].encode("utf-8"), os.fspath(path), _LARGEST)
-        model = parse_importance(told["model"], "model")
-        network = ImportancePredictor(**told["sizes"])
+        value = loads(found["importance"].encode("utf-8"), os.fspath(path), _LARGEST)
+        model = parse_importance(value["model"], "model")
+        network = ImportancePredictor(**value["sizes"])
         network.load_state_dict(found["network"])
     except (KeyError, TypeError, AttributeError, RuntimeError, EngineError) as error:
         raise ExportError(
             f"{os.fspath(path)} is not a file of fcmrt.export.importance: {error}"
         ) from error
-    return model, network.eval(), told.get("about", {})
+    return model, network.eval(), value.get("about", {})

@@ -13,19 +13,19 @@ from fcmrt.importance_model import ImportanceModel, LevelModel
 Float64 = NDArray[np.float64]
 
 LEAST_RATE, LEAST_LOSS = 1e-7, 1e-9
-"""What measured rates and losses count as at least; the model is one of logarithms."""
+"""Least values that measured rates and losses count as; the model needs logarithms."""
 LEAST_FALL = 1e-3
-"""Share by which a rate is below that of the step before."""
+"""Least share by which a rate falls from one step to the next."""
 STEEPEST, FLATTEST = -10.0, -1e-6
 """Bounds of beta."""
 NEAR_BOUND = 1e-3
-"""A beta as near as this to a bound lies at it: an optimiser stays within."""
+"""A beta as near as this to a bound counts as at it: the optimiser stays within bounds."""
 
 
 def fit_model(
     measured: Measured, names: Sequence[str], *, graph: str, spread: int
 ) -> ImportanceModel:
-    """Fit curves and loss-rate models to training pictures.
+    """Fits curves and loss-rate models to training pictures.
 
     Args:
         measured: Of training pictures, levels together too; the curves follow these, and the
@@ -60,8 +60,8 @@ def losses_at_1(measured: Measured) -> Float64:
 def curve_fits(measured: Measured) -> Float64:
     """How well curves over the steps fit what levels alone lose: `[levels]`.
 
-    The share of variance that they explain, of the same losses as `LevelModel.fit` is of; a level's
-    curve is the mean of its pictures, made never to decrease.
+    The share of variance that they explain, of the same losses as for `LevelModel.fit`; a level's
+    curve is the mean of its pictures' losses, made not to decrease.
     """
     each = losses_at_1(measured)
     curves = [increasing(level) for level in each.mean(0)]
@@ -76,7 +76,7 @@ def explained(values: Float64, found: Float64) -> float:
 
 
 def is_at_bound(beta: float) -> bool:
-    """Whether a fitted beta is none: the losses want another than there may be."""
+    """Returns whether a fitted beta is at a bound: the losses would need one beyond it."""
     return beta < STEEPEST + NEAR_BOUND or beta > FLATTEST - NEAR_BOUND
 
 
@@ -110,7 +110,7 @@ def weights_of(measured: Measured) -> Float64:
 
 
 def fit_loss_rate(rates: Float64, losses: Float64) -> tuple[float, float, float]:
-    """Fit loss = alpha rate^beta by least squares, with alpha > 0 and beta < 0.
+    """Fits loss = alpha rate^beta by least squares, with alpha > 0 and beta < 0.
 
     Args:
         rates: `[n]`, above 0.

@@ -74,7 +74,7 @@ def make_importance(
         epochs: Passes over the crops that are trained on.
         seed: Of all that is drawn, but the network's beginning (`torch.manual_seed`).
         compare_coded: Also train a predictor on features that were coded and decoded.
-        tell: Takes what people should read while it goes on.
+        tell: Receives what people should read meanwhile.
 
     Raises:
         ValueError: The codec fuses the levels, or the cache has too few crops or pictures.
@@ -160,7 +160,7 @@ def describe(model: ImportanceModel, measured: Measured) -> str:
         if is_at_bound(level.beta):
             lines.append(
                 f"warning: beta of {name} lies at its bound: the loss does not follow a power of "
-                "the rate, and alpha and beta tell nothing; the curve is what encoders use"
+                "the rate, and alpha and beta mean nothing; the curve is what encoders use"
             )
     return "\n".join(lines)
 

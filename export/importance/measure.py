@@ -30,15 +30,14 @@ class Measured:
     """Pictures whose levels were coded one by one."""
 
     steps: tuple[int, ...]
-    """Increasing."""
+    """Steps `d` that were measured, increasing."""
     rates: Float64
-    """Bits per element of the level, [pictures, levels, steps]; side information apart."""
+    """Bits per element of the level, [pictures, levels, steps]; without side information."""
     maps: Float64
-    """What is lost in each part of the picture with this level coded alone: [pictures, levels,
-    steps, rows, columns]."""
+    """Loss in each part of the picture if this level alone is coded: [pictures, levels, steps,
+    rows, columns]."""
     together: Float64 | None = None
-    """What is lost by each level where all are coded: [pictures, levels, steps]; None: not
-    measured."""
+    """Loss due to each level if all are coded: [pictures, levels, steps]; None: not measured."""
 
     def __post_init__(self) -> None:
         shape = (len(self.rates), self.rates.shape[1], len(self.steps))
@@ -47,7 +46,7 @@ class Measured:
 
     @property
     def losses(self) -> Float64:
-        """Of whole pictures, `[pictures, levels, steps]`; their mean is the pooled distance."""
+        """Losses of pictures, `[pictures, levels, steps]`; their mean is the pooled distance."""
         return np.asarray(self.maps.sum((3, 4)))
 
 
@@ -61,12 +60,12 @@ def measure(
     *,
     together: bool = False,
 ) -> Measured:
-    """Code every level of every picture alone, at every step.
+    """Codes every level of every picture alone, at every step.
 
     Args:
         codec: One that gives levels qualities of their own; in float32, on the CPU.
         head: The task network's frozen back half.
-        task: What the network is.
+        task: The task network.
         batches: Features of training pictures, finest first.
         steps: Step numbers, increasing.
         together: Also measure levels where all are coded.

@@ -85,7 +85,7 @@ def train(
     rate: float = 2e-3,
     seed: int = 0,
 ) -> list[float]:
-    """Train a predictor on pictures whose importances were measured, and on their mirror images.
+    """Trains a predictor on pictures whose importances were measured, and on their mirror images.
 
     The loss is the deviance of whole levels, and that of their parts.
 

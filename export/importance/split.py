@@ -23,7 +23,7 @@ class Split:
 
     @property
     def words(self) -> str:
-        """What was kept back, for people."""
+        """Says in words what was kept back."""
         if self.pictures is None:
             return f"{len(self.held)} crops, of the same photos as those that were trained on"
         return f"{len(self.held)} crops, of {self.pictures} pictures that were not trained on"

@@ -47,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--minutes",
         type=float,
         default=None,
-        help="end the training, its decay and polish included, after so long at the latest",
+        help="most minutes that the training may take, its decay and polish included",
     )
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=8e-4)
@@ -116,7 +116,7 @@ def config_of(args: argparse.Namespace, task: Task) -> Config:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train, or go on training."""
+    """Trains a codec, or continues a run."""
     parser = make_parser()
     args = parser.parse_args(arguments)
     if args.resume != (args.out / CHECKPOINT).exists():

@@ -10,7 +10,7 @@ from fcmrt.errors import ExportError
 from fcmrt.export.train.heads import TRAINING_TASKS, TrainingTask, find_training_task
 
 DEFAULT_TASK = TRAINING_TASKS["nanodet"]
-"""Where neither `--task` nor a cache tells another."""
+"""The task if neither `--task` nor a cache names one."""
 
 
 def add_task(parser: argparse.ArgumentParser) -> None:

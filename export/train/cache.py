@@ -76,13 +76,13 @@ class Cache:
     def shown(self) -> list[tuple[str, ...]] | None:
         """Names of the pictures that each training crop shows: one, or four.
 
-        Photos by their names, and `clip NAME` for the frames of a clip. None: the cache was made
-        before caches told it.
+        Photos by their names, and `clip NAME` for the frames of a clip. None: an older cache,
+        which does not say.
         """
         if not self._shown.exists():
             return None
-        told = json.loads(self._shown.read_text(encoding="utf-8"))
-        return [tuple(names) for names in told[sum(HELD_OUT.values()) :]]
+        names_of = json.loads(self._shown.read_text(encoding="utf-8"))
+        return [tuple(names) for names in names_of[sum(HELD_OUT.values()) :]]
 
     def crops(self, numbers: NDArray[np.int64]) -> Features:
         """Features of some training crops, finest first: float16 `[N, C, H, W]`; owned."""
@@ -101,7 +101,7 @@ class Cache:
 
 
 def open_cache(folder: Path, chosen: TrainingTask | None) -> tuple[Cache, TrainingTask]:
-    """A cache, and the task it is of, which may be told.
+    """Opens a cache; returns it and its training task, `chosen` or the one of its name.
 
     Raises:
         ValueError: As `Cache`.
@@ -126,7 +126,7 @@ def _task_of(name: str, given: Task | None) -> Task:
 def write_cache(
     folder: Path, source: FeatureSource, count: int, back: Path, about: dict[str, Any]
 ) -> None:
-    """Make features and write them.
+    """Makes features, and writes them.
 
     Args:
         folder: Made when missing; what is in it is replaced.
@@ -170,13 +170,13 @@ def digests(pictures: Pictures) -> dict[str, str]:
     """SHA-256 of the pixels of every photo, and of each clip's frames one after another."""
     sources = {name: [image] for name, image in pictures.photos.items()}
     sources |= {f"clip {name}": pictures.source(name) for name in pictures.clips}
-    told = {}
+    found = {}
     for name, images in sources.items():
         digest = hashlib.sha256()
         for image in images:
             digest.update(image.tobytes())
-        told[name] = digest.hexdigest()
-    return told
+        found[name] = digest.hexdigest()
+    return found
 
 
 def main(arguments: list[str] | None = None) -> None:

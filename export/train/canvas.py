@@ -24,7 +24,7 @@ class Canvas(NamedTuple):
 
 
 def random_canvas(pictures: Pictures, rng: np.random.Generator, task: Task) -> Canvas:
-    """Draw one input of the task's network.
+    """Draws one input of the task's network.
 
     A whole picture or a random crop, letterboxed at the top left; sometimes four of them.
     """

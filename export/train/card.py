@@ -1,4 +1,4 @@
-"""What a run says of itself: `card.json`."""
+"""The description that a training run keeps of itself: `card.json`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from fcmrt.processor import describe_processor, usable_cores
 
 CARD = "card.json"
 PATHS = {"--assets": "DIR", "--extra": "MORE", "--cache": "CACHE", "--out": "RUN"}
-"""Options whose values are another machine's business, and what stands for them."""
+"""Options whose values mean nothing on other machines, and the words that replace them."""
 
 
 def machine_of(device: str) -> str:
-    """Where a run runs, in words: the accelerator, or processor and cores."""
+    """Returns the machine of a run in words: its accelerator, or processor and cores."""
     if device == "cuda":
         return str(torch.cuda.get_device_name())
     return f"{describe_processor()}, {usable_cores()} cores"
@@ -55,7 +55,7 @@ def write_card(
     machine: str,
     command: str,
 ) -> None:
-    """Write the card; a resumed run replaces it, and tells of every machine it was on."""
+    """Writes the card; a resumed run replaces it, and lists every machine it ran on."""
     path = out / CARD
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     machines = [*before.get("machines", []), machine] if (out / LOG).exists() else [machine]

@@ -69,7 +69,7 @@ class Pictures:
 
 
 def read_photos(folders: list[Path], *, test: bool) -> dict[str, Picture]:
-    """Read the test pictures, or all the others, of some folders; long sides cut to 1400."""
+    """Reads the test pictures, or all the others, of some folders; long sides cut to 1400."""
     from PIL import Image
 
     pictures = {}
@@ -89,7 +89,7 @@ def read_photos(folders: list[Path], *, test: bool) -> dict[str, Picture]:
 
 
 def read_frames(path: Path, wanted: range) -> dict[str, Picture]:
-    """Read some frames of a clip."""
+    """Reads some frames of a clip."""
     import av
 
     frames = {}
@@ -103,7 +103,7 @@ def read_frames(path: Path, wanted: range) -> dict[str, Picture]:
 
 
 def read_pictures(assets: Path, extra: list[Path]) -> Pictures:
-    """Read every training picture into memory, and refuse copies of test pictures.
+    """Reads every training picture into memory, and refuses copies of test pictures.
 
     Args:
         assets: Folder with `photos/` and `video/`.
@@ -123,7 +123,7 @@ def read_pictures(assets: Path, extra: list[Path]) -> Pictures:
 
 
 def check_split(assets: Path, pictures: Pictures) -> list[str]:
-    """Compare all training pictures and frames with all test pictures and frames.
+    """Compares all training pictures and frames with all test pictures and frames.
 
     One pair of sources is left out: the training and the test frames of the same fixed camera,
     which are split by time and look alike by nature.

@@ -20,7 +20,7 @@ class Log:
         self._folder = folder
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row."""
+        """Adds a row."""
         with (self._folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -32,7 +32,7 @@ class Log:
         return [last[key] for key in sorted(last)]
 
     def draw(self) -> None:
-        """Draw `curves.png`: the loss, and bytes and distortion of every validated quality."""
+        """Draws `curves.png`: the loss, and bytes and distortion of every validated quality."""
         from matplotlib.figure import Figure
 
         rows = self.rows()

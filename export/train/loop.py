@@ -147,8 +147,8 @@ class Trainer:
             self.optimiser.step()
         self._average()
         self.step += 1
-        told = {"loss": loss, "bytes": bits.mean() / 8, "gradient": norm}
-        return {name: value.detach() for name, value in told.items()} | parts
+        scalars = {"loss": loss, "bytes": bits.mean() / 8, "gradient": norm}
+        return {name: value.detach() for name, value in scalars.items()} | parts
 
     def _average(self) -> None:
         decay = min(self.options.ema, (self.step + 1) / (self.step + 10))
@@ -204,12 +204,12 @@ class Trainer:
         saved = clock = time.monotonic()
         for arrays in self.source.ahead(self.step, options.steps):
             lr = learning_rate(options, self.step, self.share)
-            told = self.train_step(self._tensors(arrays))
+            scalars = self.train_step(self._tensors(arrays))
             progress.update()
             self.seconds, clock = self.seconds + time.monotonic() - clock, time.monotonic()
             ended = self.share >= 1
             if self.step % 50 == 0:
-                row = {name: value.item() for name, value in told.items()}
+                row = {name: value.item() for name, value in scalars.items()}
                 log.append({"step": self.step, "lr": lr, "seconds": self.seconds, **row})
                 progress.set_postfix(loss=f"{row['loss']:.3f}", bytes=f"{row['bytes']:.0f}")
             if ended and self.polishing:

@@ -1,7 +1,7 @@
 """Rate and task-aware distortion.
 
 The distortion of a picture is what the task network would notice: errors of the features, errors
-of the activations within its back half (the "head"), and the shift of what it tells (`TaskHead`).
+of the activations within its back half (the "head"), and the shift of its outputs (`TaskHead`).
 The last two have gradients so noisy that a new codec learns faster from the first alone
 (`feature_distortion`).
 """
@@ -31,7 +31,7 @@ def cut(maps: Tensor, blocks: int) -> Tensor:
 
 
 class HeadOutputs(ABC):
-    """What a head gives on one set of features."""
+    """A head's results on one set of features."""
 
     hidden: tuple[Tensor, ...]
     """Activations, each float32 `[N, C, H, W]`."""
@@ -52,14 +52,14 @@ class TaskHead(nn.Module, ABC, Generic[Told]):
 
     @abstractmethod
     def forward(self, features: Sequence[Tensor]) -> Told:
-        """Run the head on features, finest first (float `[N, C, H, W]`)."""
+        """Runs the head on features, finest first (float `[N, C, H, W]`)."""
 
     @abstractmethod
     def outputs(self, told: Told, blocks: int = 1) -> Any:
-        """What the head gave, as the raw outputs of the task network (`TaskNetwork.outputs`).
+        """Returns a pass of the head as raw outputs of the task network (`TaskNetwork.outputs`).
 
         Args:
-            told: Of square pictures.
+            told: What `forward` returned, for square pictures.
             blocks: Into how many parts a side is cut; the parts of a picture follow each other, row
                 by row, each as if it were a picture.
         """
@@ -119,7 +119,7 @@ class Energies:
 
 @torch.no_grad()
 def energies_of(head: TaskHead[Told], features: Sequence[Tensor]) -> Energies:
-    """Measure the energy of features and of the head's activations on them."""
+    """Measures the energy of features and of the head's activations on them."""
 
     def energy(maps: Sequence[Tensor]) -> Tensor:
         return torch.stack([level.var((0, 2, 3)).mean() for level in maps])

@@ -51,7 +51,7 @@ def find_copies(
     test: Mapping[str, NDArray[np.uint8]],
     max_distance: int = MAX_DISTANCE,
 ) -> tuple[list[Match], Match | None]:
-    """Compare every training picture, and its mirror image, with every test picture.
+    """Compares every training picture, and its mirror image, with every test picture.
 
     Args:
         train: Name and uint8 `[H, W, 3]` RGB picture.

@@ -14,7 +14,7 @@ STEPS, RATE = 300, 0.02
 
 
 def fit_priors(codec: FeatureCodec, features: Sequence[Tensor]) -> None:
-    """Fit every prior of a codec to the integers that its hyper-analysis gives.
+    """Fits every prior of a codec to the integers that its hyper-analysis gives.
 
     Averaged networks may round a channel to another integer than the priors have learnt, in every
     cell alike, where it lies near the middle of two.
@@ -42,7 +42,7 @@ def fit_priors(codec: FeatureCodec, features: Sequence[Tensor]) -> None:
 
 
 def fit_prior(prior: ChannelPrior, z: Tensor) -> None:
-    """Fit a prior to integers.
+    """Fits a prior to integers.
 
     Args:
         prior: Changes in place.

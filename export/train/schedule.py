@@ -1,7 +1,7 @@
 """How a training goes: its options, the learning rate, and the qualities that are drawn.
 
-Everything follows the share of the training that is done, by steps or by time, so that a run told
-how long it may take has its decay and its polish within that time.
+Everything depends on the share of the training that is done, by steps or by time, so that a run
+with a time limit has its decay and its polish within it.
 """
 
 from __future__ import annotations

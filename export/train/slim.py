@@ -47,7 +47,7 @@ def slimmed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_slim(run: Path, out: Path, about: dict[str, Any]) -> None:
-    """Write the file.
+    """Writes the file.
 
     Args:
         run: Folder of a training run.

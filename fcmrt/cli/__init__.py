@@ -20,16 +20,16 @@ COMMANDS = {
     "encode": "code features or pictures into an .fcm file",
     "decode": "get the features back out of an .fcm file",
     "inspect": "show what is in an engine, an .fcm file, a header or a packet",
-    "export": "make an engine file of a trained codec's checkpoint",
+    "export": "turn a trained codec's checkpoint into an engine file",
     "build": "build TensorRT plans of an engine's graphs, for GPUs that need not be here",
     "verify": "compare every way to run an engine here with the reference, stage by stage",
-    "doctor": "tell what works on this machine, and why the rest does not",
+    "doctor": "report what works on this machine, and why the rest does not",
     "demo": "a photo through a split detector, with and without the codec",
 }
 
 
 class _Version(argparse.Action):
-    """Prints the version; the package is asked only when somebody wants to know."""
+    """Prints the version, which is looked up only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from .. import __version__
@@ -42,7 +42,7 @@ def make_parser(command: str | None) -> argparse.ArgumentParser:
     """Makes the parser.
 
     Args:
-        command: The subcommand whose arguments are wanted; None or an unknown one: only the list.
+        command: The subcommand that gets its arguments; None or an unknown name: none does.
     """
     parser = argparse.ArgumentParser(
         prog="fcmrt",
@@ -65,8 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments without the program's name; None takes those of the process.
 
     Returns:
-        The exit code: 0 done, 1 the command's finding is that something is wrong, 2 it could not
-        be done, or not all of it (one line on standard error says why).
+        The exit code: 0 on success; 1 if the command ran and found something wrong; 2 if it
+        failed, wholly or in part (one line on standard error says why); 130 if interrupted.
 
     Raises:
         SystemExit: From argparse: help, version, or wrong usage.
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return int(code)
     except BrokenPipeError as error:
-        if error.filename is not None:  # the pipe was to take the command's work
+        if error.filename is not None:  # the pipe was the command's output file
             return _failed(args.command, error)
         # The reader of our output has gone (a pager, `head`): nothing is wrong. Standard output
         # is pointed elsewhere so that the interpreter's last flush does not complain either.
@@ -96,13 +96,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(command: str, error: Exception) -> int:
-    """Says why a command could not be done, and gives its exit code."""
+    """Reports why a command failed, and returns its exit code."""
     print(f"fcmrt {command}: error: {_one_line(error)}", file=sys.stderr)
     return 2
 
 
 def _one_line(error: Exception) -> str:
-    """Says what an error says, in one line; an `OSError` as `FILE: reason`."""
+    """Puts an error's text on one line; that of an `OSError` as `FILE: reason`."""
     if isinstance(error, MemoryError):
         return (
             f"there is not enough memory: {error}" if str(error) else "there is not enough memory"

@@ -38,23 +38,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HxW",
         action="append",
         help="size of the finest feature level in cells, such as 52x52, before padding; or a "
-        "range, LEAST..BEST..MOST, such as 16x16..52x52..104x104. May be given more than once: "
-        "each is a profile of the plan. Without it, the sizes in the engine's card",
+        "range, LEAST..BEST..MOST, such as 16x16..52x52..104x104. May be given several times: "
+        "each is a profile of the plan (default: the sizes in the engine's card)",
     )
     parser.add_argument(
-        "--graph", metavar="NAME", action="append", help="only this graph; may be given again"
+        "--graph",
+        metavar="NAME",
+        action="append",
+        help="build only this graph; may be given several times",
     )
     parser.add_argument(
-        "--library", choices=LIBRARY_NAMES, help="what builds; without it, what is installed"
+        "--library",
+        choices=LIBRARY_NAMES,
+        help="library that builds (default: the one that is installed)",
     )
     parser.add_argument(
         "--tf32",
         action="store_true",
-        help="faster float32 with 10 bits of mantissa; never where means and indexes come from",
+        help="compute float32 faster, with 10 bits of mantissa; graphs that lead to means and "
+        "indexes never do",
     )
-    parser.add_argument("--level", metavar="N", type=int, help="0 (builds fast) to 5 (runs fast)")
     parser.add_argument(
-        "--workspace", metavar="MIB", type=int, help="most memory that one kernel may work in"
+        "--level",
+        metavar="N",
+        type=int,
+        help="optimisation level, 0 (builds fast) to 5 (runs fast)",
+    )
+    parser.add_argument(
+        "--workspace", metavar="MIB", type=int, help="most working memory of one kernel, in MiB"
     )
     parser.add_argument(
         "--cache-dir",
@@ -98,15 +109,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sizes(told: Sequence[str] | None, engine: Engine) -> Sequence[SizeRange]:
+def _sizes(given: Sequence[str] | None, engine: Engine) -> Sequence[SizeRange]:
     from ..plans import SizeRange, card_sizes
 
-    sizes = [SizeRange.parse(text) for text in told or ()] or card_sizes(engine.manifest)
+    sizes = [SizeRange.parse(text) for text in given or ()] or card_sizes(engine.manifest)
     if not sizes:
         finest = next(level.name for level in engine.manifest.features if level.stride == 1)
         raise ConfigError(
-            "plans are built for sizes, and this engine's card tells none: give --size HxW, the "
-            f"height and width of {finest} in cells, such as --size 52x52"
+            "plans are built for known sizes, and this engine's card has none: give --size HxW, "
+            f"the height and width of {finest} in cells, such as --size 52x52"
         )
     return sizes
 

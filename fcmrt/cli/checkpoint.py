@@ -54,8 +54,8 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, dict[str, Any]]
         args: With `checkpoint`, a file, and what `add_codec_arguments` has added.
 
     Raises:
-        ConfigError: An option is malformed, or this codec does not take it; or the function that
-            was named for the codec does not give what it should.
+        ConfigError: An option is malformed, or this codec does not take it; or the function named
+            as the codec does not return a `Deployment`.
         ExportError: As `find_family`, `read_checkpoint` and the family.
         BackendUnavailableError: A package that exporting needs is not installed.
     """
@@ -72,8 +72,8 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, dict[str, Any]]
         made = deploy(found, **chosen)
         if not isinstance(made, export.Deployment):
             raise ConfigError(
-                f"codec {args.codec} gave a {type(made).__name__}; a Deployment is wanted, as "
-                "DeploymentBuilder.finish makes it"
+                f"codec {args.codec} returned {type(made).__name__}; it must return a Deployment, "
+                "which DeploymentBuilder.finish makes"
             )
         return made, card_of(found)
     except ModuleNotFoundError as error:
@@ -81,7 +81,7 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, dict[str, Any]]
 
 
 def missing_package(error: ModuleNotFoundError, codec: str = "") -> BackendUnavailableError:
-    """Tells what to install where exporting came upon a package that is not there.
+    """Makes the error that says what to install when a package is missing for exporting.
 
     Args:
         error: What importing raised.
@@ -104,11 +104,11 @@ def _import_from_here() -> None:
 def _check_options(
     deploy: Deploy, codec: str, checkpoint: dict[str, Any], chosen: dict[str, Any]
 ) -> None:
-    """Holds options against those that a codec's function takes."""
+    """Refuses options that a codec's function does not take."""
     try:
         signature = inspect.signature(deploy)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"codec {codec} is no function of a checkpoint: {error}") from error
+        raise ConfigError(f"codec {codec} is not a function of a checkpoint: {error}") from error
     try:
         signature.bind(checkpoint, **chosen)
     except TypeError as error:
@@ -132,8 +132,8 @@ def _option(text: str) -> tuple[str, Any]:
 def reference_of(engine: Engine, deployment: Deployment, *, half_weights: bool) -> Reference:
     """Returns what an engine is compared with: the networks that it was made of.
 
-    In the place of networks that became integers stand the engine's own graphs, computed by the
-    reference: what they made of the trained network is not a difference between machines.
+    Networks that became integers are replaced by the engine's own graphs, computed by the
+    reference: how far those are from the trained networks is no difference between machines.
 
     Args:
         engine: The engine.

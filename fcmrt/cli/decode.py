@@ -13,11 +13,12 @@ import numpy as np
 
 from ..atomicfile import replacing
 from ..config import Limits
+from ..container import Reader
 from ..errors import BitstreamError, ConfigError
 from .inputs import add_engine_argument, load_engine
 from .outputs import check_output, report_to
 from .runtime import add_runtime_arguments, options_of
-from .stream import add_limits_argument, open_stream, told_with_option
+from .stream import add_limits_argument, open_stream, text_with_option
 from .task import TASKS, Detector, detections_dict, picture_size_of
 from .text import count, counted, printable
 
@@ -59,16 +60,10 @@ def run(args: argparse.Namespace) -> int:
     report = report_to(args.output)
     options, limits = options_of(args), Limits(max_elements=args.max_elements)
     engine = load_engine(args.engine)
-    failed = 0
     with open_stream(Path(args.input), limits, engine) as reader:
         decoder = Decoder(engine, header=reader.header, options=options, limits=limits)
-        if reader.recovered:
-            why = "no index, so the file is still being written or was cut off"
-            print(f"fcmrt decode: {why}; {counted(len(reader), 'packet')} found", file=sys.stderr)
-        if reader.skipped_bytes:
-            damage = f"{count(reader.skipped_bytes)} bytes between packets are damaged"
-            print(f"fcmrt decode: {damage}: what they held is lost", file=sys.stderr)
-            failed += args.packet is None
+        _warn_of_damage(reader)
+        failed = reader.skipped_bytes > 0 and args.packet is None
         numbers = _numbers(args.packet, len(reader))
         target = None
         if args.output is not None:
@@ -79,22 +74,32 @@ def run(args: argparse.Namespace) -> int:
                 features = decoder.decode(reader[number])
             except BitstreamError as error:
                 # The packets are independent of each other: the others may well be intact.
-                print(
-                    f"fcmrt decode: packet {number} is lost: {told_with_option(error)}",
-                    file=sys.stderr,
-                )
-                failed += 1
+                _warn(f"packet {number} is lost: {text_with_option(error)}")
+                failed = True
                 continue
             if target is not None:
                 target.write(number, features)
             if detector is not None:
                 size = picture_size_of(reader.header, number)
                 found = detections_dict(detector.detect(features, size), args.threshold)
-                told = _json_line(number, size, found) if args.json else _lines(number, found)
-                print(told, file=report)
+                text = _json_line(number, size, found) if args.json else _lines(number, found)
+                print(text, file=report)
     if target is not None and not args.json:
         print(target.summary(), file=report)
     return 2 if failed else 0
+
+
+def _warn_of_damage(reader: Reader) -> None:
+    if reader.recovered:
+        why = "no index, so the file is still being written or was cut off"
+        _warn(f"{why}; {counted(len(reader), 'packet')} found")
+    if reader.skipped_bytes:
+        damage = f"{count(reader.skipped_bytes)} bytes between packets are damaged"
+        _warn(f"{damage}: what they held is lost")
+
+
+def _warn(text: str) -> None:
+    print(f"fcmrt decode: {text}", file=sys.stderr)
 
 
 def _numbers(wanted: int | None, packets: int) -> list[int]:
@@ -109,12 +114,12 @@ class _Target:
     """Where the features go: one .npz, or a folder of them.
 
     Raises:
-        ConfigError: The packets do not go there, or one would take the place of an input.
+        ConfigError: The packets do not fit there, or one would overwrite an input.
     """
 
     def __init__(self, path: Path, numbers: list[int], inputs: Iterable[str | None]) -> None:
         self.path = path
-        # What is neither file nor folder, a pipe or a device, takes one packet.
+        # Neither file nor folder: a pipe or a device, which takes one packet.
         special = path.exists() and not path.is_file()
         self.single = not path.is_dir() and (path.suffix.lower() == ".npz" or special)
         self.written = 0

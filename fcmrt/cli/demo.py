@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--image",
         metavar="FILE",
         nargs="+",
-        help="pictures to take (default: one that comes with fcmrt)",
+        help="pictures to detect objects in (default: one that comes with fcmrt)",
     )
     parser.add_argument("--quality", metavar="Q", type=float, help="quality level, 1 is smallest")
     parser.add_argument(

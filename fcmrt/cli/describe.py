@@ -34,12 +34,12 @@ Description = dict[str, Any]
 
 
 def describe(path: Path, load: Callable[[], Engine]) -> Description:
-    """Tells what kind of file it is, by its content, and describes it.
+    """Describes a file, after finding out from its content what kind of file it is.
 
     Args:
         path: An engine, an .fcm file, a stream header or a packet.
-        load: Loads the engine that a bare packet is tried with. Such a packet has no magic: the
-            checksum, which covers the engine too, is what tells it from other bytes.
+        load: Loads the engine that a bare packet is tried with. Such a packet has no magic: only
+            its checksum, which covers the engine too, distinguishes it from other bytes.
 
     Raises:
         OSError: The file cannot be read.
@@ -48,7 +48,7 @@ def describe(path: Path, load: Callable[[], Engine]) -> Description:
         ConfigError: It is none of these.
     """
     with path.open("rb") as opened:
-        # A pipe cannot be searched, nor read a second time.
+        # A pipe can neither seek nor be read twice.
         file = opened if opened.seekable() else io.BytesIO(opened.read())
         begin = file.read(len(FILE_MAGIC))
         file.seek(0)
@@ -72,7 +72,7 @@ def describe(path: Path, load: Callable[[], Engine]) -> Description:
         return {"kind": "packet", **_packet(data, engine.digest, engine.manifest.features)}
     except BitstreamError as error:
         raise ConfigError(
-            f"{path} is no engine, .fcm file or stream header, and as a packet of engine "
+            f"{path} is not an engine, .fcm file or stream header, and as a packet of engine "
             f"{engine.manifest.name}: {error}"
         ) from error
 
@@ -192,7 +192,7 @@ def _packet(data: bytes, digest: bytes, levels: Sequence[object], begin: int = 0
 
 
 def _importance(importance: Importance) -> Description:
-    """Describes where the step is another; by group, in the engine's order."""
+    """Describes where the step differs; by group, in the engine's order."""
     regions = importance.regions
     return {
         "offsets": list(importance.offsets),

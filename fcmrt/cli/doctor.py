@@ -102,9 +102,9 @@ def _cpu() -> dict[str, Any]:
 
 
 def _runners() -> dict[str, dict[str, Any]]:
-    """Says who each runner is on each device, or why it is not there; their libraries are loaded.
+    """Finds each runner's identity on each device, or why it has none; loads their libraries.
 
-    That of a CPU has the runner's name, that of a GPU has " on cuda" behind it.
+    Keys are the runners' names, with " on cuda" appended for the GPU.
     """
     runners = {}
     for runner in RUNNERS:
@@ -167,7 +167,7 @@ def _providers(onnxruntime: dict[str, Any]) -> list[str]:
 
 
 def _round_trip() -> dict[str, Any]:
-    """Codes one small synthetic set of features with the built-in engine and gets it back."""
+    """Encodes and decodes a small set of random features with the built-in engine."""
     from ..decoder import Decoder
     from ..encoder import Encoder
     from ..engine import Engine
@@ -197,7 +197,7 @@ def _advice(
     if len(libraries["onnxruntime"]["distributions"]) > 1:
         advice.append(
             "onnxruntime and onnxruntime-gpu are both installed: this is broken, they share one "
-            "folder and overwrite each other's files. Mend it with: pip uninstall -y onnxruntime "
+            "folder and overwrite each other's files. To repair it: pip uninstall -y onnxruntime "
             "onnxruntime-gpu; then install one of them: pip install 'fcmrt[cpu]' or 'fcmrt[cuda]'"
         )
     if "error" in kernels:

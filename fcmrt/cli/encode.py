@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--roi-gain",
         metavar="N",
         type=int,
-        help=f"by how many steps boxes are finer (default: {ROI_GAIN})",
+        help=f"how many steps finer the boxes are coded (default: {ROI_GAIN})",
     )
     parser.add_argument(
         "--level-offset",
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=_offset,
         default=[],
-        help="steps added to those of a feature level that has a latent of its own; negative is "
+        help="steps to add for a feature level, which must have a latent of its own; negative is "
         "finer",
     )
     parser.add_argument(
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "worth",
     )
     parser.add_argument(
-        "--target-bytes", metavar="N", type=int, help="length that each packet is to come near"
+        "--target-bytes", metavar="N", type=int, help="size that each packet should come close to"
     )
     parser.add_argument("--task", choices=TASKS, help="network whose front half takes the pictures")
     add_runtime_arguments(parser)
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         sources = _features_of_pictures(paths)
     first = next(sources)
-    # Packets of the first one's sizes need not tell them again.
+    # The sizes go into the header, so packets of these sizes need not repeat them.
     sizes = {name: level.shape[-2:] for name, level in first[1].items()}
     halves = all(level.dtype == "float16" for level in first[1].values())
     encoder = Encoder(
@@ -131,10 +131,7 @@ def run(args: argparse.Namespace) -> int:
 
         header = describe_pictures(header, args.task, [picture_size(path) for path in paths])
 
-    wishes: dict[str, Any] = {"level_offsets": dict(args.level_offset), "roi": args.roi}
-    wishes |= {"importance": args.importance or None, "target_bytes": args.target_bytes}
-    if args.roi_gain is not None:
-        wishes["roi_gain"] = args.roi_gain
+    wishes = _wishes(args)
     totals, report = _Totals(), report_to(output)
     with replacing(output) as file, Writer(file, header) as writer:
         for name, features in itertools.chain([first], sources):
@@ -148,8 +145,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _wishes(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of `Encoder.encode` that every picture gets."""
+    wishes = {
+        "level_offsets": dict(args.level_offset),
+        "roi": args.roi,
+        "importance": args.importance or None,
+        "target_bytes": args.target_bytes,
+    }
+    if args.roi_gain is not None:
+        wishes["roi_gain"] = args.roi_gain
+    return wishes
+
+
 def _check_kinds(paths: list[Path], task: str | None) -> None:
-    """Refuses arrays with a task, pictures without one, before anything is loaded."""
+    """Refuses arrays with a task, and pictures without one, before anything is loaded."""
     for path in paths:
         if path.exists() and not path.is_file():
             raise ConfigError(f"{path} is a folder, pipe or device; inputs are files")
@@ -176,7 +186,7 @@ def _features_of_pictures(paths: list[Path]) -> Iterator[tuple[str, Features]]:
 
 
 class _Totals:
-    """Counts what goes in and comes out, for the lines printed."""
+    """Counts packets, bytes and elements for the lines that are printed."""
 
     def __init__(self) -> None:
         self.packets = 0
@@ -184,7 +194,7 @@ class _Totals:
         self.elements = 0
 
     def add(self, name: str, packet: Packet) -> str:
-        """Counts one packet and gives its line."""
+        """Counts one packet and returns its line."""
         elements = packet.elements or 0
         line = f"{self.packets:5d}  {printable(name)}: {_cost(len(packet), elements)}"
         self.packets += 1
@@ -193,7 +203,7 @@ class _Totals:
         return line
 
     def summary(self) -> str:
-        """Gives the line for all packets."""
+        """Returns the line for all packets."""
         return f"{counted(self.packets, 'packet')}, {_cost(self.bytes, self.elements)}"
 
 

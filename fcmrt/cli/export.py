@@ -32,14 +32,15 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="what torch.save wrote")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="file that torch.save wrote")
     add_codec_arguments(parser)
     parser.add_argument("--out", metavar="FILE.fcmrt", required=True, help="engine file to write")
-    parser.add_argument("--name", help="name of the engine (default: that of the file)")
+    parser.add_argument("--name", help="name of the engine (default: the file's, without suffix)")
     parser.add_argument(
         "--card",
         metavar="JSON",
-        help="file with what people should know about it (default: the checkpoint's own card)",
+        help="JSON file with what people should know about the engine (default: the checkpoint's "
+        "own card)",
     )
     exact = parser.add_argument_group(
         "exact engines",
@@ -64,13 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=64,
-        help="how many pictures of it to take (default: 64)",
+        help="how many pictures of --calibrate to use (default: 64)",
     )
     exact.add_argument(
         "--activation-bits",
         metavar="BITS",
         type=int,
-        help="bits of activations; the more, the fewer are left for weights",
+        help="bits of activations; the more they have, the fewer are left for weights",
     )
     parser.add_argument(
         "--precision",
@@ -81,8 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--importance",
         metavar="FILE",
-        help="importance model that fcmrt.export.importance has made: the engine then knows what "
-        "its levels are worth to the task",
+        help="importance model made by fcmrt.export.importance: the engine then knows what its "
+        "levels are worth to the task",
     )
     parser.add_argument(
         "--float32-weights",
@@ -92,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exports, and says what came of it."""
+    """Exports, and prints a line about the engine."""
     if args.precision == "int8" and args.calibrate is None:
         raise ConfigError("--precision int8 needs --calibrate: the ranges of activations")
     if args.activation_bits is not None and args.calibrate is None:
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     check_output(out, _inputs(args))
     given = _card(args.card)
-    # Read first, so that options that contradict each other are refused before the work.
+    # Read early, so that what does not fit is refused before the work.
     importance = None if args.importance is None else _read_importance(args.importance)
     deployment, card = deployment_of(args)
     if importance is not None:

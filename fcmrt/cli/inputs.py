@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def add_engine_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--engine`."""
     parser.add_argument(
-        "--engine", metavar="FILE", help="engine file; without it, the one that comes with fcmrt"
+        "--engine", metavar="FILE", help="engine file (default: the one that comes with fcmrt)"
     )
 
 
@@ -30,7 +30,7 @@ def add_engine_operand(parser: argparse.ArgumentParser) -> None:
         "engine",
         metavar="ENGINE",
         nargs="?",
-        help="engine file; without it, the one that comes with fcmrt",
+        help="engine file (default: the one that comes with fcmrt)",
     )
 
 
@@ -56,7 +56,7 @@ def load_engine(path: str | Path | None, file: BinaryIO | None = None) -> Engine
 
 
 def is_array_file(path: Path) -> bool:
-    """Tells whether the name is that of a NumPy file."""
+    """Returns whether a file has the suffix of a NumPy file."""
     return path.suffix.lower() in (".npy", ".npz")
 
 
@@ -68,8 +68,8 @@ def read_features(path: Path, levels: Sequence[str]) -> dict[str, npt.NDArray[An
         levels: Names of the engine's feature levels.
 
     Raises:
-        ConfigError: Not such a file, or its names are not the engine's.
-        ShapeError: An array that is neither one picture's nor a batch's.
+        ConfigError: It is not such a file, or its names are not the engine's.
+        ShapeError: An array is neither one picture's nor a batch's.
     """
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -79,7 +79,7 @@ def read_features(path: Path, levels: Sequence[str]) -> dict[str, npt.NDArray[An
             with loaded:
                 arrays = {name: loaded[name] for name in loaded.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path}: not a NumPy file without pickles: {error}") from error
+        raise ConfigError(f"{path} is not a NumPy file, or has pickles in it: {error}") from error
     if set(arrays) != set(levels):
         raise ConfigError(
             f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}"
@@ -98,7 +98,7 @@ def read_features(path: Path, levels: Sequence[str]) -> dict[str, npt.NDArray[An
 def read_pictures(
     path: Path, levels: Sequence[str], count: int
 ) -> list[list[npt.NDArray[np.float32]]]:
-    """Reads the first pictures of a batch of features.
+    """Reads the features of the first pictures of a batch.
 
     Args:
         path: As for `read_features`, with a batch; or a folder with one LEVEL.npy for each level,
@@ -107,12 +107,12 @@ def read_pictures(
         count: How many pictures at most; at least 1.
 
     Returns:
-        Of each picture its levels, float32 `[1, C, H, W]`.
+        The levels of each picture, float32 `[1, C, H, W]`.
 
     Raises:
-        ConfigError: As `read_features`; a level is missing in the folder; less than one picture;
-            NaN or infinity.
-        ShapeError: No batch, or levels with different numbers of pictures.
+        ConfigError: As `read_features`; or a level is missing in the folder, `count` is below 1, or
+            a feature is NaN or infinity.
+        ShapeError: It is no batch, or levels have different numbers of pictures.
     """
     if count < 1:
         raise ConfigError(f"{count} pictures are too few; at least 1 is needed")
@@ -131,7 +131,7 @@ def read_pictures(
     sizes = {array.shape[0] if array.ndim == 4 else 0 for array in arrays.values()}
     if len(sizes) != 1 or 0 in sizes:
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
-        raise ShapeError(f"{path} holds {shapes}; wanted are batches [N, C, H, W] of the same N")
+        raise ShapeError(f"{path} holds {shapes}; they must be batches [N, C, H, W] of the same N")
     pictures = [
         [np.asarray(array[n : n + 1], np.float32) for array in arrays.values()]
         for n in range(min(count, *sizes))

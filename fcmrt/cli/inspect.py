@@ -13,11 +13,11 @@ from .text import print_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("file", metavar="FILE", help="any of them; its content says which it is")
+    parser.add_argument("file", metavar="FILE", help="any of these; its content says which it is")
     parser.add_argument(
         "--engine",
         metavar="FILE",
-        help="the engine of a bare packet; without it, the one that comes with fcmrt",
+        help="the engine of a bare packet (default: the one that comes with fcmrt)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object, with everything")
 

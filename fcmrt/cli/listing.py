@@ -226,7 +226,7 @@ def _importance(importance: Description | None) -> str:
 
 
 def _importance_in_short(importance: Description | None) -> str:
-    """Says it in a cell of a table; blank where the step is the same everywhere."""
+    """Describes an importance briefly, for a table; blank where the step is the same everywhere."""
     if importance is None:
         return ""
     parts = []

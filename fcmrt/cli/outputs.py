@@ -1,4 +1,4 @@
-"""What the commands write: checked before any work is done for it."""
+"""Checks of what the commands are to write, before any work is done for it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def check_output(path: Path, inputs: Iterable[str | Path | None]) -> None:
     """Refuses a file that the command must not or cannot write.
 
     Args:
-        path: The file, which may be there already.
-        inputs: What the command reads; None is nothing.
+        path: The file, which may exist already.
+        inputs: Files that the command reads; None is skipped.
 
     Raises:
-        ConfigError: It is one of the inputs, or a folder, or there is no folder for it.
+        ConfigError: It is one of the inputs or a folder, or its folder does not exist.
     """
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give the name of a file to write")
@@ -32,19 +32,19 @@ def check_output(path: Path, inputs: Iterable[str | Path | None]) -> None:
 
 
 def report_to(path: str | Path | None) -> TextIO:
-    """Where a command tells what it does while it writes a file: never into that file.
+    """Chooses where a command reports what it does while it writes a file: never in that file.
 
     Args:
         path: The file; None: none is written.
 
     Returns:
-        Standard error where the file is what standard output goes to, as `/dev/stdout` is; else
-        standard output.
+        Standard error if standard output goes to the file, as with `/dev/stdout`; else standard
+        output.
     """
     try:
         ours = os.fstat(sys.stdout.fileno())
-        # What goes to terminals and to /dev/null is not kept.
+        # Terminals and /dev/null keep nothing, so there is nothing to spoil.
         same = path is not None and os.path.samestat(Path(path).stat(), ours)
         return sys.stderr if same and not stat.S_ISCHR(ours.st_mode) else sys.stdout
-    except (AttributeError, OSError):  # no standard output, or it is no file
+    except (AttributeError, OSError):  # no standard output, or it is not a file
         return sys.stdout

@@ -1,4 +1,4 @@
-"""How the commands run networks: the library, the device, its arithmetic and threads."""
+"""Options of how the commands run networks: library, device, arithmetic and threads."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
         "--runner",
         choices=RUNNERS,
         default=usual.runner,
-        help=f"library that runs them (default: {usual.runner})",
+        help=f"library that runs the networks (default: {usual.runner})",
     )
     group.add_argument(
         "--device",
         choices=DEVICES,
         default=usual.device,
-        help=f"where they run (default: {usual.device})",
+        help=f"device that runs them (default: {usual.device})",
     )
     group.add_argument(
         "--precision",
         choices=PRECISIONS,
         default=usual.precision,
-        help="floating point that the runner torch computes in, outside of the exact path "
+        help="floating-point type that the runner torch computes in, except on the exact path "
         f"(default: {usual.precision})",
     )
     group.add_argument(

@@ -1,4 +1,4 @@
-"""Opening .fcm files, and saying what a file is that is none."""
+"""Opens .fcm files, and says what another file is instead."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def add_limits_argument(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=Limits().max_elements,
-        help="most elements that a packet may have, features and latents together: memory that the "
-        f"file can make the command ask for (default: {Limits().max_elements})",
+        help="most elements that a packet may have, features and latents together; this bounds the "
+        f"memory that a file can make the command allocate (default: {Limits().max_elements})",
     )
 
 
@@ -36,31 +36,31 @@ def open_stream(path: Path, limits: Limits, engine: Engine) -> Reader:
     Args:
         path: The file.
         limits: Bounds on what it may ask for.
-        engine: What a packet without a file around it is tried with.
+        engine: The engine that a bare packet is tried with, to say that it is one.
 
     Raises:
-        BitstreamError: It is no such file, or a bad one; the text names it, and what it is instead.
+        BitstreamError: It is damaged, or another kind of file; the text says which.
         OSError: It cannot be read.
     """
-    # A pipe cannot be searched, nor read a second time.
+    # A pipe can neither seek nor be read twice.
     source = path if path.is_file() else path.read_bytes()
     try:
         return Reader(source, limits=limits)
     except LimitExceededError as error:
-        raise LimitExceededError(f"{path}: {told_with_option(error)}") from error
+        raise LimitExceededError(f"{path}: {text_with_option(error)}") from error
     except BitstreamError as error:
         raise BitstreamError(f"{path}: {_what_it_is(source, engine) or error}") from error
 
 
-def told_with_option(error: BitstreamError) -> str:
-    """Gives an error's text; where a limit was in the way, with the option that raises it."""
+def text_with_option(error: BitstreamError) -> str:
+    """Returns an error's text; if a limit was exceeded, with the option that raises it."""
     if isinstance(error, LimitExceededError):
-        return f"{error}; more elements are allowed by --max-elements"
+        return f"{error}; --max-elements allows more elements"
     return str(error)
 
 
 def _what_it_is(source: Path | bytes, engine: Engine) -> str | None:
-    """Tells what a file is that is not read as an .fcm file; None: a damaged one."""
+    """Says what a file is that `Reader` has refused; None: an .fcm file, damaged."""
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         data = file.read(Limits().max_packet_bytes)
     if data.startswith(FILE_MAGIC[:4]):
@@ -71,15 +71,15 @@ def _what_it_is(source: Path | bytes, engine: Engine) -> str | None:
             "begins otherwise. fcmrt inspect shows it, fcmrt.Decoder decodes such a packet's bytes"
         )
     if data.startswith(ZIP_MAGIC):
-        return "this is a ZIP, as engines and .npz files are, and no .fcm file"
+        return "this is a ZIP, as engines and .npz files are, not an .fcm file"
     try:
         read_packet(data, engine.digest, Limits(), levels=len(engine.manifest.features))
     except BitstreamError:
         return (
-            "this is no .fcm file, and no packet of the engine either; fcmrt encode makes .fcm "
-            "files of features and pictures"
+            "this is not an .fcm file, nor a packet of the engine; fcmrt encode makes .fcm files "
+            "of features and pictures"
         )
     return (
-        "this is a bare packet of the engine, and no .fcm file; fcmrt inspect shows it, and "
+        "this is a bare packet of the engine, not an .fcm file; fcmrt inspect shows it, and "
         "fcmrt.Decoder(engine, header=...).decode takes its bytes"
     )

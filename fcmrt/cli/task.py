@@ -1,7 +1,7 @@
 """Pictures and detections at the two ends of a codec: the `--task` of `encode` and `decode`.
 
 The boxes of a detector are in pixels of the picture, so the decoding side must know the picture's
-size. It stands in the stream header; where the pictures of a file differ in size, in a note.
+size. The stream header has it; if the pictures of a file differ in size, a note in it has them all.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Detector:
 
 
 def describe_pictures(header: StreamHeader, task: str, sizes: Sequence[Size]) -> StreamHeader:
-    """Writes down what made the features, for the side that decodes them.
+    """Adds to a header what made the features, for the side that decodes them.
 
     Args:
         header: The encoder's header.
@@ -67,7 +67,7 @@ def describe_pictures(header: StreamHeader, task: str, sizes: Sequence[Size]) ->
         sizes: Size of every picture, in the order of the packets.
 
     Raises:
-        ConfigError: So many sizes that no header takes them.
+        ConfigError: The sizes differ, and are too many for a note.
     """
     from ..tasks.nanodet import INPUT_SIZE
 
@@ -93,10 +93,10 @@ def describe_pictures(header: StreamHeader, task: str, sizes: Sequence[Size]) ->
 
 
 def picture_size_of(header: StreamHeader, number: int) -> Size:
-    """Tells the size of the picture of packet `number`.
+    """Returns the size of the picture of packet `number`.
 
     Raises:
-        BitstreamError: The file does not tell.
+        BitstreamError: The file does not have it.
     """
     if header.picture_width and header.picture_height:
         return header.picture_height, header.picture_width
@@ -105,13 +105,13 @@ def picture_size_of(header: StreamHeader, number: int) -> Size:
     found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", size)
     if found is None:
         raise BitstreamError(
-            f"the file does not tell the size of picture {number}; encode with --task to get boxes"
+            f"the file lacks the size of picture {number}; encode with --task to get boxes"
         )
     return int(found[2]), int(found[1])
 
 
 def detections_dict(found: Detections, threshold: float) -> list[dict[str, Any]]:
-    """Gives detections for JSON: label, score and box (x0, y0, x1, y1 in pixels), best first."""
+    """Returns detections for JSON: label, score, box (x0, y0, x1, y1 in pixels); best first."""
     from ..tasks.nanodet import CLASS_NAMES
 
     return [

@@ -29,12 +29,12 @@ def size(value: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Writes out what a terminal would obey instead of show; names and notes are untrusted."""
+    """Escapes what a terminal would obey rather than show; names and notes are untrusted."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def table(rows: Iterable[Sequence[str]], *, indent: int = 0, right: Sequence[int] = ()) -> str:
-    """Lines rows up in columns.
+    """Aligns rows in columns.
 
     Args:
         rows: Cells, the same number in every row; made `printable`.
@@ -55,6 +55,6 @@ def table(rows: Iterable[Sequence[str]], *, indent: int = 0, right: Sequence[int
 
 def print_json(value: Any) -> None:
     """Prints one JSON object, readable, and nothing else."""
-    # What the encoding of standard output lacks would be written in a way that is no JSON.
+    # A character that the encoding of standard output lacks would be replaced by what is not JSON.
     plain = getattr(sys.stdout, "encoding", "utf-8").lower() not in ("utf-8", "utf8")
     print(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False))

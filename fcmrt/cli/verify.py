@@ -57,14 +57,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures, for engines of the task network that comes with fcmrt",
     )
     origin = parser.add_argument_group("against the networks that the engine was made of")
-    origin.add_argument("--checkpoint", metavar="FILE", help="what it was exported from")
+    origin.add_argument("--checkpoint", metavar="FILE", help="what the engine was exported from")
     add_codec_arguments(origin)
-    origin.add_argument("--float32-weights", action="store_true", help="if it was exported so")
+    origin.add_argument(
+        "--float32-weights", action="store_true", help="give this if it was exported with it"
+    )
     parser.add_argument("--quality", metavar="Q", type=float, help="quality level")
     parser.add_argument(
-        "--repeats", metavar="N", type=int, default=3, help="runs of each stage, for its time"
+        "--repeats",
+        metavar="N",
+        type=int,
+        default=3,
+        help="how often each stage runs, to measure its time (default: 3)",
     )
-    parser.add_argument("--json", metavar="PATH|-", help="write one JSON object here; -: stdout")
+    parser.add_argument(
+        "--json", metavar="PATH|-", help="write one JSON object here; - is standard output"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -105,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _reference(args: argparse.Namespace, engine: Engine) -> Reference | None:
-    """The networks of a checkpoint; None: the engine's own graphs."""
+    """Returns the networks of a checkpoint; None, without one: the engine's own graphs."""
     if args.checkpoint is None:
         return None
     deployment, _ = deployment_of(args)
@@ -115,8 +123,8 @@ def _reference(args: argparse.Namespace, engine: Engine) -> Reference | None:
             for features in (deployment.features, engine.manifest.features)
         )
         raise ConfigError(
-            f"{args.checkpoint} has the levels {levels}; the engine's are {wanted}: give what it "
-            "was exported with (--codec, --level-names, --option)"
+            f"{args.checkpoint} has the levels {levels}; the engine's are {wanted}: use the "
+            "options that it was exported with (--codec, --level-names, --option)"
         )
     return reference_of(engine, deployment, half_weights=not args.float32_weights)
 
@@ -144,7 +152,7 @@ def _inputs(args: argparse.Namespace, engine: Engine) -> tuple[str, Iterator[Fea
 
 
 def _pictures_of(features: Features) -> Iterator[Features]:
-    """Takes a batch apart."""
+    """Splits a batch into its pictures."""
     if all(level.ndim == 3 for level in features.values()):
         yield features
         return
@@ -169,7 +177,7 @@ def random_features(engine: Engine) -> Iterator[Features]:
 
 
 def verification_value(found: Verification) -> dict[str, Any]:
-    """Gives the findings as plain values for JSON; what is not finite is None."""
+    """Returns the findings as plain values for JSON; what is not finite is None."""
     return {
         "exact": found.exact,
         "reference": found.reference,

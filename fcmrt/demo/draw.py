@@ -26,13 +26,15 @@ TALLEST = 6.5
 """Height in inches beyond which photos are drawn smaller."""
 
 NARROW = 0.75
-"""Width by height from which on both titles fit above a photo at full size."""
+"""Least width divided by height at which both titles fit above a photo at full size."""
 
 DOTS_PER_INCH = 110
 
 CHARACTER_INCHES = 0.086
+"""Approximate width of a character of the labels."""
+
 LINE_INCHES = 0.19
-"""Size of a character and of a line of the labels, about."""
+"""Approximate height of a line of the labels."""
 
 INK = "#22272e"
 FAINT = "#8a939e"
@@ -44,7 +46,7 @@ PALETTE = (
 
 
 def check_target(path: str | Path) -> None:
-    """Checks that a picture can be drawn to a file, before the work that leads to it.
+    """Checks that a picture can be written to a file, before the work that it shows is done.
 
     Args:
         path: File to write; its suffix chooses the format (.png, .jpg, .svg, .pdf).
@@ -74,13 +76,13 @@ def draw(
     *,
     photos: int = 0,
 ) -> None:
-    """Writes a picture: detections before (left) and after (right), below them the quality levels.
+    """Writes a picture: detections before (left) and after (right), and below, quality levels.
 
     Args:
         path: File to write, as for `check_target`.
-        results: What the codec did, one row of two pictures each.
-        points: The quality levels; without them, no plot.
-        photos: How many photos the points are the mean of.
+        results: What the codec did; each is a row of two pictures.
+        points: The quality levels; if empty, there is no plot.
+        photos: How many photos the points are averages of.
 
     Raises:
         As `check_target`.
@@ -171,14 +173,14 @@ def _frame(axes: Axes, box: Any, colour: str, *, weak: bool) -> None:
 def _label(
     axes: Axes, box: Any, colour: str, text: str, taken: list[tuple[float, float, float, float]]
 ) -> None:
-    """Writes a label at the first corner of its box where it covers no other label.
+    """Writes a label at the first corner of its box where it does not cover another label.
 
     Args:
         axes: The picture.
         box: x0, y0, x1, y1 in pixels of the picture.
-        colour: Of the label's ground.
+        colour: Of the label's background.
         text: What to write.
-        taken: Places of the labels so far, as boxes; this one's is added.
+        taken: Boxes of the labels so far; this label's is added.
     """
     x0, y0, x1, y1 = (float(v) for v in box)
     columns, rows = axes.get_xlim()[1], axes.get_ylim()[0]

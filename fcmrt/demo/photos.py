@@ -42,12 +42,12 @@ class Photo:
 
 
 def read_photo(path: str | Path) -> Photo:
-    """Reads a picture file, turned upright as its EXIF data say.
+    """Reads a picture file, and turns it upright as its EXIF data say.
 
     Raises:
         OSError: The file cannot be read.
-        ConfigError: Pillow does not know the format, or refuses the size, or nobody knows which of
-            its numbers is white.
+        ConfigError: Pillow does not know the format or refuses the size, or the picture's numbers
+            have no known range.
         BackendUnavailableError: Pillow is not installed.
     """
     return _decode(str(path), Path(path).read_bytes())
@@ -59,7 +59,7 @@ def shipped_photo(name: str) -> Photo:
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
-    """Tells the height and width of a picture file, upright, without decoding its pixels.
+    """Returns the height and width of a picture file, upright, without decoding its pixels.
 
     Raises:
         As `read_photo`.
@@ -80,20 +80,20 @@ def _decode(path: str, data: bytes) -> Photo:
 
 def _pixels(path: str, picture: Image.Image) -> npt.NDArray[np.uint8]:
     if picture.mode.startswith("I;16"):
-        # Pillow would cut all above 255 off.
+        # Pillow would clip everything above 255.
         grey = (np.asarray(picture) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, 2)
     if picture.mode in ("I", "F"):
         raise ConfigError(
-            f"{path}: a picture of numbers without a known range (Pillow's mode {picture.mode}); "
-            "make it 8 bits"
+            f"{path}: the picture's numbers have no known range (Pillow's mode {picture.mode}); "
+            "convert it to 8 bits"
         )
     return np.array(picture.convert("RGB"), np.uint8)
 
 
 @contextlib.contextmanager
 def _opened(path: str, data: bytes) -> Iterator[Image.Image]:
-    """Opens a picture, and turns whatever Pillow raises until it is closed into a `ConfigError`."""
+    """Opens a picture; whatever Pillow raises until it is closed becomes a `ConfigError`."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -102,6 +102,6 @@ def _opened(path: str, data: bytes) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(data)) as picture:
             yield picture
     except Image.UnidentifiedImageError as error:
-        raise ConfigError(f"{path}: not a picture of a kind that Pillow reads") from error
+        raise ConfigError(f"{path}: not a picture, or of a format that Pillow lacks") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"{path}: a picture that cannot be read: {error}") from error
+        raise ConfigError(f"{path}: the picture cannot be read: {error}") from error

@@ -27,7 +27,7 @@ def curve_report(points: list[Point], photos: int, quality: float) -> str:
 
 
 def caption(result: Result) -> str:
-    """Says in one line what the packet costs."""
+    """Returns in one line what the packet costs."""
     size = len(result.packet)
     return f"{group(size)} bytes, {result.raw_bytes / size:,.0f}x smaller"
 

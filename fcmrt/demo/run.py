@@ -1,4 +1,4 @@
-"""Takes photos through the split detector twice: with the features as they are, and coded."""
+"""Runs photos through the split detector, with uncompressed and with decoded features."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHOWN = 0.4
 """Detections of the uncompressed features with at least this score are shown and counted."""
 
 MATCH_IOU = 0.5
-"""Overlap from which two boxes of a class are the same, as in AP50."""
+"""Least overlap at which two boxes of a class count as the same, as in AP50."""
 
 T = TypeVar("T")
 
@@ -50,8 +50,9 @@ class Pair:
     label: int
     """Index into CLASS_NAMES."""
     before: int | None
+    """Index into `Result.before`; None: it has no counterpart."""
     after: int | None
-    """Indexes into the two `Detections`."""
+    """Index into `Result.after`; None: it has no counterpart."""
     iou: float
     """Overlap of the two; 0 where one is missing."""
 
@@ -64,10 +65,11 @@ class Result:
     quality: float
     packet: Packet
     raw_bytes: int
-    """The features as float32."""
+    """Size of the features as float32."""
     before: Detections
+    """On uncompressed features; scores of at least 0.05."""
     after: Detections
-    """From a score of 0.05 on."""
+    """On decoded features; scores of at least 0.05."""
     pairs: list[Pair]
     """Those of `before` and `after` with a score of at least `SHOWN`, and their counterparts."""
     agreement: float
@@ -78,12 +80,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One quality level on several photos."""
+    """One quality level, over several photos."""
 
     quality: float
     packet_bytes: float
     """Mean per photo."""
     agreement: float
+    """AP50 over all photos, as in `Result`."""
 
 
 class Demo:
@@ -113,7 +116,7 @@ class Demo:
         self._decoder = Decoder(engine, recorder=self._times[1])
 
     def run(self, photo: Photo) -> Result:
-        """Takes one photo through, several times, and measures."""
+        """Codes one photo's features, and measures times and results."""
         x, scale = letterbox(photo.pixels)
         features = self._detector.features(x)
         before = self._detect(features, scale, photo)
@@ -165,7 +168,7 @@ class Demo:
         return self._detector.detections(self._detector.outputs(features), scale, photo.size)
 
     def _measure(self, call: Callable[[], T], times: StageTimes) -> tuple[T, Times]:
-        """Calls once to warm up, then `runs` times; the last result and the medians."""
+        """Calls once to warm up, then `runs` times; returns the last result and the medians."""
         result = call()
         times.ns.clear()
         for _ in range(self.runs):
@@ -178,7 +181,7 @@ class Demo:
 def match(before: Detections, after: Detections) -> list[Pair]:
     """Pairs detections of one class that overlap, best score first.
 
-    A pair or single is listed if one of its two has a score of at least `SHOWN`; a counterpart may
+    Detections with a score of at least `SHOWN` are listed, on either side; their counterparts may
     have any score.
     """
     overlaps = iou_matrix(before.boxes, after.boxes)
@@ -199,6 +202,6 @@ def match(before: Detections, after: Detections) -> list[Pair]:
 
 
 def _best(overlaps: Float32) -> int | None:
-    """The index of the largest overlap, None if that is too small for a match."""
+    """Returns the index of the largest overlap; None if that is too small for a match."""
     best = int(overlaps.argmax()) if len(overlaps) else -1
     return best if best >= 0 and overlaps[best] >= MATCH_IOU else None

@@ -1,7 +1,8 @@
 """The check of a runner before its integers are trusted.
 
-A library chooses how it computes a convolution by the shape, and some ways (Winograd, Fourier, sums
-in half precision) are not exact. So a network is first given integers whose right answer is known.
+Libraries choose by shape how they compute a convolution, and some algorithms (Winograd, Fourier,
+sums in half precision) are not exact. So a network first runs on integers whose right answer is
+known.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from .reference import Reference, Statistics
 from .sums import LIMIT
 
 PROBES = 1
-"""Changes whenever other probes are made, so that verdicts on the old ones do not count."""
+"""Version of the probes; raised when they change, so that verdicts on older ones do not count."""
 
-# Sums that are wrong by little show where they are rounded half-way; so probes are run until every
-# layer has met enough of those cases, within what a check may cost. Where the sums of a layer are
-# so fine that a quarter of enough is not met half-way, the other half would not be enough either.
+# A small error in a sum shows only where the sum is rounded half-way. So probes run until every
+# layer has met enough ties, within what a check may cost. If a layer has not met a quarter of
+# enough by half of the probes, its sums are so fine that the other half would not suffice either.
 _PROBES = range(4, 33)
 _HALF_WAY = 16
 _ENOUGH_TIES = 64
@@ -34,7 +35,7 @@ _MOST_PRODUCTS = 5_000_000_000
 
 
 class Runnable(Protocol):
-    """A network, as `fcmrt.runner.Network`."""
+    """A network; see `fcmrt.runner.Network`."""
 
     def run(
         self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
@@ -53,11 +54,11 @@ class Verdict:
     values: int
     """Values compared."""
     ties: int
-    """Half-way cases that were rounded on the way."""
+    """Half-way cases that were rounded inside the graph."""
     reach: Mapping[str, float]
-    """The largest sum of each layer that came out, as a fraction of 2^24 units."""
+    """The largest sum that each layer reached, as a fraction of 2^24 units."""
     seconds: float
-    """What the check took."""
+    """How long the check took."""
 
 
 def bring_up(
@@ -68,10 +69,10 @@ def bring_up(
     outputs: Sequence[str],
     seed: int = 0,
 ) -> Verdict:
-    """Checks a network against the reference, at the shapes that it is to run at.
+    """Checks a network against the reference, at the shapes at which it will run.
 
     Args:
-        graph: What the network runs; proved.
+        graph: The graph that the network runs; proved.
         proof: Its proof.
         network: The network.
         shapes: Shape of every input.
@@ -79,9 +80,9 @@ def bring_up(
         seed: Of the probes.
 
     Raises:
-        EngineError: The graph does not work at these shapes.
+        EngineError: The graph cannot be computed at these shapes.
 
-    Cost: 4 to 32 probes, fewer where the graph is large at these shapes; each takes a run of the
+    Cost: 4 to 32 probes, fewer if the graph is large at these shapes; each takes a run of the
         network and one of the reference.
     """
     start = time.perf_counter()
@@ -98,7 +99,7 @@ def bring_up(
         fewest = min(ties.values(), default=_ENOUGH_TIES)
         enough = n >= _PROBES[0] and fewest >= _ENOUGH_TIES
         hopeless = n >= _HALF_WAY and fewest < _ENOUGH_TIES // 4
-        # The next probe would cost as much as each so far.
+        # Another probe would cost as much as each one so far.
         costly = statistics.products * (n + 1) > _MOST_PRODUCTS * n
         if differing or enough or hopeless or costly or n == _PROBES[-1]:
             break

@@ -1,4 +1,4 @@
-"""What the nodes of an exact graph read."""
+"""The inputs of the nodes of an exact graph: constants, and bounds on all other values."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Operands:
         self._work = 0
 
     def spend(self, node: Node, work: int) -> None:
-        """Counts elements looked at, and refuses a graph that asks for too much."""
+        """Counts elements looked at, and refuses a graph that needs too many."""
         self._work += work
         if self._work > _MAX_WORK:
-            raise refusal(node, "the graph has more weights than a proof takes")
+            raise refusal(node, "the graph has more weights than a proof may look at")
 
     def tensor(self, node: Node, k: int = 0, floats: bool = True) -> Values:
-        """What is known of an input that is no constant, and float32 unless told otherwise."""
+        """Returns the bounds on an input that is not constant; float32 if `floats`."""
         name = node.inputs[k] if k < len(node.inputs) else ""
         if name in self.constants:
             raise refusal(node, f"input {k} is constant; fold it when exporting")
@@ -42,11 +42,11 @@ class Operands:
             raise refusal(node, f"input {k} is missing")
         values = self.values[name]
         if floats and values.dtype != "float32":
-            raise refusal(node, "reads int32 values; those are for outputs and lookups only")
+            raise refusal(node, "reads int32 values, which are for outputs and lookups only")
         return values
 
     def stored(self, node: Node, k: int) -> npt.NDArray[np.float32]:
-        """A float32 constant, not empty, and finite."""
+        """Returns a float32 constant; refuses an empty or non-finite one."""
         name = node.inputs[k] if k < len(node.inputs) else ""
         constant = self.constants.get(name)
         if constant is None or constant.dtype != np.float32:
@@ -57,7 +57,7 @@ class Operands:
         return constant
 
     def per_channel(self, node: Node, k: int, x: Values) -> F64:
-        """A constant that is the same everywhere, or in each channel."""
+        """Returns a constant that has one value, or one for each channel, as `[C]`."""
         constant = self.stored(node, k).astype(np.float64)
         shape = (1,) * (x.rank - constant.ndim) + constant.shape
         if len(shape) != x.rank or any(n != 1 for n in (*shape[:1], *shape[2:])):
@@ -67,7 +67,7 @@ class Operands:
         return np.broadcast_to(constant.reshape(-1), x.channels)
 
     def pair(self, node: Node) -> tuple[Values, Values]:
-        """What is known of two inputs, of which one may be constant."""
+        """Returns the bounds on two inputs, one of which may be constant."""
         if len(node.inputs) != 2:
             raise refusal(node, f"{len(node.inputs)} inputs; it takes 2")
         first, second = (name in self.constants for name in node.inputs)

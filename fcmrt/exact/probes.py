@@ -16,29 +16,31 @@ from .values import F64
 
 Shape = tuple[int, ...]
 
-_TILE = 16  # cells of a side, of the mixed probe
-_HEAVY = 4  # output channels of a layer whose sums are driven to their bounds
-_UNKNOWN_RANGE = 1 << 11  # of an input that is not rounded and clipped by itself, in units of 2^-4
+_TILE = 16  # side of a tile of the mixed probe, in cells
+_HEAVY = 4  # output channels of each layer whose sums are driven to their bounds
+_UNKNOWN_RANGE = 1 << 11  # for an input that is not rounded and clipped at once, in units of 2^-4
 _FORWARD = frozenset({"Clip", "Identity", "Max", "Min", "Mul", "Relu", "Round"})
 
-_Origins = list[tuple[str, int] | None]  # which channel of which input a channel is a copy of
-_Drive = dict[str, F64]  # of an input: -1, 0 (does not matter) or 1, `[C, rows, columns]`
+_Origins = list[tuple[str, int] | None]  # for each channel, the input and channel that it copies
+_Drive = dict[str, F64]  # by input: -1, 0 (does not matter) or 1, `[C, rows, columns]`
 
 
 def make_probes(
     graph: Graph, proof: Proof, shapes: Mapping[str, Shape], seed: int
 ) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """Makes inputs of a graph without end, the most telling first.
+    """Makes an endless series of inputs for a graph, the most revealing first.
 
-    The first is cut into tiles of all the kinds that follow alone: signs that add up to the bounds
-    of the layers that read the inputs, uniform integers over the whole range, half-way cases for
-    the first rounding, the ends of the range, and values beyond it.
+    The first probe has tiles of all kinds, which later probes have one at a time: signs that drive
+    the layers that read the inputs to their bounds, uniform integers over the whole range, half-way
+    cases for the first rounding, the ends of the range, and values beyond it.
 
     Args:
         graph: Proved; borrowed.
         proof: Its proof.
         shapes: Shape of every input, `(1, C, H, W)` or `(1, C)`.
-        seed: Of the random numbers; the same seed gives the same inputs everywhere.
+        seed: Of the random numbers.
+
+    Determinism: the same arguments give the same inputs everywhere.
     """
     rng = np.random.default_rng(seed)
     ranges = {name: _range(proof, name, shape[1]) for name, shape in shapes.items()}
@@ -87,7 +89,7 @@ def _drawn(rng: np.random.Generator, found: InputRange, kind: str, shape: Shape)
 
 
 def _driven(rng: np.random.Generator, found: InputRange, drive: F64, shape: Shape) -> F64:
-    """The ends of the range where a layer's weights want them, repeated over the picture."""
+    """The ends of the range where a drive has signs, repeated over the picture; else uniform."""
     values = _drawn(rng, found, "uniform", shape)
     if values.ndim == 1:
         return np.where(drive[:, 0, 0] > 0, found.high, found.low)
@@ -102,7 +104,7 @@ def _driven(rng: np.random.Generator, found: InputRange, drive: F64, shape: Shap
 
 
 def _tiled(rng: np.random.Generator, patterns: Sequence[F64]) -> F64:
-    """Takes each tile from another pattern, all of them in turn."""
+    """Takes the tiles from all patterns in turn."""
     if patterns[0].ndim == 1:
         return patterns[0]
     rows, columns = (np.arange(side) // _TILE for side in patterns[0].shape[1:])
@@ -115,7 +117,7 @@ def _tiled(rng: np.random.Generator, patterns: Sequence[F64]) -> F64:
 
 
 def _drives(graph: Graph, proof: Proof, ranges: Mapping[str, InputRange]) -> Iterator[_Drive]:
-    """Finds the layers that read inputs, and the signs that make their heaviest sums."""
+    """Finds the layers that read inputs, and the signs of inputs that make their largest sums."""
     origins: dict[str, _Origins] = {
         name: [(name, channel) for channel in range(len(found.low))]
         for name, found in ranges.items()
@@ -143,12 +145,12 @@ def _layer_drives(
     transposed = node.op == "ConvTranspose"
     grouped, phases = grouped_weights(weights, form, transposed)
     _, outputs, inputs, _ = grouped.shape
-    if transposed:  # the cells that meet lie apart: one sign a channel, of the first phase
+    if transposed:  # taps that meet read different cells: one sign a channel, of the first phase
         kernel = (1, 1)
         grouped = grouped[..., phases[0]].sum(-1, keepdims=True)
     else:
         kernel = (weights.shape[2], weights.shape[3])
-    # Each output channel's sums count in units of its own grid.
+    # The sums of each output channel are in units of its own grid.
     sums = np.ldexp(np.abs(grouped).sum((2, 3), np.float64).reshape(-1), proof.units[node.name])
     heaviest = np.argsort(-sums, kind="stable")[:_HEAVY]
     for output in heaviest:
@@ -168,7 +170,7 @@ def _layer_drives(
 
 
 def _stored(graph: Graph, name: str) -> npt.NDArray[Any]:
-    """A constant, through the cast from float16 that it may be kept behind."""
+    """A constant, which may be stored as float16 and cast."""
     while name not in graph.constants:
         name = next(node.inputs[0] for node in graph.nodes if name in node.outputs)
     return graph.constants[name]

@@ -5,22 +5,22 @@ follows the bounds of these integers, channel by channel, from the clips of the 
 whose terms' magnitudes add up to less than 2^24 units of its grid, every product and every partial
 sum is an integer of less than 25 bits, so float32 rounds none of them, in whatever order, blocking
 or number of threads, with fused multiply-add or without. Multiplying by a power of two, rounding
-to even and clipping are exact in IEEE 754 as such, and so is a table looked up at integers that are
-known to lie within it. Nothing else is allowed.
+to even and clipping are exact in IEEE 754, and so is looking up a table at integers that are proved
+to be within it. Nothing else is allowed.
 
-What makes it sound: padding is 0, which every interval of a sum includes. A transposed convolution
-is bounded phase by phase, and its phases are all the ways in which taps can meet. Channels of
-different grids may stand side by side: the layer that reads them brings their exponents into its
-weights, and its bound is in units of the finest grid that a product or the bias needs. Libraries
-merge a layer with the scale or the addition after it; a value carries the bound of the sums that
-led to it (`Values.peak`), and what is added or multiplied before the next rounding or clip counts
-it in full. Exponents stay within 2^±40, so that nothing overflows, and nothing gets so small that
-a library that flushes denormals shows. Inputs are any finite values that are 0 or normal; they
-become integers by Round, and bounded by Clip.
+Why it is sound: padding is 0, which every interval of a sum includes. A transposed convolution is
+bounded phase by phase, and its phases are all the ways in which taps can meet. Channels may have
+different grids: the layer that reads them takes their exponents into its weights, and its bound is
+in units of the finest grid that a product or the bias needs. Libraries merge a layer with the scale
+or the addition after it; so a value carries the bound of the sums that led to it (`Values.peak`),
+and whatever is added or multiplied before the next rounding or clip counts it in full. Exponents
+stay within 2^±40, so that nothing overflows or becomes small enough for a library to flush it as a
+denormal. Inputs are any finite values that are 0 or normal; Round makes integers of them, and Clip
+bounds them.
 
 What it leaves open: that the library sums the products that the graph specifies. Winograd, Fourier
-and Strassen forms do not, and units that accumulate in less than float32 round. Libraries choose
-those by shape, and say nothing; `bringup` finds out.
+and Strassen algorithms do not, and units that accumulate in less than float32 round. Libraries
+choose those by shape, silently; `bringup` finds out.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from .sums import LIMIT, Factors, Sum
 from .values import F64, I64, MAX_CHANNELS, MAX_EXPONENT, Values, free_values
 
 OPSETS = range(13, 25)
-"""Versions of ONNX's operators whose definitions were read for this proof."""
+"""Versions of ONNX's operator set whose definitions this proof was checked against."""
 
 _MAX_NODES = 1 << 13
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class InputRange:
-    """Which integers a graph input is rounded and clipped to; all arrays `[C]`.
+    """The integers that a graph input is rounded and clipped to; all arrays `[C]`.
 
-    The input `n * 2^-exponent` becomes `n`, and every input becomes one from `low` to `high`.
+    An input `n * 2^-exponent` becomes the integer `n`; all become one from `low` to `high`.
     """
 
     low: F64
@@ -64,17 +64,17 @@ class Proof:
     """What was proved of a graph."""
 
     layers: Mapping[str, int]
-    """The bound of each summing layer by the node's name: its partial sums are whole numbers up to
-    it, in units of the output's grid; below 2^24."""
+    """The bound of each summing layer, by the node's name: the largest magnitude of its partial
+    sums, in units of the output's grid; below 2^24."""
     factors: Mapping[str, Factors]
-    """Of the layers with weights: the largest factors of their products."""
+    """For each layer with weights, the largest factors of its products."""
     units: Mapping[str, I64]
     """The grid of each summing layer's output: channel `c` is in units of 2^-units[c]; `[C]`."""
     roundings: Mapping[str, str]
-    """The Rounds that drop bits, and for each the summing layer whose they are, or the node that
-    joined those of several; the other Rounds turn inputs into integers, or do nothing."""
+    """For each Round that drops bits, the summing layer that they come from, or the node that
+    joined several layers; other Rounds turn inputs into integers, or do nothing."""
     inputs: Mapping[str, InputRange]
-    """Of the inputs that are rounded and clipped before anything else happens to them."""
+    """Ranges of the inputs that are rounded and clipped before anything else happens to them."""
 
 
 def prove(graph: Graph, place: str) -> Proof:
@@ -91,7 +91,7 @@ def prove(graph: Graph, place: str) -> Proof:
         EngineError: It cannot be proved: an operator that is not on the list, a sum that may reach
             2^24, values that are not known to be bounded integers; the text names the layer.
 
-    Cost: about the time it takes to read the weights a few times; bounded for hostile graphs.
+    Cost: reads the weights a few times; bounded for hostile graphs.
     """
     try:
         return _Prover(graph).prove()
@@ -107,19 +107,19 @@ class _Prover:
         self._factors: dict[str, Factors] = {}
         self._units: dict[str, I64] = {}
         self._roundings: dict[str, str] = {}
-        self._origins: dict[
-            str, str
-        ] = {}  # the summing layer, or other node, that a value comes from
+        # By value, the summing layer that it comes from, or the node that joined several.
+        self._origins: dict[str, str] = {}
         self._inputs: dict[str, InputRange] = {}
 
     def prove(self) -> Proof:
         graph = self._graph
         if graph.opset not in OPSETS:
             raise EngineError(
-                f"operator set {graph.opset} is not taken; it must be {OPSETS[0]} to {OPSETS[-1]}"
+                f"operator set {graph.opset} is not supported; it must be {OPSETS[0]} to "
+                f"{OPSETS[-1]}"
             )
         if len(graph.nodes) > _MAX_NODES:
-            raise EngineError(f"{len(graph.nodes)} nodes; at most {_MAX_NODES} are taken")
+            raise EngineError(f"{len(graph.nodes)} nodes; at most {_MAX_NODES} are allowed")
         for port in graph.inputs:
             self._given.values[port.name] = _input_values(port)
         for node in graph.nodes:
@@ -138,7 +138,7 @@ class _Prover:
         rule = RULES.get(node.op)
         if rule is None:
             raise refusal(
-                node, f"the operator is not one of exact graphs, {', '.join(sorted(RULES))}"
+                node, f"exact graphs may not have this operator, only {', '.join(sorted(RULES))}"
             )
         if self._folds(node):
             return
@@ -166,7 +166,7 @@ class _Prover:
             self._origins[name] = origin
 
     def _layer(self, node: Node, found: Sum) -> Values:
-        """Takes note of a summing layer."""
+        """Records a summing layer."""
         self._layers[node.name] = found.bound
         self._units[node.name] = found.values.exponent
         if found.factors is not None:
@@ -174,7 +174,7 @@ class _Prover:
         return found.values
 
     def _folds(self, node: Node) -> bool:
-        """Casts constants, such as weights that are kept in float16."""
+        """Evaluates casts of constants, such as of float16 weights; False for other nodes."""
         constant = self._given.constants.get(node.inputs[0]) if node.inputs else None
         if constant is None or node.op not in ("Cast", "Identity") or len(node.inputs) != 1:
             return False
@@ -189,7 +189,7 @@ class _Prover:
         return True
 
     def _settled(self, values: Values) -> Values:
-        """Takes note of an input that has become bounded integers."""
+        """Records the range of an input that has become bounded integers."""
         if not values.source or values.free.any() or not np.isfinite(values.peak).all():
             return values
         assert values.scale is not None, "values with a source have a scale"
@@ -208,7 +208,7 @@ class _Prover:
             raise EngineError(f"{who} is {values.dtype}, but declared as ONNX type {port.dtype}")
         if values.free.any() or not (values.largest <= LIMIT).all():
             raise EngineError(
-                f"{who} is not of integers up to 2^24, times a power of two: Round and Clip it"
+                f"{who} is not integers up to 2^24 times a power of two: Round and Clip it"
             )
 
 
@@ -216,7 +216,8 @@ def _input_values(port: Port) -> Values:
     dims = port.dims
     if port.dtype != FLOAT32 or dims is None or len(dims) not in (2, 4) or dims[1] is None:
         raise EngineError(
-            f"input {port.name[:80]!r} must be float32 of rank 4 (or 2), with its channels told"
+            f"input {port.name[:80]!r} must be float32 of rank 4 (or 2), of a fixed number of "
+            "channels"
         )
     if not 1 <= dims[1] <= MAX_CHANNELS:
         raise EngineError(f"input {port.name[:80]!r} has {dims[1]} channels")

@@ -1,7 +1,7 @@
 """An exact graph's integers, computed in float64 NumPy.
 
-A graph that was proved has sums below 2^24 units, so float64 rounds none of them, whatever order
-the matrix product takes.
+A proved graph's sums stay below 2^24 units, so float64 rounds none of them, in whatever order a
+matrix product adds.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from .values import F64
 
 _Array = npt.NDArray[Any]
 
-_COPIED = 1 << 22  # inputs of a convolution that are laid out for one matrix product
+_COPIED = 1 << 22  # most elements that a convolution lays out for one matrix product
 
 
 @dataclasses.dataclass(slots=True)
 class Statistics:
-    """What happened in the runs of a graph."""
+    """What was seen in the runs of a graph."""
 
     ties: dict[str, int] = dataclasses.field(default_factory=dict)
-    """Values that lay half-way between two integers, of each Round."""
+    """For each Round, how many values were half-way between two integers."""
     largest: dict[str, F64] = dataclasses.field(default_factory=dict)
-    """The largest absolute output of each summing layer, by channel, `[C]`."""
+    """The largest absolute output of each summing layer, for each channel, `[C]`."""
     products: int = 0
     """Multiplications of layers with weights."""
 
@@ -61,14 +61,14 @@ class Reference:
         Args:
             inputs: By name, float32 `[1, C, H, W]` (or `[1, C]`), finite; borrowed.
             outputs: Names of the outputs wanted.
-            statistics: Receives what was seen.
+            statistics: Updated with what was seen; None: nothing is recorded.
 
         Returns:
-            The outputs in the order asked for, float32 or int32; owned by the caller. What every
-            runner must give, bit by bit, but for the sign of zero.
+            The outputs in the order asked for, float32 or int32; owned by the caller. Every runner
+            must produce these bits, except for the sign of zero.
 
         Raises:
-            EngineError: The graph does not work at these sizes.
+            EngineError: The graph cannot be computed at these sizes.
         """
         statistics = statistics or Statistics()
         values: dict[str, _Array] = {n: np.asarray(a, np.float64) for n, a in inputs.items()}
@@ -110,7 +110,7 @@ class Reference:
         return self._constants[node.inputs[1]].size * math.prod(cells.shape[2:])
 
     def _matrices(self, node: Node, group: int) -> F64:
-        """A convolution's weights, one matrix a group.
+        """A convolution's weights, as one matrix for each group.
 
         `[groups, outputs, inputs * taps]`, or `[groups, outputs * taps, inputs]` if transposed.
         """

@@ -1,4 +1,4 @@
-"""What each operator of an exact graph makes of the known bounds and grids of its inputs."""
+"""The bounds and grids of each operator's outputs, from those of its inputs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _convolution(given: Operands, node: Node) -> Sum:
     x, weights = given.tensor(node), given.stored(node, 1)
     form = attributes.convolution(node)
     if x.rank != 4 or weights.ndim != 4:
-        raise refusal(node, "is not of two dimensions")
+        raise refusal(node, "is not two-dimensional")
     inputs = weights.shape[0] if transposed else weights.shape[1] * form.group
     if inputs != x.channels or weights.shape[0] % form.group:
         raise refusal(
@@ -66,13 +66,13 @@ def _gemm(given: Operands, node: Node) -> Sum:
             if not isinstance(factor, float) or factor != 1:
                 raise refusal(node, f"{key} must be 1")
         if attributes.number(node, "transA", 0, 0, 1):
-            raise refusal(node, "transA is not taken")
+            raise refusal(node, "transA is not supported")
         if not attributes.number(node, "transB", 0, 0, 1):
             weights = weights.T
     else:
         weights = weights.T
     if x.rank != 2 or weights.ndim != 2 or weights.shape[1] != x.channels:
-        raise refusal(node, f"is not of a vector of {x.channels} with a matrix of that side")
+        raise refusal(node, f"its weights are no matrix for a vector of {x.channels}")
     bias = _bias(given, node, (len(weights),))
     return weighted_sum(node, x, weights[None, :, :, None], bias, [[0]])
 
@@ -101,12 +101,12 @@ def _mul(given: Operands, node: Node) -> Values:
     constant = given.per_channel(node, k, x)
     shift = np.where(constant == 0, 0, lowest_bits(constant))
     if (np.abs(shift) > 2 * MAX_EXPONENT).any():
-        raise refusal(node, "a factor far too small or large")
+        raise refusal(node, "a factor is far too small or too large")
     odd = np.ldexp(constant, -shift)
     power = np.abs(odd) == 1
     if (~power & (x.free | np.isinf(x.peak))).any():
         raise refusal(
-            node, "values on no grid, or without bounds, are multiplied by powers of two only"
+            node, "values on no grid, or without bounds, may be multiplied by powers of two only"
         )
     peak = x.peak * np.abs(odd)
     if (~power & (peak >= LIMIT)).any():
@@ -128,7 +128,7 @@ def _mul(given: Operands, node: Node) -> Values:
 def _round(given: Operands, node: Node) -> Values:
     x = given.tensor(node)
     unit = np.ldexp(1.0, -x.exponent)
-    # Values on a grid of whole numbers stay what they are, with the sums that led to them.
+    # Values that are whole already stay as they are, and keep the bound of their sums.
     rounds = x.free | (x.exponent > 0)
     low, high = (np.where(rounds, np.rint(n * unit), n) for n in (x.low, x.high))
     rounded = x.bounded(low, high, np.where(rounds, 0, x.exponent))
@@ -167,7 +167,7 @@ def _extreme(given: Operands, node: Node) -> Values:
         return _limited(node, x, given.per_channel(node, k, x), choose)
     x, y = given.pair(node)
     if x.free.any() or y.free.any():
-        raise refusal(node, "reads values that are on no grid: Round and Clip them before")
+        raise refusal(node, "reads values that are on no grid: Round and Clip them first")
     grid = np.maximum(x.exponent, y.exponent)
     x, y = x.on_grid(grid), y.on_grid(grid)
     peak = np.maximum(x.peak, y.peak)
@@ -188,7 +188,7 @@ def _concat(given: Operands, node: Node) -> Values:
 def _depth_to_space(given: Operands, node: Node) -> Values:
     x = given.tensor(node)
     if x.rank != 4:
-        raise refusal(node, "is not of two dimensions")
+        raise refusal(node, "is not two-dimensional")
     blocks = attributes.depth_to_space(node, x.channels)
     return merged(x, blocks.reshape(len(blocks), -1))
 
@@ -203,13 +203,13 @@ def _slice(given: Operands, node: Node) -> Values:
 
 
 def _gather(given: Operands, node: Node) -> Values:
-    """Looks values up in a table; every index that can come up must be within it."""
+    """Looks values up in a table; every possible index must be within it."""
     if len(node.inputs) != 2:
         raise refusal(node, f"{len(node.inputs)} inputs; it takes 2")
     attributes.number(node, "axis", 0, 0, 0)
     table, x = given.stored(node, 0), given.tensor(node, 1, floats=False)
     if table.ndim != 1:
-        raise refusal(node, "the table is no list of numbers")
+        raise refusal(node, "the table must be one-dimensional")
     if x.dtype != "int32":
         raise refusal(node, "looks up with float32 indexes: Cast them to int32")
     x = x.on_grid(np.zeros_like(x.exponent))
@@ -219,7 +219,7 @@ def _gather(given: Operands, node: Node) -> Values:
         raise refusal(
             node,
             f"the indexes of channel {channel} go from {x.low[channel]:.0f} to "
-            f"{x.high[channel]:.0f}; the table has 0 to {table.size - 1}. Clip them before",
+            f"{x.high[channel]:.0f}; the table has 0 to {table.size - 1}. Clip them first",
         )
     spans, which = np.unique(
         np.stack([x.low, x.high]).astype(np.int64), axis=1, return_inverse=True
@@ -244,12 +244,12 @@ def _split(given: Operands, node: Node) -> list[Values]:
 def _limited(node: Node, x: Values, limit: F64, choose: np.ufunc) -> Values:
     """Values after a maximum or minimum with a constant per channel."""
     units = np.ldexp(limit, x.exponent)
-    # Where the limit can become a value the grid must hold it, be it beyond all values so far.
+    # If the limit can become a value, the grid must hold it, even beyond all values so far.
     taken = units > x.low if choose is np.maximum else units < x.high
     taken &= ~x.free & (limit != 0)
     finer = np.where(taken, np.maximum(x.exponent, -lowest_bits(limit)), x.exponent)
     if (finer > 2 * MAX_EXPONENT).any():
-        raise refusal(node, "a limit on a grid that is far too fine")
+        raise refusal(node, "a limit is on a grid that is far too fine")
     x = x.on_grid(finer)
     units = np.ldexp(limit, finer)
     return x.bounded(choose(x.low, units), choose(x.high, units))
@@ -276,4 +276,4 @@ RULES: dict[str, Callable[[Operands, Node], Values | list[Values] | Sum]] = {
     "Split": _split,
     "Sub": _add,
 }
-"""What each operator of exact graphs makes of what is known of its inputs."""
+"""The rule for each operator that exact graphs may have."""

@@ -13,17 +13,17 @@ from .attributes import Convolution, refusal
 from .values import F64, I64, Values, lowest_bits
 
 LIMIT = 1 << 24
-"""Whole numbers up to here are float32 without rounding."""
+"""float32 holds every whole number up to here."""
 
-_CHUNK = 1 << 20  # weights looked at in one go: bounds the memory, and stays in the cache
+_CHUNK = 1 << 20  # weights looked at together: bounds the memory, and stays in the cache
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Factors:
     """The largest factors of a layer's products, as whole numbers on their grids.
 
-    A unit of reduced precision multiplies them without rounding if both fit its mantissa: 2^11 for
-    TF32, 2^8 for bfloat16.
+    Hardware of reduced precision multiplies them without rounding if both fit its mantissa: up to
+    2^11 for TF32, 2^8 for bfloat16.
     """
 
     activation: int
@@ -32,12 +32,12 @@ class Factors:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sum:
-    """What is known of a summing layer."""
+    """What was found of a summing layer."""
 
     values: Values
-    """Its output."""
+    """Bounds on its output."""
     bound: int
-    """Its partial sums are whole numbers up to here, in units of its grid; below `LIMIT`."""
+    """Largest magnitude of its partial sums, in units of its grid; below `LIMIT`."""
     factors: Factors | None
     """None: it has no products."""
 
@@ -45,12 +45,12 @@ class Sum:
 def grouped_weights(
     weights: npt.NDArray[np.float32], form: Convolution, transposed: bool
 ) -> tuple[npt.NDArray[np.float32], list[list[int]]]:
-    """Brings a convolution's weights into one order.
+    """Brings the weights of both kinds of convolution into one order.
 
     Returns:
-        Weights `[groups, outputs, inputs, taps]` of each group, a view, and the numbers of the taps
-        that meet at an output cell: all of them, or one list for each phase of a transposed
-        convolution.
+        Weights `[groups, outputs, inputs, taps]`, outputs and inputs of each group, a view; and the
+        numbers of the taps that meet at an output cell: all of them, or, for a transposed
+        convolution, one list for each phase.
     """
     rows, columns = weights.shape[2:]
     taps = rows * columns
@@ -133,7 +133,7 @@ def _chunks(count: int, size: int) -> Iterator[slice]:
 
 
 def _inputs_of(x: Values, groups: int, group: slice) -> tuple[I64, F64, F64, F64]:
-    """What is known of the inputs of some groups, `[groups, inputs]` each."""
+    """Bounds on the inputs of some groups, `[groups, inputs]` each."""
     peak = np.maximum(x.peak, x.largest)
     low, high, peak = (array.reshape(groups, -1)[group] for array in (x.low, x.high, peak))
     return x.exponent.reshape(groups, -1)[group], low, high, peak
@@ -141,7 +141,7 @@ def _inputs_of(x: Values, groups: int, group: slice) -> tuple[I64, F64, F64, F64
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
-    """What is known of a layer's sums, `[groups, outputs]` each."""
+    """Bounds on a layer's sums, `[groups, outputs]` each."""
 
     exponent: I64
     low: F64
@@ -168,8 +168,8 @@ class _Rows:
         whole = np.ldexp(weights.astype(np.float64), scale)
         offset = np.ldexp(offset, exponent)
 
-        # A sum of some of the terms, in any order, is no further out than that of those of one
-        # sign; a cell of padding is 0.
+        # A partial sum, in any order, lies between the sum of all negative terms and that of all
+        # positive ones; a cell of padding is 0.
         below, above = np.minimum(x_low, 0)[..., None], np.maximum(x_high, 0)[..., None]
         low = high = peak = np.zeros(offset.shape)
         for taps in phases:
@@ -181,7 +181,7 @@ class _Rows:
         self.exponent[part] = exponent
         self.low[part], self.high[part] = low + offset, high + offset
         self.peak[part] = peak + np.abs(offset)
-        # Weights are counted on their own grid, not on that which the bias or the input asks for.
+        # Weights count on their own grid, not on the one that the bias or the input needs.
         own = np.where(silent, 0, fineness.max((2, 3)))
         self.factor[part] = np.ldexp(np.abs(weights).max((2, 3)).astype(np.float64), own)
 
@@ -205,7 +205,7 @@ def added(node: Node, x: Values, y: Values) -> Sum:
         raise refusal(
             node,
             f"the sum in channel {int(peak.argmax())} reaches up to {bound:.4g} units of its grid; "
-            f"it must stay below {LIMIT} to be exact in float32. Round or clip its parts before",
+            f"it must stay below {LIMIT} to be exact in float32. Round or clip its parts first",
         )
     values = dataclasses.replace(
         x, low=x.low + y.low, high=x.high + y.high, peak=peak, source="", scale=None
@@ -216,8 +216,8 @@ def added(node: Node, x: Values, y: Values) -> Sum:
 def check_integers(node: Node, x: Values) -> None:
     """Refuses values that are not known to be bounded integers on grids."""
     if x.dtype != "float32":
-        raise refusal(node, "reads int32 values; those are for outputs and lookups only")
+        raise refusal(node, "reads int32 values, which are for outputs and lookups only")
     if x.free.any():
-        raise refusal(node, "reads values that are on no grid: Round and Clip them before")
+        raise refusal(node, "reads values that are on no grid: Round and Clip them first")
     if not np.isfinite(x.peak).all():
-        raise refusal(node, "reads values without bounds: Clip them before")
+        raise refusal(node, "reads values without bounds: Clip them first")

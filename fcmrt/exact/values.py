@@ -1,4 +1,4 @@
-"""What is known of a tensor's values, channel by channel, before anything runs."""
+"""Bounds on a tensor's values, channel by channel, that hold whatever the inputs are."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 MAX_CHANNELS = 1 << 16
-"""Channels of one tensor."""
+"""Most channels of one tensor."""
 
 MAX_EXPONENT = 40
-"""Units of grids go from 2^-40 to 2^40."""
+"""Units of grids are 2^-40 to 2^40."""
 
-_NO_BIT = 1 << 12  # stands for the lowest bit of 0: above that of any float
+_NO_BIT = 1 << 12  # stands for the lowest bit of 0: higher than that of any float
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Values:
-    """Bounds on a tensor `[N, C, ...]`; all arrays are `[C]`, one entry a channel.
+    """Bounds on a tensor `[N, C, ...]`; all arrays are `[C]`, one entry for each channel.
 
     A value is `n * 2^-exponent` with `low <= n <= high`, and `n` an integer unless the channel is
-    free. Bounds are whole numbers in float64: exact below 2^53, and far above every limit where
-    they are not.
+    free. Bounds are whole numbers in float64: exact below 2^53, and where they are not, far above
+    every limit.
     """
 
     rank: int
@@ -37,15 +37,16 @@ class Values:
     low: F64
     """-infinity: not bounded."""
     high: F64
+    """Infinity: not bounded."""
     peak: F64
-    """No partial sum that led to the value goes beyond it, nor does `|n|`; for the sums that a
-    library merges (a convolution with the addition or the scale after it)."""
+    """Bounds `|n|` and every partial sum that led to the value, for the sake of libraries that
+    merge sums (a convolution with the addition or the scale after it)."""
     free: npt.NDArray[np.bool_]
-    """Any real number within the bounds."""
+    """True: `n` may be any real number within the bounds."""
     source: str = ""
     """The graph input that this is a scaled, rounded or clipped copy of; "" if of none."""
     scale: I64 | None = None
-    """With a source: it was multiplied with 2^scale."""
+    """If there is a source: the input was multiplied by 2^scale."""
 
     @property
     def channels(self) -> int:
@@ -58,19 +59,19 @@ class Values:
         return np.maximum(np.abs(self.low), np.abs(self.high))
 
     def holds(self) -> bool:
-        """Whether the bounds are such as the class promises; else a rule is wrong."""
+        """Returns whether the bounds are as the class promises; if not, a rule is wrong."""
         whole = (np.rint(self.low) == self.low) & (np.rint(self.high) == self.high)
         ordered = (self.low <= self.high) & (self.peak >= self.largest)
         return bool(((whole & ordered) | self.free).all())
 
     def bounded(self, low: F64, high: F64, exponent: I64 | None = None) -> Values:
-        """The same channels after a step that sets the bounds and ends sums."""
+        """Returns these channels after a rounding or clip, which sets bounds and ends sums."""
         exponent = self.exponent if exponent is None else exponent
         peak = np.maximum(np.abs(low), np.abs(high))
         return dataclasses.replace(self, low=low, high=high, peak=peak, exponent=exponent)
 
     def on_grid(self, exponent: I64) -> Values:
-        """The same values in units of a grid that is at least as fine in every channel."""
+        """Returns the same values in units of a grid that is at least as fine in every channel."""
         unit = np.ldexp(1.0, exponent - self.exponent)
         return dataclasses.replace(
             self,
@@ -81,7 +82,7 @@ class Values:
         )
 
     def take(self, channels: npt.NDArray[np.intp]) -> Values:
-        """Some of the channels, in the order given."""
+        """Returns some of the channels, in the order given."""
         return dataclasses.replace(
             self,
             exponent=self.exponent[channels],
@@ -95,7 +96,7 @@ class Values:
 
 
 def free_values(name: str, rank: int, channels: int) -> Values:
-    """What is known of a graph input: nothing."""
+    """Returns the bounds on a graph input: none."""
     zeros = np.zeros(channels, np.int64)
     endless = np.full(channels, np.inf)
     everywhere = np.ones(channels, np.bool_)
@@ -103,16 +104,16 @@ def free_values(name: str, rank: int, channels: int) -> Values:
 
 
 def constant_values(constants: F64, rank: int) -> Values:
-    """What is known of constants, one a channel, all finite."""
+    """Returns the bounds on finite constants, one for each channel."""
     exponent = -lowest_bits(constants)
     exponent[constants == 0] = 0
     whole = np.ldexp(constants, exponent)
-    everywhere = np.zeros(len(whole), np.bool_)
-    return Values(rank, "float32", exponent, whole, whole, np.abs(whole), everywhere)
+    nowhere = np.zeros(len(whole), np.bool_)
+    return Values(rank, "float32", exponent, whole, whole, np.abs(whole), nowhere)
 
 
 def concatenated(parts: Sequence[Values]) -> Values:
-    """The channels of several tensors, one after the other."""
+    """Returns the channels of several tensors, one after the other."""
     return Values(
         parts[0].rank,
         parts[0].dtype,
@@ -125,11 +126,11 @@ def concatenated(parts: Sequence[Values]) -> Values:
 
 
 def merged(values: Values, groups: npt.NDArray[np.intp]) -> Values:
-    """Channels that each hold the values of several others.
+    """Returns channels each of which holds the values of several others.
 
     Args:
         values: The others.
-        groups: `[C, K]`: the numbers of those that go into each.
+        groups: `[C, K]`: the numbers of the others that go into each channel.
     """
     exponent = values.exponent[groups].max(1)
     unit = np.ldexp(1.0, exponent[:, None] - values.exponent[groups])
@@ -146,7 +147,7 @@ def merged(values: Values, groups: npt.NDArray[np.intp]) -> Values:
 
 
 def lowest_bits(numbers: npt.NDArray[np.floating]) -> I64:
-    """The `k` with `number = odd * 2^k`, of each number; far above any other for 0."""
+    """Returns for each number the `k` with `number = odd * 2^k`; far above all others for 0."""
     mantissa, exponent = np.frexp(np.asarray(numbers, np.float64))
     whole = np.ldexp(mantissa, 53).astype(np.int64)
     lowest = np.frexp((whole & -whole).astype(np.float64))[1] - 1

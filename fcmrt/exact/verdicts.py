@@ -1,7 +1,7 @@
 """Verdicts of the bring-up check, kept on disk.
 
-One small JSON file for each graph, runner and set of shapes. Only passes are kept: a failure ends
-the work anyway, and is worth a second look once the library or the driver was mended.
+There is one small JSON file for each graph, runner and set of shapes. Only passes are kept: a
+failure ends the work anyway, and deserves a new check once the library or driver has been fixed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FIELDS = {"exact": bool, "differing": int, "values": int, "ties": int, "seconds
 
 
 def cache_folder(chosen: str | os.PathLike[str] | None) -> Path | None:
-    """Where fcmrt keeps what it found out about this machine.
+    """Returns the folder where fcmrt keeps what it has found out about this machine.
 
     Args:
         chosen: `RuntimeOptions.cache_dir`; None: `$FCMRT_CACHE_DIR`, or else `fcmrt` in the user's
@@ -32,9 +32,9 @@ def cache_folder(chosen: str | os.PathLike[str] | None) -> Path | None:
     Returns:
         The folder, which need not exist; None if the user has none.
     """
-    told = chosen or os.environ.get("FCMRT_CACHE_DIR")
-    if told:
-        return Path(told)
+    named = chosen or os.environ.get("FCMRT_CACHE_DIR")
+    if named:
+        return Path(named)
     try:
         home = Path.home()
     except RuntimeError:
@@ -59,10 +59,10 @@ class Question:
     shapes: Mapping[str, Shape]
     """Of the inputs."""
     outputs: Sequence[str]
-    """Those compared."""
+    """Names of the outputs that were compared."""
 
     def value(self) -> dict[str, Any]:
-        """As JSON."""
+        """Returns the question in JSON's plain types."""
         shapes = {name: list(shape) for name, shape in sorted(self.shapes.items())}
         return {
             "probes": PROBES,
@@ -74,10 +74,10 @@ class Question:
 
 
 class VerdictCache:
-    """Passes of the bring-up check in a folder; what cannot be read or written is not there.
+    """Passes of the bring-up check in a folder; failures to read or write it are ignored.
 
     Args:
-        folder: `cache_folder`; None: nothing is kept. Trusted as much as the program itself.
+        folder: `cache_folder`; None: nothing is kept. Trusted as much as fcmrt's own code.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -101,7 +101,7 @@ class VerdictCache:
         return known if known.exact else None
 
     def keep(self, question: Question, verdict: Verdict) -> None:
-        """Puts a pass on record, in one step; failures are not kept."""
+        """Keeps a pass, in one atomic step; failed verdicts are not kept."""
         if self._folder is None or not verdict.exact:
             return
         record = {"question": question.value(), "verdict": dataclasses.asdict(verdict)}

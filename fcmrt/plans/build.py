@@ -28,7 +28,7 @@ class Plan:
     """Canonical sizes of the finest level; profile `i` of the plan is for `sizes[i]`."""
     record: PlanRecord
     built: bool
-    """False: it was in the cache."""
+    """Whether it was built now; False: it was in the cache."""
 
 
 def build_plans(
@@ -44,18 +44,18 @@ def build_plans(
 ) -> list[Plan]:
     """Builds the plans of an engine's graphs that the cache does not have.
 
-    Plans take pictures one by one (batch 1), at sizes that are fixed now.
+    Plans take pictures one by one (batch 1), at the given sizes only.
 
     Args:
         engine: The codec.
-        library: Builds; `find_library`.
-        targets: GPUs, such as "sm_89"; one plan for each.
+        library: Builds them; see `find_library`.
+        targets: GPUs, such as "sm_89"; each gets plans of its own.
         sizes: Of the finest feature level, before padding; each becomes a profile.
         cache: Where plans are kept; None: the user's.
         options: How to build; None: the defaults. Graphs on the path to means and table indexes
             never get TF32.
-        graphs: Names of those to build; None: all.
-        progress: Receives a line on each step.
+        graphs: Names of the graphs to build plans of; None: all.
+        progress: Receives a line before each build.
 
     Returns:
         The plans, by target and then in the order of `graph_profiles`.
@@ -63,7 +63,7 @@ def build_plans(
     Raises:
         ConfigError: An unknown target or graph, no size, or one out of range.
         DeviceError: The library builds on the GPU, and there is none.
-        PlanError: The library refuses a graph; plans built before are in the cache.
+        PlanError: The library refuses a graph; plans built before it stay in the cache.
         OSError: The cache cannot be written.
     """
     manifest = engine.manifest
@@ -100,10 +100,10 @@ def _choose(known: tuple[str, ...], names: Collection[str] | None) -> tuple[str,
 
 
 def engine_plans(engine: Engine, cache: PlanCache) -> list[tuple[str, PlanRecord]]:
-    """Lists the plans of an engine's graphs in the cache, by whatever library, for any GPU.
+    """Lists the plans of an engine's graphs in the cache, of all libraries and GPUs.
 
     Returns:
-        Name of the graph, and what is known of the plan.
+        For each plan, the name of its graph and its record.
     """
     graphs = {member.sha256: name for name, member in engine.manifest.graphs.items()}
     found = [

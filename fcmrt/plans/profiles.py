@@ -37,18 +37,18 @@ class SizeRange:
         for low, middle, high in zip(self.least, self.best, self.most, strict=True):
             if not 1 <= low <= middle <= high <= _MAX_SIDE:
                 raise ConfigError(
-                    f"size {self}: sides must be 1 to {_MAX_SIDE} cells, and not fall from the "
-                    "least size to the best and to the most"
+                    f"size {self}: sides must be 1 to {_MAX_SIDE} cells, and must not decrease "
+                    "from the least size to the best, nor from the best to the most"
                 )
 
     @classmethod
     def fixed(cls, height: int, width: int) -> SizeRange:
-        """One size."""
+        """Returns the range of one size only."""
         return cls((height, width), (height, width), (height, width))
 
     @classmethod
     def parse(cls, text: str) -> SizeRange:
-        """Reads `HxW`, `LEAST..MOST` (best at the most) or `LEAST..BEST..MOST`.
+        """Reads `HxW`, `LEAST..MOST` (whose best is the most) or `LEAST..BEST..MOST`.
 
         Raises:
             ConfigError: It is none of these, or not a range.
@@ -63,7 +63,7 @@ class SizeRange:
         return cls(sizes[0], sizes[-2] if len(sizes) == 3 else sizes[-1], sizes[-1])
 
     def padded(self, manifest: Manifest) -> SizeRange:
-        """The canonical sizes that the networks run at."""
+        """Returns the canonical sizes, at which the networks run."""
 
         def pad(size: Size) -> Size:
             features = manifest.features
@@ -79,7 +79,7 @@ class SizeRange:
 
 
 def canonical_sizes(manifest: Manifest, sizes: Iterable[SizeRange]) -> tuple[SizeRange, ...]:
-    """Pads sizes by the engine's rule; those that become equal are one.
+    """Pads sizes by the engine's rule, and drops duplicates.
 
     Raises:
         ConfigError: There are none, or the padding leaves the range of sides.
@@ -132,17 +132,17 @@ def _shapes(manifest: Manifest, inputs: Iterable[str], padded: Size) -> Mapping[
 
 
 def card_sizes(manifest: Manifest) -> tuple[SizeRange, ...]:
-    """Reads the usual sizes from the engine's card; none if it does not tell them.
+    """Reads the usual sizes from the engine's card; none if it has none.
 
     Raises:
-        EngineError: The card has them in another form than a list of `[height, width]`.
+        EngineError: The card's sizes are not a list of `[height, width]`.
     """
-    told: Any = manifest.card.get(CARD_SIZES)
-    if told is None:
+    listed: Any = manifest.card.get(CARD_SIZES)
+    if listed is None:
         return ()
     place = f"manifest.card.{CARD_SIZES}"
     sizes = []
-    for i, item in enumerate(strictjson.array(told, place, 1, _MAX_CARD_SIZES)):
+    for i, item in enumerate(strictjson.array(listed, place, 1, _MAX_CARD_SIZES)):
         height, width = strictjson.array(item, f"{place}[{i}]", 2, 2)
         strictjson.integer(height, f"{place}[{i}][0]", 1, _MAX_SIDE)
         strictjson.integer(width, f"{place}[{i}][1]", 1, _MAX_SIDE)

@@ -39,61 +39,66 @@ class CudaMemory:
         if count == 0:
             raise DeviceError("this machine has no GPU; see `fcmrt doctor`")
         with self.device():
-            # One for all that is prepared: CuPy keeps memory for every stream that it sees.
+            # One stream for all preparations: CuPy keeps memory for every stream that it sees.
             self.aside = self.stream()
 
     def device(self) -> AbstractContextManager[Any]:
-        """Makes the GPU the thread's own, as long as the context lasts."""
+        """Makes the GPU the thread's current device while the context lasts."""
         chosen: AbstractContextManager[Any] = self._cupy.cuda.Device(_DEVICE)
         return chosen
 
     def stream(self) -> Any:
-        """A stream that does not wait for the default one; with `ptr` and `synchronize`."""
+        """Returns a stream that does not wait for the default one; has `ptr`, `synchronize`."""
         return self._cupy.cuda.Stream(non_blocking=True)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike, stream: Any) -> Any:
-        """An array in the device's memory, for a stream; DeviceError if that is short.
+        """Returns an array in the device's memory, to be used in one stream.
 
-        CuPy lends what was given back in the same stream, where work on it may be under way.
+        CuPy may hand out memory that was freed in the same stream, where work on it may still be
+        under way.
+
+        Raises:
+            DeviceError: There is not enough memory.
         """
         with stream:
             return allocated(self._cupy, self._cupy.empty, shape, dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike, stream: Any) -> Any:
-        """As `empty`, of zeros; for a stream, and for others when what it does now is over."""
+        """As `empty`, with zeros; other streams may use it once this one has been waited for."""
         with stream:
             return allocated(self._cupy, self._cupy.zeros, shape, dtype)
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """An array in memory of the host that the device copies from and to without waiting."""
+        """Returns a host array in pinned memory, which the device copies without blocking."""
         array = np.dtype(dtype)
         count = int(np.prod(shape))
         memory = self._cupy.cuda.alloc_pinned_memory(count * array.itemsize)
         return np.frombuffer(memory, array, count).reshape(shape)
 
     def records(self, stream: int) -> bool:
-        """Whether what is put into a stream is recorded in a CUDA graph."""
+        """Returns whether work put into a stream is being recorded in a CUDA graph."""
         return bool(self._cupy.cuda.runtime.streamIsCapturing(stream))
 
     def event(self) -> Any:
-        """A point in a stream, as soon as there is a `mark`.
+        """Returns an event, which stands for a point in a stream once it has been marked.
 
-        Its `synchronize` waits, also when the stream is gone; before the first mark for nothing.
+        Its `synchronize` waits for that point, even if the stream is gone; before the first `mark`
+        it returns at once.
         """
         return self._cupy.cuda.Event(disable_timing=True)
 
     def mark(self, event: Any, stream: int) -> None:
-        """Lets an event be the end of what a stream has, which is not recorded."""
+        """Marks the end of a stream's current work with an event; the stream is not recorded."""
         self._cupy.cuda.runtime.eventRecord(event.ptr, stream)
 
 
 def upload(host: npt.NDArray[Any], device: Any, stream: Any) -> None:
-    """Puts a copy from pinned memory into a stream; both arrays are contiguous and of one size."""
+    """Enqueues a copy from pinned memory; both arrays are contiguous and of the same size."""
     device.data.copy_from_host_async(host.ctypes.data, host.nbytes, stream)
 
 
 def download(device: Any, host: npt.NDArray[Any], stream: Any) -> None:
-    """Puts a copy to pinned memory into a stream; both arrays are contiguous and of one size."""
+    """Enqueues a copy to pinned memory; both arrays are contiguous and of the same size."""
     device.data.copy_to_host_async(host.ctypes.data, host.nbytes, stream)
 
 
@@ -105,39 +110,39 @@ def shape_of(name: str, array: Any, place: str) -> tuple[int, ...]:
 def address_of(
     name: str, array: Any, shape: tuple[int, ...], dtype: np.dtype[Any], place: str
 ) -> int:
-    """Returns where an array lies in the device's memory, checked.
+    """Checks an array in the device's memory, and returns its address.
 
     Args:
-        name: What a network calls it.
+        name: The network's name for it.
         array: Anything with `__cuda_array_interface__`; borrowed.
-        shape: That it must have.
-        dtype: That it must have.
+        shape: The shape that it must have.
+        dtype: The element type that it must have.
         place: What asks, for errors.
 
     Raises:
         EngineError: Another shape or type, gaps between the elements, or no such array.
     """
-    told = _interface(name, array, place)
-    found, kind = tuple(told["shape"]), np.dtype(told["typestr"])
+    interface = _interface(name, array, place)
+    found, kind = tuple(interface["shape"]), np.dtype(interface["typestr"])
     if found != shape or kind != dtype:
         raise EngineError(
             f"{place}: {name!r} is {kind} {list(found)}; it must be {dtype} {list(shape)}"
         )
-    strides = told.get("strides")
+    strides = interface.get("strides")
     if strides is not None and tuple(strides) != _packed(shape, dtype.itemsize):
         raise EngineError(f"{place}: {name!r} has gaps between its elements; copy it first")
-    address: int = told["data"][0]
+    address: int = interface["data"][0]
     return address
 
 
 def _interface(name: str, array: Any, place: str) -> Mapping[str, Any]:
     try:
-        told: Mapping[str, Any] = array.__cuda_array_interface__
+        interface: Mapping[str, Any] = array.__cuda_array_interface__
     except AttributeError:
         raise EngineError(
             f"{place}: {name!r} is a {type(array).__name__}, not an array in the device's memory"
         ) from None
-    return told
+    return interface
 
 
 def _packed(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

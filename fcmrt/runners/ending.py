@@ -1,8 +1,8 @@
-"""Networks that run while the interpreter ends.
+"""Networks that run while the interpreter shuts down.
 
-Before Python 3.14 a thread that wants the interpreter's lock once that is ending is ended on the
-spot, and what libraries of networks have on its stack then aborts the whole process. So the end
-waits for the runs of daemon threads, and holds back those that would begin.
+Before Python 3.14, a daemon thread that asks for the interpreter's lock during shutdown is ended on
+the spot; if it is inside ONNX Runtime or PyTorch, unwinding their stack aborts the whole process.
+So shutdown waits for runs under way, and holds back those that would begin.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import os
 import threading
 import time
 
-_MOST_WAITED = 10.0  # seconds, for what runs already
-_HELD = 1.0  # seconds; some handler that comes later may wait for the thread that is held
+_MOST_WAITED = 10.0  # seconds, for runs under way
+_HELD = 1.0  # seconds; not longer, since a later exit handler may wait for a thread held here
 _NAP = 0.01
 
 
@@ -32,14 +32,14 @@ class Runs:
         if self._ending_thread not in (None, thread):
             self._under_way.discard(thread)
             while time.monotonic() < self._held_until:
-                time.sleep(_NAP)  # the interpreter may end this thread here, where it harms nothing
+                time.sleep(_NAP)  # here the interpreter may end this thread without harm
             self._under_way.add(thread)
 
     def __exit__(self, *_: object) -> None:
         self._under_way.discard(threading.get_ident())
 
     def end(self) -> None:
-        """Waits for the runs of other threads, and holds others back for a while."""
+        """Waits for runs of other threads, and holds new ones back for a while."""
         self._ending_thread = threading.get_ident()
         most = time.monotonic() + _MOST_WAITED
         while self._under_way - {self._ending_thread} and time.monotonic() < most:
@@ -52,7 +52,7 @@ class Runs:
 
 
 RUNS = Runs()
-"""Those of this process."""
+"""The runs of this process."""
 
 atexit.register(RUNS.end)
 if hasattr(os, "register_at_fork"):

@@ -55,7 +55,7 @@ class OnnxRuntimeRunner:
     """Runs graphs with ONNX Runtime's CPU provider.
 
     Args:
-        options: `threads` and `optimise` count here.
+        options: `threads` and `optimise` have an effect here.
 
     Raises:
         BackendUnavailableError: ONNX Runtime is not installed.
@@ -96,14 +96,14 @@ class OnnxRuntimeRunner:
 
 
 def session_options(onnxruntime: Any, asked: RuntimeOptions) -> Any:
-    """Makes a session's options of the caller's."""
+    """Makes a session's options from the caller's."""
     options = onnxruntime.SessionOptions()
     if not asked.optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = asked.threads or 0
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # A session's helpers would spin for work after its run, on the cores of the next graph's.
+    # Else a session's threads spin after its run, on cores that the next graph needs.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 

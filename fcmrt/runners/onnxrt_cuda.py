@@ -26,15 +26,15 @@ Ports = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 class OnnxRuntimeCudaRunner:
     """Runs graphs with ONNX Runtime's CUDA provider, on the first GPU.
 
-    Nothing falls back to the CPU: a graph with a node that the provider does not have is refused.
-    Float32 products are not of TF32 factors, unless cuDNN has no other way for a convolution.
+    Nothing falls back to the CPU: a graph with a node that the provider lacks is refused. Float32
+    products do not use TF32, unless cuDNN has no other algorithm for a convolution.
 
-    Convolutions of exact graphs are taken from cuDNN's fallback list with little workspace, where
-    plain sums of products stand, others as its heuristics say. Neither is a proof: that an exact
-    graph is exact here is for the check before its first run to find.
+    For exact graphs, convolutions come from cuDNN's fallback list with little workspace, which has
+    plain sums of products; for others, cuDNN's heuristics choose. Neither proves anything: the
+    check before a graph's first run finds out whether it is exact here.
 
     Args:
-        options: `threads` and `optimise` count here.
+        options: `threads` and `optimise` have an effect here.
 
     Raises:
         BackendUnavailableError: ONNX Runtime is not installed, or without its CUDA provider.
@@ -49,7 +49,7 @@ class OnnxRuntimeCudaRunner:
         if _PROVIDER not in known:
             raise BackendUnavailableError(
                 f"device 'cuda': ONNX Runtime {self._onnxruntime.__version__} is installed without "
-                f"{_PROVIDER} (it has {', '.join(known)}); in place of it: pip uninstall -y "
+                f"{_PROVIDER} (it has {', '.join(known)}); to replace it: pip uninstall -y "
                 "onnxruntime; pip install 'fcmrt[cuda]'"
             )
         self._options = options
@@ -112,11 +112,11 @@ class OnnxRuntimeCudaNetwork:
             stream: The CUDA stream of all its runs; None: one of its own.
 
         Raises:
-            EngineError: The CUDA provider does not take all of the graph.
+            EngineError: The CUDA provider cannot run the whole graph.
         """
         settings = dict(self._settings)
         if stream is not None:
-            # The library takes 0 for none, and then one of its own; to CUDA 1 is the same as 0.
+            # To the library 0 means none given; to CUDA 1 is the default stream, as 0 is.
             settings["user_compute_stream"] = str(stream or 1)
         options = session_options(self.onnxruntime, self._options)
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
@@ -126,8 +126,8 @@ class OnnxRuntimeCudaNetwork:
             )
         except Exception as error:  # the library's exceptions share no base but Exception
             raise EngineError(
-                f"{self.place} does not load on the GPU alone: {error}; the runner 'torch' may run "
-                "it there"
+                f"{self.place} cannot run on the GPU alone: {error}; the runner 'torch' may be "
+                "able to run it there"
             ) from error
         if _PROVIDER not in session.get_providers():
             raise EngineError(
@@ -150,8 +150,8 @@ class OnnxRuntimeCudaNetwork:
 class OnnxRuntimeDeviceNetwork:
     """A graph on arrays in the device's memory; see `fcmrt.runner.DeviceNetwork`.
 
-    A session keeps the stream that it was made with. So this belongs to one stream, that of its
-    first launch, and that launch loads the graph once more; another stream is refused.
+    A session keeps the stream that it was made with. So this network belongs to the stream of its
+    first launch, which loads the graph once more; other streams are refused.
 
     Args:
         network: The graph.
@@ -164,7 +164,7 @@ class OnnxRuntimeDeviceNetwork:
         self._binding: Any = None
         self._stream: int | None = None
         options = network.onnxruntime.RunOptions()
-        # Else the library waits for the stream at the end of a run.
+        # Otherwise the library waits for the stream at the end of a run.
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self._run_options = options
 
@@ -196,7 +196,7 @@ class OnnxRuntimeDeviceNetwork:
         shapes = {name: shape_of(name, array, place) for name, array in inputs.items()}
         results = self._known.get(_key(shapes))
         if results is None:
-            raise EngineError(f"{place}: `outputs` was not asked for inputs of {shapes}")
+            raise EngineError(f"{place}: `outputs` was not called for inputs of {shapes}")
         unknown = sorted(outputs.keys() - results.keys())
         if unknown or not outputs:
             raise EngineError(f"{place} has the outputs {sorted(results)}; given: {unknown}")
@@ -218,7 +218,7 @@ class OnnxRuntimeDeviceNetwork:
             raise EngineError(f"{place} failed: {error}") from error
 
     def _settle(self, stream: int) -> None:
-        """Loads the graph for the stream of the first launch, and refuses others."""
+        """Loads the graph for the stream of the first launch; refuses any other stream."""
         if self._session is None:
             self._session = self._network.session(stream)
             self._binding = self._session.io_binding()
@@ -226,15 +226,15 @@ class OnnxRuntimeDeviceNetwork:
         elif stream != self._stream:
             raise EngineError(
                 f"{self._network.place} runs in the stream {self._stream:#x}, which its session "
-                f"keeps, and was given {stream:#x}: take another network for it (`on_device`)"
+                f"keeps, and was given {stream:#x}: use another network for it (`on_device`)"
             )
 
 
 def _load_cuda_libraries(onnxruntime: Any) -> None:
-    """Finds CUDA and cuDNN where pip has put them, and not only where the system has them."""
+    """Loads CUDA and cuDNN from pip's packages if they are there, not only from the system."""
     preload = getattr(onnxruntime, "preload_dlls", None)  # since 1.21
     if preload is not None:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
             preload()
 
 

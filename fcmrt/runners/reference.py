@@ -1,4 +1,4 @@
-"""What every other runner is compared with: slow, and computed in float64 where it can be."""
+"""The runner that all others are compared with: slow, and in float64 where possible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _PLAIN = RuntimeOptions(runner="onnxruntime", optimise=False, threads=1)
 class ReferenceRunner:
     """Runs exact graphs in NumPy, and the others in PyTorch's float64.
 
-    Without PyTorch the others run in ONNX Runtime, one thread, not optimised; `identity` tells.
+    Without PyTorch, the others run in ONNX Runtime, with one thread and not optimised; `identity`
+    says so.
 
     Raises:
         BackendUnavailableError: Neither library is installed.

@@ -1,4 +1,4 @@
-"""Runs on arrays in the host's memory, by a network that wants the device's."""
+"""Host arrays through a network that works in the device's memory."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _MOST_IDLE = 8
 
 
 class StagedRuns:
-    """Takes host arrays to the device, runs a network, and brings the results back.
+    """Copies host arrays to the device, runs a network, and copies the results back.
 
-    Runs at the same time have each a device network of their own, a stream, and pinned memory to
-    copy through, ready for one set of shapes; the last eight are kept for the next runs.
+    Each of several concurrent runs has a lane of its own: a device network, a stream, and pinned
+    memory to copy through, ready for one set of shapes. The last eight lanes are kept.
 
     Args:
         place: What runs, for errors.
         memory: The GPU's.
-        make: Makes a device network for one more user.
+        make: Makes a device network for one more lane.
     """
 
     def __init__(self, place: str, memory: CudaMemory, make: Callable[[], DeviceNetwork]) -> None:
@@ -59,7 +59,7 @@ class StagedRuns:
 
 
 class _Lane:
-    """What one run needs for itself; for one thread at a time."""
+    """All that one run needs to itself; for one thread at a time."""
 
     def __init__(self, place: str, memory: CudaMemory, network: DeviceNetwork) -> None:
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -94,18 +94,18 @@ class _Lane:
             for name in outputs:
                 download(self._device[name], self._host[name], self._stream)
         finally:
-            # Nothing that was put into the stream may outlive the memory that it works on.
+            # The memory must not be freed or reused before what is in the stream is done with it.
             self._stream.synchronize()
         return [self._host[name].copy() for name in outputs]
 
     def _prepare(self, shapes: dict[str, tuple[int, ...]], types: dict[str, np.dtype[Any]]) -> None:
-        self.shapes, self._types = {}, {}
-        told = self._network.outputs(shapes)
-        ports = {name: (shape, types[name]) for name, shape in shapes.items()} | dict(told)
+        self.shapes, self._types = {}, {}  # until all is ready, in case something fails
+        results = self._network.outputs(shapes)
+        ports = {name: (shape, types[name]) for name, shape in shapes.items()} | dict(results)
         self._host = {name: self._memory.pinned(*port) for name, port in ports.items()}
         self._device = {
             name: self._memory.empty(shape, dtype, self._stream)
             for name, (shape, dtype) in ports.items()
         }
-        self._results = tuple(told)
+        self._results = tuple(results)
         self.shapes, self._types = shapes, types

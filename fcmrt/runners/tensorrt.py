@@ -21,18 +21,18 @@ from .staging import StagedRuns
 
 
 class TensorRTRunner:
-    """Runs graphs as plans, in the precision that each graph says, on the first GPU.
+    """Runs graphs as plans, in the precision that each graph has, on the first GPU.
 
-    Plans are taken from the cache where one serves (`fcmrt build`), and are built there when a
-    graph first meets sizes that none takes; that may take minutes. Plans with TF32 are not used.
+    Plans come from the cache if one fits (`fcmrt build`). At sizes that none fits, one is built and
+    cached, which may take minutes. Plans with TF32 are not used.
 
-    Of TensorRT and TensorRT-RTX it takes the first that is installed and knows the GPU.
+    Of TensorRT and TensorRT-RTX, the first that is installed and supports the GPU is used.
 
     Args:
-        options: `cache_dir` counts here.
+        options: `cache_dir` has an effect here.
 
     Raises:
-        BackendUnavailableError: No library is installed that knows the GPU, or CuPy is not.
+        BackendUnavailableError: No library that supports the GPU is installed, or CuPy is not.
         DeviceError: There is no GPU.
     """
 
@@ -106,7 +106,7 @@ class TensorRTNetwork:
 
 
 class GraphPlans:
-    """The plans that a graph was loaded with; may be shared by threads.
+    """A graph's plans, each loaded once; may be shared by threads.
 
     Args:
         name: The graph's name in the engine.
@@ -125,11 +125,11 @@ class GraphPlans:
         self._lock = threading.Lock()
 
     def find(self, shapes: Mapping[str, Shape]) -> PlanInUse:
-        """Returns the plan for inputs of these shapes, loading or building it if it must.
+        """Returns the plan for inputs of these shapes; loads or builds it if necessary.
 
         Raises:
             PlanError, DeviceError, OSError: As `plan_in_use`.
-            EngineError: The graph has other inputs.
+            EngineError: The graph's inputs have other names.
         """
         with self._lock:
             for plan in self._plans:
@@ -156,10 +156,10 @@ class GraphPlans:
 class TensorRTDeviceNetwork:
     """One execution context of a graph; see `fcmrt.runner.DeviceNetwork`.
 
-    It belongs to one stream, that of its first launch after `outputs`: runs work in the context's
-    memory, and nothing would order them otherwise. A stream that is recorded does not count: it has
-    runs before it waited for, and whoever replays the recording has to order it. All outputs of the
-    graph must be given memory, since TensorRT writes all.
+    It belongs to the stream of its first launch after `outputs`: all runs use the context's memory,
+    and only a common stream orders them. Recording is an exception: a launch that is recorded first
+    waits for the last run, and whoever replays the recording must keep it in order. All of the
+    graph's outputs must be given memory, since TensorRT writes all of them.
 
     Args:
         plans: The graph's.
@@ -193,18 +193,18 @@ class TensorRTDeviceNetwork:
         memory = self._memory
         shapes = {name: tuple(map(int, shape)) for name, shape in inputs.items()}
         with memory.device():
-            self._last_run.synchronize()  # its stream may be gone by now
+            self._last_run.synchronize()  # an event, since the run's stream may be gone by now
             self._stream, self._inputs, self._outputs, self._capturable = None, {}, {}, False
             plan = self._plans.find(shapes)
             if self._context is None or plan is not self._plan:
-                self._context = None  # gives its memory back first
+                self._context = None  # free its memory before the next one takes its own
                 self._context, self._plan = plan.loaded.context(), plan
             types = plan.loaded.inputs
             given = {name: (shape, types[name]) for name, shape in shapes.items()}
             stream = memory.aside
             try:
                 found = self._context.prepare(shapes, stream.ptr)
-                # The first run at these shapes prepares what cannot be prepared in a recording.
+                # The first run at new shapes does preparations that a recording does not allow.
                 zeros = {
                     name: memory.zeros(*port, stream) for name, port in (given | found).items()
                 }
@@ -223,14 +223,14 @@ class TensorRTDeviceNetwork:
         """See `fcmrt.runner.DeviceNetwork.launch`."""
         place = self._plans.place
         if self._context is None or not self._inputs:
-            raise EngineError(f"{place}: `outputs` prepares a run, and was not called")
+            raise EngineError(f"{place}: `outputs` must be called before `launch`")
         addresses = _addresses(inputs, self._inputs, place) | _addresses(
             outputs, self._outputs, place
         )
         with self._memory.device():
             recorded = self._memory.records(stream)
             if recorded:
-                self._last_run.synchronize()  # a context must not be under way in two streams
+                self._last_run.synchronize()  # a context must not run in two streams at once
             else:
                 self._settle(stream)
             try:
@@ -241,18 +241,18 @@ class TensorRTDeviceNetwork:
                 self._memory.mark(self._last_run, stream)
 
     def _settle(self, stream: int) -> None:
-        """Takes the stream of the first run, and refuses others."""
+        """Keeps the stream of the first run, and refuses any other."""
         if self._stream is None:
             self._stream = stream
         elif stream != self._stream:
             raise EngineError(
                 f"{self._plans.place} runs in the stream {self._stream:#x} and was given "
-                f"{stream:#x}: take another network for it (`on_device`), or call `outputs` again, "
+                f"{stream:#x}: use another network for it (`on_device`), or call `outputs` again, "
                 "which waits"
             )
 
 
 def _addresses(arrays: Mapping[str, Any], ports: Ports, place: str) -> dict[str, int]:
     if arrays.keys() != ports.keys():
-        raise EngineError(f"{place} wants memory for {sorted(ports)}; given: {sorted(arrays)}")
+        raise EngineError(f"{place} needs memory for {sorted(ports)}; given: {sorted(arrays)}")
     return {name: address_of(name, arrays[name], *port, place) for name, port in ports.items()}

@@ -1,9 +1,9 @@
 """How well a task's results survive the codec: agreement and distance.
 
 There are no labels. A detector's own results on uncompressed features stand in for them, so these
-figures say how much the codec changed, not how good the detector is. Both come in two halves: what
-is computed once per picture (`match`, `distance_sums`), and how pictures are pooled
-(`average_precision`, `pooled_distance`), so that a bootstrap need only repeat the second.
+figures say how much the codec changed, not how good the detector is. Both are computed in two
+steps, once per picture (`match`, `distance_sums`) and pooled over pictures (`average_precision`,
+`pooled_distance`), so that a bootstrap only repeats the second.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def match(
     candidates: Sequence[Detections],
     reference_threshold: float = REFERENCE_THRESHOLD,
 ) -> list[Matches]:
-    """Match boxes within picture and class at IoU 0.5, by COCO's rule (pycocotools).
+    """Matches boxes within picture and class at IoU 0.5, by COCO's rule (pycocotools).
 
     Args:
         references: Detections on uncompressed features, one per picture; those with a score above
@@ -57,7 +57,7 @@ def match(
         candidates: Detections on decoded features of the same pictures, all scores.
         reference_threshold: Score that a reference box must exceed.
 
-    Boxes without area (clipped away at the picture's border) count on neither side.
+    Boxes without area (clipped away at the picture's border) do not count, on either side.
 
     Raises:
         BackendUnavailableError: pycocotools is missing.
@@ -74,7 +74,7 @@ T = TypeVar("T")
 
 
 def pair_up(references: Sequence[T], candidates: Sequence[T]) -> list[tuple[T, T]]:
-    """Give reference and candidate of each picture.
+    """Pairs the references and candidates of each picture.
 
     Raises:
         ShapeError: Not one entry per picture on both sides.
@@ -89,13 +89,13 @@ def match_annotations(
     kind: Literal["bbox", "keypoints"],
     threshold: float,
 ) -> list[Matches]:
-    """Match references and candidates within picture and class, by COCO's rule (pycocotools).
+    """Matches references and candidates within picture and class, by COCO's rule (pycocotools).
 
     Args:
         pictures: References and candidates of each picture, in COCO's form with `class`, and `id`
             from 1 on.
-        kind: What decides: the overlap of boxes, or the similarity of keypoints (OKS).
-        threshold: Overlap or similarity from which two may be the same.
+        kind: What is compared: the overlap of boxes, or the similarity of keypoints (OKS).
+        threshold: Least overlap or similarity of a match.
 
     Raises:
         BackendUnavailableError: pycocotools is missing.
@@ -107,8 +107,8 @@ def match_annotations(
             "agreement needs pycocotools; install it with: pip install 'fcmrt[demo]'"
         ) from error
 
-    # Only the matching of COCOeval is called: its evaluate() prints. Every (picture, class) is an
-    # image of its own and all are of one category, so boxes match within picture and class while
+    # Only COCOeval's matching is called: its evaluate() prints. Every (picture, class) counts as an
+    # image of its own, and all are of one category, so boxes match within picture and class while
     # one curve can span all classes.
     evaluation = COCOeval(iouType=kind)
     evaluation.params.iouThrs = np.array([threshold])
@@ -151,7 +151,7 @@ def _annotations(found: Detections, threshold: float) -> list[Annotation]:
 
 
 class PrecisionRecall:
-    """All candidates of a set, sorted once, so that average precision of many resamples is cheap.
+    """All candidates of a set, sorted once, so that many resamples of it are cheap.
 
     Args:
         matches: One per picture.
@@ -168,7 +168,7 @@ class PrecisionRecall:
         self._references = np.array([m.references for m in matches], np.float64)
 
     def average_precision(self, weights: Float64 | None = None) -> float:
-        """Give the area under the precision-recall curve, at 101 recalls as COCO does.
+        """Returns the area under the precision-recall curve, at 101 recalls as COCO does.
 
         Args:
             weights: float64 `[pictures]`, how often each picture counts; None: once.
@@ -185,18 +185,18 @@ class PrecisionRecall:
         precision = found / np.maximum(np.cumsum(each), 1e-300)
         precision = np.maximum.accumulate(precision[::-1])[::-1]
         recalls = np.linspace(0, 1, RECALL_POINTS)
-        # The first candidate with which the recall is reached; none: precision 0 there.
+        # The first candidate that reaches each recall; where none does, precision is 0.
         first = np.searchsorted(found / wanted, recalls, side="left")
         return float(np.append(precision, 0.0)[first].mean())
 
 
 def average_precision(matches: Sequence[Matches]) -> float:
-    """Give the average precision of a set of pictures, one curve over all pictures and classes."""
+    """Returns the average precision of pictures, as one curve over all pictures and classes."""
     return pooled_precision(matches)(None)
 
 
 def pooled_precision(matches: Sequence[Matches]) -> Callable[[Float64 | None], float]:
-    """Give average precision as a function of how often each picture counts (`PrecisionRecall`)."""
+    """Returns average precision as a function of each picture's weight (`PrecisionRecall`)."""
     return PrecisionRecall(matches).average_precision
 
 
@@ -205,7 +205,7 @@ def agreement_ap50(
     candidates: Sequence[Detections],
     reference_threshold: float = REFERENCE_THRESHOLD,
 ) -> float:
-    """Give the agreement of two lists of detections: AP at IoU 0.5 against the references.
+    """Returns the agreement of two lists of detections: AP at IoU 0.5 against the references.
 
     Args:
         references: Detections on uncompressed features, one per picture; those with a score above
@@ -224,7 +224,7 @@ def agreement_ap50(
 
 
 def distance_sums(reference: Outputs, candidate: Outputs) -> Float64:
-    """Give the four sums that `dense_distance` is made of, per picture.
+    """Returns the four sums that `dense_distance` is made of, per picture.
 
     Args:
         reference: Outputs on uncompressed features, N pictures.
@@ -232,6 +232,9 @@ def distance_sums(reference: Outputs, candidate: Outputs) -> Float64:
 
     Returns:
         float64 `[N, 4]`: sum of m^2 |s' - s|, of s^3, of w^2 b, of w^2 (see `dense_distance`).
+
+    Raises:
+        ShapeError: The two are not of the same pictures.
     """
     if (
         reference.scores.shape != candidate.scores.shape
@@ -259,10 +262,10 @@ def _expectation(logits: NDArray[np.float32]) -> Float64:
 
 
 def pooled_distance(sums: Float64, weights: Float64 | None = None) -> float:
-    """Pool `distance_sums` over pictures: the terms of a distance, added up.
+    """Pools `distance_sums` over pictures: the terms of a distance, added up.
 
     Args:
-        sums: float64 `[N, 2 x terms]`, each term's change and what it is a share of, in turn.
+        sums: float64 `[N, 2 x terms]`, for each term its change and what that is divided by.
         weights: float64 `[N]`, how often each picture counts; None: once.
     """
     total = sums.sum(0) if weights is None else weights @ sums
@@ -271,9 +274,9 @@ def pooled_distance(sums: Float64, weights: Float64 | None = None) -> float:
 
 
 def dense_distance(reference: Outputs, candidate: Outputs) -> float:
-    """Give the distance of two dense outputs: one number, 0 only if nothing changed.
+    """Returns the distance of two dense outputs: one number, 0 only if nothing changed.
 
-    It sees small changes long before one of a few dozen boxes is lost. With class scores s
+    It shows small changes long before one of a few dozen boxes is lost. With class scores s
     (reference) and s' (candidate), m = max(s, s'), w a cell's highest reference score, and b the
     mean over a cell's four sides of the change of the expected distance to that side, in units of
     the level's stride:

@@ -1,4 +1,4 @@
-"""Cut networks whose feature maps are in channels-last order, run for features in our order."""
+"""Runs cut networks whose maps are `[N, H, W, C]`, on features that are `[N, C, H, W]`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def run_front(
     front: Any, cut: Sequence[str], names: Sequence[str], x: Float32
 ) -> dict[str, Float32]:
-    """Run a front half, picture by picture.
+    """Runs a front half, picture by picture.
 
     Args:
         front: Session whose one input is `[1, H, W, 3]`.
         cut: Names of its outputs, finest first.
-        names: What to call them.
+        names: Names of the features that they become.
         x: float32 `[N, 3, H, W]`.
 
     Returns:
@@ -42,12 +42,12 @@ def run_front(
 def run_back(
     back: Any, cut: Sequence[str], names: Sequence[str], features: Mapping[str, Float32]
 ) -> list[Float32]:
-    """Run a back half, picture by picture.
+    """Runs a back half, picture by picture.
 
     Args:
         back: Session.
         cut: Names of its inputs, finest first.
-        names: What they are called in `features`.
+        names: Their names in `features`.
         features: float32 `[N, C, H, W]` by name.
 
     Returns:

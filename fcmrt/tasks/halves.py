@@ -10,7 +10,7 @@ from typing import Any
 def load_halves(
     network: str, models_dir: str | Path | None = None, threads: int | None = None
 ) -> tuple[Any, Any]:
-    """Load `NETWORK.front.onnx` and `NETWORK.back.onnx`.
+    """Loads `NETWORK.front.onnx` and `NETWORK.back.onnx`.
 
     Args:
         network: Name of the network.
@@ -18,13 +18,13 @@ def load_halves(
         threads: Threads of each half; None leaves the choice to onnxruntime.
 
     Raises:
-        FileNotFoundError: A half is not there.
+        FileNotFoundError: A half is missing.
     """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    # Waiting threads sleep: spinning would take the cores from whatever runs beside.
+    # Waiting threads sleep: spinning would take cores from whatever else runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads

@@ -1,6 +1,6 @@
-"""A picture in the square input of a network: letterboxed at the top left.
+"""Fits pictures into the square input of a network, at the top left.
 
-Importing this module needs numpy only; Pillow is imported when a picture is resized.
+Importing this module needs only numpy; Pillow is imported when a picture is resized.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def fit(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
-    """Resize a picture so that it just fits into a square.
+    """Resizes a picture so that it just fits into a square.
 
     Args:
         image: uint8 `[H, W, 3]`, RGB; borrowed until the call returns.
@@ -39,13 +39,13 @@ def fit(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
 def letterbox_square(
     image: NDArray[np.uint8], side: int, normalise: Callable[[NDArray[np.uint8]], Float32]
 ) -> tuple[Float32, float]:
-    """Fit a picture into a network's square input, at the top left, padded with zeros.
+    """Fits a picture into a network's square input, at the top left, padded with zeros.
 
     Args:
         image: uint8 `[H, W, 3]`, RGB; borrowed until the call returns.
         side: Height and width of the input, in pixels.
-        normalise: Turns pixels (uint8 `[h, w, 3]`, RGB) into what the network wants (float32
-            `[1, 3, h, w]`); the padding is 0 behind it.
+        normalise: Turns pixels (uint8 `[h, w, 3]`, RGB) into what the network takes (float32
+            `[1, 3, h, w]`); the padding is 0 after this.
 
     Returns:
         The input (float32 `[1, 3, side, side]`; owned) and the scale from pixels of the picture

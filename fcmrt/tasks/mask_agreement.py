@@ -1,7 +1,7 @@
 """How well a mask survives the codec: agreement and distance.
 
-As in `agreement`: the network's own mask on uncompressed features stands in for the label, and the
-sums of a distance are pooled there.
+As in `agreement`, the network's own mask on uncompressed features stands in for the label; that
+module also pools the sums of a distance.
 """
 
 from __future__ import annotations
@@ -27,23 +27,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """The masks of one picture, laid over each other; counts of pixels."""
+    """How the two masks of one picture overlap."""
 
     intersection: int
+    """Pixels that both masks hold."""
     union: int
+    """Pixels that either mask holds."""
     references: int
     """1 if the reference mask holds a pixel, else 0."""
 
 
 def match(references: Sequence[Mask], candidates: Sequence[Mask]) -> list[Overlap]:
-    """Lay masks over each other, picture by picture.
+    """Counts how masks overlap, picture by picture.
 
     Args:
         references: Masks on uncompressed features, bool `[h, w]`, one per picture.
         candidates: Masks on decoded features of the same pictures.
 
     Raises:
-        ShapeError: Not one entry per picture on both sides, or masks of other sizes.
+        ShapeError: Not one entry per picture on both sides, or two masks differ in size.
     """
     overlaps = []
     for wanted, given in pair_up(references, candidates):
@@ -55,13 +57,14 @@ def match(references: Sequence[Mask], candidates: Sequence[Mask]) -> list[Overla
 
 
 def pooled_iou(overlaps: Sequence[Overlap]) -> Callable[[Float64 | None], float]:
-    """Give intersection over union of a set as a function of how often each picture counts.
+    """Returns intersection over union of a set as a function of how often each picture counts.
 
     Pixels are pooled over pictures, as is usual for segmentation: a picture without a person costs
     nothing unless the candidate finds one.
 
     Returns:
-        From float64 `[pictures]` (None: each once) to 0 .. 1; NaN where no mask holds a pixel.
+        A function from float64 `[pictures]` (None: each once) to 0..1; NaN if no mask holds a
+        pixel.
     """
     shared = np.array([overlap.intersection for overlap in overlaps], np.float64)
     covered = np.array([overlap.union for overlap in overlaps], np.float64)
@@ -75,14 +78,14 @@ def pooled_iou(overlaps: Sequence[Overlap]) -> Callable[[Float64 | None], float]
 
 
 def agreement_iou(references: Sequence[Mask], candidates: Sequence[Mask]) -> float:
-    """Give the agreement of two lists of masks: pooled intersection over union.
+    """Returns the agreement of two lists of masks: pooled intersection over union.
 
     Args:
         references: Masks on uncompressed features, bool `[h, w]`, one per picture.
         candidates: Masks on decoded features of the same pictures.
 
     Returns:
-        0 to 1; NaN where no mask holds a pixel.
+        0 to 1; NaN if no mask holds a pixel.
 
     Raises:
         ShapeError: See `match`.
@@ -91,7 +94,7 @@ def agreement_iou(references: Sequence[Mask], candidates: Sequence[Mask]) -> flo
 
 
 def distance_sums(reference: Outputs, candidate: Outputs) -> Float64:
-    """Give the two sums that `dense_distance` is made of, per picture.
+    """Returns the two sums that `dense_distance` is made of, per picture.
 
     Args:
         reference: Outputs on uncompressed features, N pictures.
@@ -114,14 +117,14 @@ def distance_sums(reference: Outputs, candidate: Outputs) -> Float64:
 
 
 def dense_distance(reference: Outputs, candidate: Outputs) -> float:
-    """Give the distance of two dense outputs: one number, 0 only if nothing is seen to change.
+    """Returns the distance of two dense outputs: one number, 0 only if nothing visible changed.
 
     With probabilities s (reference) and s' (candidate) and m = max(s, s'):
 
         distance = sum m^2 |s' - s| / sum s^3
 
     Sums run over all pictures and all pixels of the input; the reasons are those of
-    `agreement.dense_distance`. It is 1 when everybody disappears.
+    `agreement.dense_distance`. It is 1 when all people disappear.
 
     Args:
         reference: Outputs on uncompressed features, N pictures.

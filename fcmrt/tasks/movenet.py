@@ -32,8 +32,8 @@ STRIDES = (4, 8, 16, 32)
 OUTPUT_STRIDE = 4  # all outputs are on the grid of the finest level
 OUTPUT_SIDE = INPUT_SIZE // OUTPUT_STRIDE
 MAX_PEOPLE = 6
-DISTANCE_OFFSET = 1.8  # cells; a heat map counts as heat / (distance + 1.8)
-ELSEWHERE = 1e-3  # and so many times less outside the person's box
+DISTANCE_OFFSET = 1.8  # cells; heat is weighted by 1 / (distance + 1.8)
+ELSEWHERE = 1e-3  # further weight of heat outside the person's box
 
 KEYPOINT_NAMES = (
     "nose",
@@ -65,15 +65,15 @@ class Outputs:
     """
 
     centres: Float32
-    """float32 [N, 64, 64], in 0..1: here is the middle of a person."""
+    """float32 [N, 64, 64], in 0..1: whether a person's middle is here."""
     heat: Float32
-    """float32 [N, 64, 64, 17], in 0..1: here is that keypoint of someone."""
+    """float32 [N, 64, 64, 17], in 0..1: whether that keypoint of some person is here."""
     keypoints: Float32
     """float32 [N, 64, 64, 17, 2], from a person's middle to its keypoints."""
     offsets: Float32
     """float32 [N, 64, 64, 17, 2], from the keypoint's cell to the keypoint."""
     box_sizes: Float32
-    """float32 [N, 64, 64, 2], of the person's box."""
+    """float32 [N, 64, 64, 2], height and width of the person's box."""
     box_offsets: Float32
     """float32 [N, 64, 64, 2], from the middle's cell to the box's middle."""
 
@@ -93,7 +93,7 @@ class People:
 
 
 def normalise(image: NDArray[np.uint8]) -> Float32:
-    """Order pixels as `MoveNet.features` wants them.
+    """Orders pixels as `MoveNet.features` takes them.
 
     Args:
         image: uint8 `[H, W, 3]`, RGB.
@@ -105,11 +105,11 @@ def normalise(image: NDArray[np.uint8]) -> Float32:
 
 
 def find_centres(centres: Float32, threshold: float) -> NDArray[np.int64]:
-    """Find the local maxima (3 x 3) of a map of centres: int64 `[K, 2]`, y x, best first.
+    """Finds the local maxima (3 x 3) of a map of centres: int64 `[K, 2]`, y x, best first.
 
     Args:
         centres: float32 `[H, W]`.
-        threshold: Maxima below are left out. At most 6 are found.
+        threshold: Maxima below it are left out. At most 6 are found.
     """
     height, width = centres.shape
     padded = np.pad(centres, 1, constant_values=-np.inf)
@@ -122,12 +122,12 @@ def find_centres(centres: Float32, threshold: float) -> NDArray[np.int64]:
 def locate_keypoints(
     regressed: Float32, box: Float32, heat: Float32, offsets: Float32
 ) -> tuple[Float32, Float32]:
-    """Find a person's keypoints in the heat maps, near where the regression expects them.
+    """Finds a person's keypoints in the heat maps, near where the regression expects them.
 
     Args:
         regressed: float32 `[17, 2]`, y x in cells.
-        box: float32 `[2, 2]`, y x of the person's corners, in cells; heat further than a cell
-            outside is another person's, and counts only where there is no other.
+        box: float32 `[2, 2]`, y x of the person's corners, in cells; heat more than a cell outside
+            is taken for another person's, and counts only if there is none inside.
         heat: float32 `[H, W, 17]`.
         offsets: float32 `[H, W, 17, 2]`.
 
@@ -152,8 +152,8 @@ class MoveNet:
     """MoveNet MultiPose at 256 x 256 (17 COCO keypoints, up to 6 people) as two ONNX graphs.
 
     Args:
-        models_dir: Folder of `movenet_mp.front.onnx` and `movenet_mp.back.onnx`; None takes the
-            package's, which has none.
+        models_dir: Folder of `movenet_mp.front.onnx` and `movenet_mp.back.onnx`; None is the
+            package's folder, which does not have them.
         threads: Threads of each half; None leaves the choice to onnxruntime.
     """
 
@@ -162,7 +162,7 @@ class MoveNet:
         self._cut = [node.name for node in self._back.get_inputs()]
 
     def features(self, x: Float32) -> dict[str, Float32]:
-        """Run the front half.
+        """Runs the front half.
 
         Args:
             x: float32 `[N, 3, 256, 256]` as `letterbox_square` gives; the graph runs per picture.
@@ -173,7 +173,7 @@ class MoveNet:
         return run_front(self._front, self._cut, FEATURE_NAMES, x)
 
     def outputs(self, features: Mapping[str, Float32]) -> Outputs:
-        """Run the back half.
+        """Runs the back half.
 
         Args:
             features: `p2` to `p5` as `features` gives them, possibly decoded ones.
@@ -203,7 +203,7 @@ class MoveNet:
         *,
         item: int = 0,
     ) -> People:
-        """Turn the raw outputs of one picture into people.
+        """Turns the raw outputs of one picture into people.
 
         Args:
             outputs: What `outputs` returned.

@@ -1,7 +1,7 @@
 """How well people and their keypoints survive the codec: agreement and distance.
 
-As in `agreement`: the network's own results on uncompressed features stand in for labels, and
-`Matches` and the four sums of a distance are pooled there.
+As in `agreement`, the network's own results on uncompressed features stand in for labels; that
+module also pools `Matches` and the sums of a distance.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 REFERENCE_THRESHOLD = 0.3
 KEYPOINT_THRESHOLD = 0.2
 OKS = 0.5
-AREA_SHARE = 0.53  # of a box that its person covers; COCO's keypoint similarity is by that area
+AREA_SHARE = 0.53  # of a box is covered by its person; COCO's keypoint similarity uses that area
 
 
 def match(
@@ -41,17 +41,17 @@ def match(
     reference_threshold: float = REFERENCE_THRESHOLD,
     oks: float = OKS,
 ) -> list[Matches]:
-    """Match people by the similarity of their keypoints (OKS), by COCO's rule and constants.
+    """Matches people by the similarity of their keypoints (OKS), by COCO's rule and constants.
 
     Args:
         references: People on uncompressed features, one entry per picture; those with a score
             above `reference_threshold` and an area count.
         candidates: People on decoded features of the same pictures, all scores.
         reference_threshold: Score that a reference must exceed.
-        oks: Similarity from which two may be the same.
+        oks: Least similarity of a match.
 
-    Only keypoints of the reference with a score of 0.2 are compared, or its best if there is
-    none.
+    Only keypoints that have a score of at least 0.2 in the reference are compared, or if there are
+    none, its best.
 
     Raises:
         BackendUnavailableError: pycocotools is missing.
@@ -92,7 +92,7 @@ def agreement_oks50(
     candidates: Sequence[People],
     reference_threshold: float = REFERENCE_THRESHOLD,
 ) -> float:
-    """Give the agreement of two lists of people: AP at OKS 0.5 against the references.
+    """Returns the agreement of two lists of people: AP at OKS 0.5 against the references.
 
     Args:
         references: People on uncompressed features, one entry per picture (see `match`).
@@ -110,7 +110,7 @@ def agreement_oks50(
 
 
 def distance_sums(reference: Outputs, candidate: Outputs) -> Float64:
-    """Give the four sums that `dense_distance` is made of, per picture.
+    """Returns the four sums that `dense_distance` is made of, per picture.
 
     Args:
         reference: Outputs on uncompressed features, N pictures.
@@ -142,16 +142,17 @@ def distance_sums(reference: Outputs, candidate: Outputs) -> Float64:
 
 
 def dense_distance(reference: Outputs, candidate: Outputs) -> float:
-    """Give the distance of two dense outputs: one number, 0 only if nothing is seen to change.
+    """Returns the distance of two dense outputs: one number, 0 only if nothing visible changed.
 
     With heat s (reference) and s' (candidate) of the 17 heat maps and the map of centres,
-    m = max(s, s'), w the reference's map of centres, and b the mean way that a cell's 17 regressed
-    keypoints move, as a share of the reference's box there (the root of its area, at least a cell):
+    m = max(s, s'), w the reference's map of centres, and b how far a cell's 17 regressed
+    keypoints move on average, as a share of the reference's box there (the root of its area, at
+    least a cell):
 
         distance = sum m^2 |s' - s| / sum s^3  +  sum w^2 b / sum w^2
 
     Sums run over all pictures, all cells and (left term) all 18 maps; the reasons are those of
-    `agreement.dense_distance`. The left term is 1 when everybody disappears; the right one is 1
+    `agreement.dense_distance`. The left term is 1 when all people disappear; the right one is 1
     when every keypoint moves by the size of its person.
 
     Args:

@@ -1,8 +1,8 @@
 """The split NanoDet detector: letterbox, front half, back half, box decoding and NMS.
 
-The front half runs near the camera and gives three feature maps, the back half turns (decoded)
-maps into boxes. Importing this module needs numpy only; onnxruntime is imported when a
-`NanoDet` is made and Pillow when a picture is resized.
+The front half runs near the camera and computes three feature maps; the back half turns (decoded)
+maps into boxes. Importing this module needs only numpy; onnxruntime is imported when a `NanoDet` is
+made, and Pillow when a picture is resized.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Detections:
 
 
 def letterbox(image: NDArray[np.uint8]) -> tuple[Float32, float]:
-    """Fit a picture into the detector's input, at the top left, padded with the mean colour.
+    """Fits a picture into the detector's input, at the top left, padded with the mean colour.
 
     Args:
         image: uint8 `[H, W, 3]`, RGB; borrowed until the call returns.
@@ -85,7 +85,7 @@ def letterbox(image: NDArray[np.uint8]) -> tuple[Float32, float]:
 
 
 def normalise(image: NDArray[np.uint8]) -> Float32:
-    """Order and scale pixels as the detector wants them.
+    """Orders and scales pixels as the detector takes them.
 
     Args:
         image: uint8 `[H, W, 3]`, RGB.
@@ -98,7 +98,7 @@ def normalise(image: NDArray[np.uint8]) -> Float32:
 
 
 def cell_centres() -> tuple[Float32, Float32]:
-    """Give the centre of each of the 3549 cells (float32 `[3549, 2]`) and its stride `[3549]`."""
+    """Returns the centres of the 3549 cells (float32 `[3549, 2]`) and their strides `[3549]`."""
     centres, strides = [], []
     for stride in STRIDES:
         side = INPUT_SIZE // stride
@@ -109,7 +109,7 @@ def cell_centres() -> tuple[Float32, Float32]:
 
 
 def decode_boxes(boxes: Float32) -> Float32:
-    """Turn box distributions into boxes.
+    """Turns box distributions into boxes.
 
     Args:
         boxes: float32 `[3549, 44]`, logits.
@@ -164,7 +164,7 @@ class NanoDet:
         self._cut = [node.name for node in self._back.get_inputs()]
 
     def features(self, x: Float32) -> dict[str, Float32]:
-        """Run the front half.
+        """Runs the front half.
 
         Args:
             x: float32 `[N, 3, 416, 416]` as `letterbox` gives it; the graph runs per picture.
@@ -179,7 +179,7 @@ class NanoDet:
         }
 
     def outputs(self, features: Mapping[str, Float32]) -> Outputs:
-        """Run the back half.
+        """Runs the back half.
 
         Args:
             features: `p3`, `p4`, `p5` as `features` gives them, possibly decoded ones.
@@ -206,14 +206,14 @@ class NanoDet:
         *,
         item: int = 0,
     ) -> Detections:
-        """Turn the raw outputs of one picture into boxes, with NMS per class.
+        """Turns the raw outputs of one picture into boxes, with NMS per class.
 
         Args:
             outputs: What `outputs` returned.
             scale: Scale from pixels of the picture to pixels of the input (`letterbox`).
             size: Height and width of the picture; boxes are clipped to it.
             score_threshold: Boxes with a lower score are dropped.
-            iou: Two boxes of a class overlapping more than this are one.
+            iou: Of two boxes of a class that overlap more than this, only the better is kept.
             item: Which picture of the batch.
         """
         scores, boxes = outputs.scores[item], decode_boxes(outputs.boxes[item]) / scale

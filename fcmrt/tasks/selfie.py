@@ -35,11 +35,11 @@ class Outputs:
     """Raw outputs of the back half."""
 
     probabilities: Float32
-    """float32 [N, 256, 256], in 0..1: here is a person."""
+    """float32 [N, 256, 256], in 0..1: whether a person is here."""
 
 
 def normalise(image: NDArray[np.uint8]) -> Float32:
-    """Order and scale pixels as `Selfie.features` wants them.
+    """Orders and scales pixels as `Selfie.features` takes them.
 
     Args:
         image: uint8 `[H, W, 3]`, RGB.
@@ -54,8 +54,8 @@ class Selfie:
     """MediaPipe's selfie segmentation at 256 x 256 as two ONNX graphs on the CPU.
 
     Args:
-        models_dir: Folder of `selfie.front.onnx` and `selfie.back.onnx`; None takes the
-            package's, which has none.
+        models_dir: Folder of `selfie.front.onnx` and `selfie.back.onnx`; None is the package's
+            folder, which does not have them.
         threads: Threads of each half; None leaves the choice to onnxruntime.
     """
 
@@ -64,7 +64,7 @@ class Selfie:
         self._cut = [node.name for node in self._back.get_inputs()]
 
     def features(self, x: Float32) -> dict[str, Float32]:
-        """Run the front half.
+        """Runs the front half.
 
         Args:
             x: float32 `[N, 3, 256, 256]` as `letterbox_square` gives; the graph runs per picture.
@@ -75,7 +75,7 @@ class Selfie:
         return run_front(self._front, self._cut, FEATURE_NAMES, x)
 
     def outputs(self, features: Mapping[str, Float32]) -> Outputs:
-        """Run the back half.
+        """Runs the back half.
 
         Args:
             features: `p1` to `p4` as `features` gives them, possibly decoded ones.
@@ -89,7 +89,7 @@ class Selfie:
     def mask(
         self, outputs: Outputs, scale: float, size: tuple[int, int], *, item: int = 0
     ) -> NDArray[np.bool_]:
-        """Turn the raw outputs of one picture into a mask, on the grid of the network's input.
+        """Turns the raw outputs of one picture into a mask, on the grid of the network's input.
 
         Args:
             outputs: What `outputs` returned.

@@ -1,9 +1,9 @@
 """The task networks by name, each described in one form, so that a harness can take any of them.
 
-A harness goes: `task.letterbox` a picture, `network.features`, (a codec,) `network.outputs`,
+A harness calls `task.letterbox` with a picture, `network.features`, (a codec,) `network.outputs`,
 `task.results`; then `task.match` and `task.distance_sums` compare results and outputs on decoded
 features with those on uncompressed ones, picture by picture, and `task.agreement` and
-`agreement.pooled_distance` pool what they give.
+`agreement.pooled_distance` pool the comparisons.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class TaskNetwork(Protocol):
     """A network cut in two."""
 
     def features(self, x: Float32) -> dict[str, Float32]:
-        """Run the front half on `[N, 3, S, S]`: float32 `[N, C, H, W]` by name, finest first."""
+        """Runs the front half on `[N, 3, S, S]`: float32 `[N, C, H, W]` by name, finest first."""
 
     def outputs(self, features: Mapping[str, Float32]) -> Any:
-        """Run the back half; the raw outputs, in the task's own form."""
+        """Runs the back half; the raw outputs, in the task's own form."""
 
 
 class Match(Protocol):
@@ -47,7 +47,7 @@ class Task:
 
     name: str
     network: str
-    """Name of the two files of the network."""
+    """Name that the files of the network's two halves begin with."""
     input_size: int
     """Side of the square input, in pixels."""
     feature_names: tuple[str, ...]
@@ -59,22 +59,22 @@ class Task:
     normalise: Callable[[NDArray[np.uint8]], Float32]
     """From pixels uint8 [H, W, 3] to the input's float32 [1, 3, H, W]."""
     results: Callable[[Any, Any, float, tuple[int, int]], Any]
-    """From network, outputs, scale and the picture's size to what was found."""
+    """From network, outputs, scale and the picture's size (height, width) to what was found."""
     match: Callable[[Sequence[Any], Sequence[Any]], Sequence[Match]]
     """References and candidates, one per picture."""
     agreement: Callable[[Sequence[Any]], Callable[[Float64 | None], float]]
     """From what `match` gives to a function of how often each picture counts (float64 [N])."""
     agreement_rule: str
-    """The same in words."""
+    """What `agreement` measures, in words."""
     distance_sums: Callable[[Any, Any], Float64]
-    """Outputs of reference and candidate to float64 [N, 4]."""
+    """From outputs of reference and candidate to float64 [N, 2 x terms] (`pooled_distance`)."""
 
     def letterbox(self, image: NDArray[np.uint8]) -> tuple[Float32, float]:
-        """Fit a picture (uint8 `[H, W, 3]`, RGB) into the input; also the scale."""
+        """Fits a picture (uint8 `[H, W, 3]`, RGB) into the input; returns the scale too."""
         return letterbox_square(image, self.input_size, self.normalise)
 
     def feature_shapes(self) -> tuple[tuple[int, int, int], ...]:
-        """Channels, rows and columns of each level."""
+        """Returns channels, rows and columns of each level."""
         sides = [self.input_size // stride for stride in self.strides]
         return tuple(zip(self.feature_channels, sides, sides, strict=True))
 

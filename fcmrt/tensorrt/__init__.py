@@ -1,5 +1,5 @@
 """TensorRT and TensorRT-RTX: plans of single graphs, built, kept and run.
 
-`library.py` and `execution.py` are the only places that call either. Nothing here knows engines;
-`fcmrt.plans` builds theirs, and the runner `tensorrt` runs them.
+Only `library.py`, `execution.py` and `logger.py` call either library. Nothing here knows engines:
+`fcmrt.plans` builds their plans, and the runner `tensorrt` runs them.
 """

@@ -32,13 +32,13 @@ class PlanRecord:
     path: Path
     """The plan's file."""
     ingredients: Mapping[str, Any]
-    """All that changes the plan, as `Recipe.ingredients` gives it."""
+    """All that the plan depends on, as `Recipe.ingredients` gives it."""
     sha256: str
-    """Of the file, hexadecimal; says whether it is whole, not whether two plans are alike."""
+    """Of the file, hexadecimal; shows whether it is whole, not whether two plans are equivalent."""
     bytes: int
-    """Its size."""
+    """Size of the file."""
     milliseconds: int
-    """What building it took."""
+    """How long building it took."""
 
     @property
     def key(self) -> str:
@@ -47,17 +47,17 @@ class PlanRecord:
 
 
 class PlanCache:
-    """Plans in a folder; what is damaged is not there.
+    """Plans in a folder; damaged ones count as missing.
 
-    A plan is a program for the GPU. The folder is trusted as much as the program itself; digests
-    find damage, not malice.
+    A plan is a program for the GPU. The folder is trusted as much as fcmrt's own code; digests find
+    damage, not malice.
 
     Args:
         folder: `RuntimeOptions.cache_dir`; None: `$FCMRT_CACHE_DIR`, or else the user's cache
-            folder. Plans lie in `plans` within it.
+            folder. Plans are in its subfolder `plans`.
 
     Raises:
-        ConfigError: None was told, and the user has no cache folder.
+        ConfigError: None was given, and the user has no cache folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
@@ -84,7 +84,7 @@ class PlanCache:
         return record if digest == record.sha256 else None
 
     def keep(self, ingredients: Mapping[str, Any], plan: bytes, milliseconds: int) -> PlanRecord:
-        """Keeps a plan in place of what was there.
+        """Keeps a plan, and replaces an older one of the same ingredients.
 
         Raises:
             OSError: The folder cannot be written.
@@ -101,13 +101,13 @@ class PlanCache:
             "milliseconds": milliseconds,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        # In between, the old record does not fit the new plan: readers see no entry.
+        # Between the two, the old record does not match the new plan, so readers see no entry.
         replace_file(path, plan)
         replace_file(path.with_suffix(".json"), json.dumps(value).encode("ascii"))
         return record
 
     def records(self) -> Iterator[PlanRecord]:
-        """Lists the plans that are there with the size their records tell, in no useful order."""
+        """Yields the plans whose files have the size on record, in no useful order."""
         for path in sorted(self.folder.glob("*.json")):
             record = self._record(path)
             if record is not None:
@@ -119,8 +119,8 @@ class PlanCache:
         """Returns a plan for inputs of these shapes; None if there is none that is whole.
 
         Args:
-            ingredients: Of the plan as it would be built. Another serves too if it differs in
-                its profiles, its optimisation level or its workspace only.
+            ingredients: Of the plan as it would be built. Another will do if it differs only in
+                its profiles, its optimisation level or its workspace.
             shapes: Of all inputs.
         """
         found = self.find(ingredients)
@@ -136,7 +136,7 @@ class PlanCache:
         return None
 
     def timings(self, facts: Mapping[str, Any]) -> bytes:
-        """Returns what a library timed in earlier builds; b"" if there is nothing.
+        """Returns a library's kernel timings from earlier builds; b"" if there are none.
 
         Args:
             facts: What the timings depend on, in JSON's plain types.
@@ -144,11 +144,11 @@ class PlanCache:
         return self._beside(facts, "timings")
 
     def keep_timings(self, facts: Mapping[str, Any], timings: bytes) -> None:
-        """Keeps timings for the next build; OSError if the folder cannot be written."""
+        """Keeps timings for the next build; raises OSError if the folder cannot be written."""
         self._keep_beside(facts, "timings", timings)
 
     def kernels(self, facts: Mapping[str, Any]) -> bytes:
-        """Returns what was compiled for a GPU when a plan was loaded; b"" if there is nothing.
+        """Returns the kernels compiled for a GPU when a plan was loaded; b"" if there are none.
 
         Args:
             facts: Plan and GPU, in JSON's plain types.
@@ -156,7 +156,7 @@ class PlanCache:
         return self._beside(facts, "kernels")
 
     def keep_kernels(self, facts: Mapping[str, Any], kernels: bytes) -> None:
-        """Keeps kernels for the next load; OSError if the folder cannot be written."""
+        """Keeps kernels for the next load; raises OSError if the folder cannot be written."""
         self._keep_beside(facts, "kernels", kernels)
 
     def _beside(self, facts: Mapping[str, Any], what: str) -> bytes:
@@ -175,7 +175,7 @@ class PlanCache:
         return self.folder / f"{plan_key(facts)}.{what}"
 
     def _record(self, path: Path) -> PlanRecord | None:
-        """Reads a record; None if it is not whole, not of its name, or has no plan of its size."""
+        """Reads a record; None if it is damaged, misnamed, or its plan is missing or cut off."""
         plan = path.with_suffix(".plan")
         try:
             with path.open("rb") as file:
@@ -190,7 +190,7 @@ class PlanCache:
 
 
 def _essence(ingredients: Mapping[str, Any]) -> dict[str, Any]:
-    """What two plans must have in common for the one to serve in place of the other."""
+    """The ingredients that two plans must share for one to serve in place of the other."""
     return {key: value for key, value in ingredients.items() if key not in _FREE}
 
 
@@ -205,13 +205,13 @@ def _parse(data: bytes, plan: Path) -> PlanRecord:
     ingredients = strictjson.mapping(found["ingredients"], f"{place}.ingredients")
     library = strictjson.mapping(ingredients.get("library"), f"{place}.ingredients.library")
     strictjson.array(ingredients.get("profiles"), f"{place}.ingredients.profiles", 1, 1 << 16)
-    for told, key in (
+    for owner, key in (
         (ingredients, "graph"),
         (ingredients, "target"),
         (library, "name"),
         (library, "version"),
     ):
-        strictjson.text(told.get(key), f"{place}.ingredients: {key}")
+        strictjson.text(owner.get(key), f"{place}.ingredients: {key}")
     return PlanRecord(
         plan,
         ingredients,

@@ -1,6 +1,6 @@
-"""The one seam to running plans, with TensorRT and TensorRT-RTX alike.
+"""Runs plans, with TensorRT and TensorRT-RTX alike.
 
-A plan is loaded once and has as many execution contexts as it has users. What a context needs (the
+A plan is loaded once and has one execution context for each user. What a context needs (the
 library's runtime and engine, and the kernels compiled for it) lives as long as the context does.
 """
 
@@ -16,7 +16,7 @@ from ..errors import DeviceError, EngineError
 from .logger import emptied_logger, logged_errors, shortened, turn
 from .recipe import Shape, takes
 
-# By the names of the libraries' DataType; bfloat16 and below are no types of an engine's ports.
+# By name of the libraries' DataType; an engine's ports have no bfloat16, nor smaller floats.
 _PORT_TYPES: dict[str, npt.DTypeLike] = {
     "FLOAT": np.float32,
     "HALF": np.float16,
@@ -32,23 +32,23 @@ Ports = dict[str, tuple[Shape, np.dtype[Any]]]
 
 
 class LoadedPlan:
-    """A plan that the library has taken for the GPU at hand; may be shared by threads.
+    """A plan that is loaded on this machine's GPU; may be shared by threads.
 
     Args:
         trt: The library's module.
-        plan: As the same version of the library built it, for this GPU.
-        configure: Makes of the library's engine what its contexts are created with: arguments, and
-            a store of compiled kernels or None.
+        plan: Built by the same version of the library, for this GPU.
+        configure: Given the library's engine, returns what its contexts are created with:
+            arguments, and a store of compiled kernels or None.
 
     Raises:
-        DeviceError: The library does not take it: another version, another GPU, damage.
+        DeviceError: The library refuses it: another version, another GPU, or damage.
         EngineError: An input or output has a type that no engine's port has.
     """
 
     def __init__(
         self, trt: Any, plan: bytes, configure: Callable[[Any], tuple[tuple[Any, ...], Any]]
     ) -> None:
-        # In the order in which they have to die.
+        # In the order in which they must be destroyed.
         self._arguments: tuple[Any, ...] = ()
         self._kernels: Any = None
         self._engine: Any = None
@@ -68,27 +68,27 @@ class LoadedPlan:
         """Element types, by name."""
 
     def _type(self, name: str) -> np.dtype[Any]:
-        told = self._engine.get_tensor_dtype(name).name
-        if told not in _PORT_TYPES:
-            raise EngineError(f"{name!r} is of the type {told}, which arrays do not have")
-        return np.dtype(_PORT_TYPES[told])
+        found = self._engine.get_tensor_dtype(name).name
+        if found not in _PORT_TYPES:
+            raise EngineError(f"{name!r} is of the type {found}, which arrays do not have")
+        return np.dtype(_PORT_TYPES[found])
 
     def profile(self, shapes: Mapping[str, Shape]) -> int | None:
         """Returns the first profile that takes inputs of these shapes; None if there is none."""
         for number in range(self._engine.num_optimization_profiles):
-            told = {
+            profile = {
                 name: [tuple(dims) for dims in self._engine.get_tensor_profile_shape(name, number)]
                 for name in self.inputs
             }
-            if takes(told, shapes):
+            if takes(profile, shapes):
                 return number
         return None
 
     def context(self) -> PlanContext:
-        """Makes a context for one more user; takes the device's memory.
+        """Makes a context for one more user; allocates memory on the device.
 
         Raises:
-            DeviceError: The library does not make one; for the lack of memory, as a rule.
+            DeviceError: The library makes none, usually for lack of memory.
         """
         with turn:
             emptied_logger(self._trt)
@@ -98,20 +98,20 @@ class LoadedPlan:
         return PlanContext(self, made)
 
     def kernels(self) -> bytes:
-        """What was compiled for the GPU since the plan was built; b"" if all of it was then."""
+        """Returns the kernels compiled since the plan was built; b"" if the plan has them all."""
         return b"" if self._kernels is None else bytes(self._kernels.serialize())
 
     def words(self) -> str:
-        """What the library said last, for an error."""
+        """Returns the library's latest error messages, for an error."""
         return shortened(logged_errors(self._trt))
 
 
 class PlanContext:
     """A plan ready to run, for one user and in one stream at a time.
 
-    A run works in memory of the context, so two runs must be ordered by a stream or a wait. The
-    library reads shapes and addresses when a run is put into its stream; what they point to is the
-    caller's, until the run is over.
+    Runs use the context's memory, so two of them must be ordered by a stream or a wait. The library
+    reads shapes and addresses when a run is put into its stream; the caller must keep the memory
+    that they point to until the run is over.
 
     Args:
         plan: Kept alive.
@@ -134,7 +134,7 @@ class PlanContext:
             Shape and type of every output.
 
         Raises:
-            EngineError: No profile takes the shapes, or the graph does not.
+            EngineError: No profile fits the shapes, or the graph does not accept them.
         """
         context = self._context
         profile = self._plan.profile(shapes)
@@ -154,20 +154,20 @@ class PlanContext:
         found = {name: tuple(context.get_tensor_shape(name)) for name in self._plan.outputs}
         open_ends = [name for name, shape in found.items() if min(shape, default=0) < 0]
         if missing or open_ends:
-            raise EngineError(f"the shapes of {', '.join((*missing, *open_ends))} are not known")
+            raise EngineError(f"the shapes of {', '.join((*missing, *open_ends))} are unknown")
         return {name: (shape, self._plan.outputs[name]) for name, shape in found.items()}
 
     def capturable(self, stream: int) -> bool:
-        """Whether runs at the current shapes may be recorded, once one is over.
+        """Returns whether runs at the current shapes can be recorded, once the first one is over.
 
-        TensorRT-RTX reports it. TensorRT records all graphs but those with loops, branches and
+        TensorRT-RTX reports it. TensorRT can record all graphs except those with loops, branches or
         shapes that depend on values (Developer Guide, "CUDA Graphs"), which no engine has.
 
         Args:
-            stream: Any, which is not recorded now.
+            stream: Any stream that is not being recorded.
         """
-        tells = getattr(self._context, "is_stream_capturable", None)
-        return tells is None or bool(tells(stream))
+        ask = getattr(self._context, "is_stream_capturable", None)
+        return ask is None or bool(ask(stream))
 
     def launch(self, addresses: Mapping[str, int], stream: int) -> None:
         """Puts one run into a stream, and does not wait for it.

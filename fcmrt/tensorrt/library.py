@@ -1,8 +1,7 @@
-"""The one seam to the libraries that build plans: TensorRT and TensorRT-RTX.
+"""Builds plans, with TensorRT or TensorRT-RTX; `execution.py` runs them.
 
-Both come as a module with nearly the same classes. Networks are strongly typed in both (the graph
-alone says in which precision a layer computes), and what follows keeps to what both have. How plans
-are run stands in `execution.py`.
+The two modules have nearly the same classes, and the code here keeps to what they share. Networks
+are strongly typed: the graph alone says in which precision a layer computes.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ class PlanLibrary(abc.ABC):
 
     Args:
         module: The library's module.
-        device: Finds this machine's GPU; called once, when it matters.
+        device: Finds this machine's GPU; called once, when it is first needed.
     """
 
     name: ClassVar[str]
     module_name: ClassVar[str]
     extra: ClassVar[str]
-    """Of fcmrt; brings the library."""
+    """The extra of fcmrt that installs the library."""
     keeps_timings: ClassVar[bool]
-    """Whether the library times kernels when it builds, and profits from earlier timings."""
+    """Whether the library times kernels when it builds, and can reuse earlier timings."""
 
     def __init__(self, module: Any, device: Callable[[], Device] = first_device) -> None:
         self._trt = module
@@ -43,7 +42,7 @@ class PlanLibrary(abc.ABC):
 
     @functools.cached_property
     def device(self) -> Device:
-        """The GPU at hand.
+        """This machine's GPU.
 
         Raises:
             DeviceError: There is none.
@@ -52,7 +51,7 @@ class PlanLibrary(abc.ABC):
 
     @property
     def version(self) -> str:
-        """The library's."""
+        """The library's version."""
         return str(self._trt.__version__)
 
     @property
@@ -65,11 +64,11 @@ class PlanLibrary(abc.ABC):
         """
 
     def facts(self) -> dict[str, Any]:
-        """What of the library, and of the machine it builds on, changes a plan; plain JSON."""
+        """Returns the facts about the library and this machine that change a plan; plain JSON."""
         return {"name": self.name, "version": self.version}
 
     def check_target(self, target: str) -> None:
-        """Refuses what the library cannot build for here.
+        """Refuses a GPU that the library cannot build for here.
 
         Raises:
             ConfigError: Not one of `targets`; the text lists them.
@@ -77,7 +76,7 @@ class PlanLibrary(abc.ABC):
         """
         if target not in self.targets:
             raise ConfigError(
-                f"{self.name} {self.version} builds no plans for {target!r} here; it does for "
+                f"{self.name} {self.version} builds no plans for {target!r} here, only for "
                 f"{', '.join(self.targets)}"
             )
 
@@ -86,22 +85,22 @@ class PlanLibrary(abc.ABC):
 
         Args:
             recipe: Its target has passed `check_target`.
-            timings: What an earlier build for this target gave back; b"": none.
+            timings: Returned by an earlier build for this target; b"": none.
 
         Returns:
-            The plan, and the timings with those of this build; b"" if the library keeps none.
+            The plan, and the timings including those of this build; b"" if the library keeps none.
 
         Raises:
-            PlanError: The library does not take the graph, or fails on it; the text names the
-                engine, the graph, the node if it is known, and has the library's own words.
+            PlanError: The library refuses the graph, or fails on it; the text names the engine, the
+                graph and, if it is known, the node, and quotes the library.
 
-        Not deterministic: two builds of one recipe serve alike, but differ in their bytes, and
-        where the library chooses by timing, in last bits of what they compute.
+        Determinism: none. Two builds of one recipe are interchangeable, but their bytes differ, and
+        where the library chooses by timing, so may the last bits of what they compute.
         """
         trt = self._trt
         with turn:
             logger = emptied_logger(trt)
-            # All of these must live until the plan is there: the network refers to weights that
+            # All of these must live until the plan is built: the network refers to weights that
             # the parser holds.
             builder = trt.Builder(logger)
             typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -120,14 +119,14 @@ class PlanLibrary(abc.ABC):
             return bytes(plan), found
 
     def load(self, plan: bytes, kernels: bytes = b"") -> LoadedPlan:
-        """Loads a plan on the GPU at hand.
+        """Loads a plan on this machine's GPU.
 
         Args:
             plan: Built by this version of the library, for this GPU.
-            kernels: What `LoadedPlan.kernels` gave earlier, or b"".
+            kernels: Returned earlier by `LoadedPlan.kernels`; b"": none.
 
         Raises:
-            DeviceError: The library does not take it.
+            DeviceError: The library refuses it.
         """
         return LoadedPlan(self._trt, plan, lambda engine: self._context_arguments(engine, kernels))
 
@@ -141,7 +140,7 @@ class PlanLibrary(abc.ABC):
         if options.tf32:
             config.set_flag(tf32)
         else:
-            config.clear_flag(tf32)  # it is set by default
+            config.clear_flag(tf32)  # which is set by default
         if options.optimization_level is not None:
             config.builder_optimization_level = options.optimization_level
         if options.workspace_bytes is not None:
@@ -169,18 +168,18 @@ class PlanLibrary(abc.ABC):
         node, place = None, ""
         if errors and errors[0].node_operator():
             node = errors[0].node_name() or None
-            told = f"{errors[0].node()}, which has no name" if node is None else repr(node)
-            place = f", at node {told} ({errors[0].node_operator()})"
+            which = f"{errors[0].node()}, which has no name" if node is None else repr(node)
+            place = f", at node {which} ({errors[0].node_operator()})"
         return self._failure(recipe, f"cannot parse it{place}", words, node)
 
     def _failure(
         self, recipe: Recipe, what: str, words: str = "", node: str | None = None
     ) -> PlanError:
-        told = shortened(words or logged_errors(self._trt))
+        reason = shortened(words or logged_errors(self._trt))
         engine = f"engine {recipe.engine!r}, " if recipe.engine else ""
         return PlanError(
             f"{engine}graph {recipe.graph!r}, for {recipe.target}: {self.name} {self.version} "
-            f"{what}: {told}",
+            f"{what}: {reason}",
             engine=recipe.engine,
             graph=recipe.graph,
             node=node,
@@ -188,7 +187,7 @@ class PlanLibrary(abc.ABC):
 
 
 class TensorRT(PlanLibrary):
-    """TensorRT 10 or 11; it builds on the GPU that a plan is for, and for no other."""
+    """TensorRT 10 or 11, which builds plans for this machine's GPU and no other."""
 
     name = "tensorrt"
     module_name = "tensorrt"
@@ -197,17 +196,17 @@ class TensorRT(PlanLibrary):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The GPU at hand."""
+        """This machine's GPU."""
         try:
             return (self.device.target,)
         except DeviceError as error:
             raise DeviceError(
-                f"{error}, and TensorRT builds plans on the GPU that they are for; TensorRT-RTX "
-                "builds them anywhere: --library tensorrt-rtx"
+                f"{error}, and TensorRT builds plans only on the GPU that they are for; "
+                "TensorRT-RTX builds them anywhere: --library tensorrt-rtx"
             ) from error
 
     def facts(self) -> dict[str, Any]:
-        """See `PlanLibrary.facts`; a plan is for one model of GPU."""
+        """See `PlanLibrary.facts`; a plan fits one model of GPU."""
         device = self.device
         return {
             **super().facts(),
@@ -217,7 +216,7 @@ class TensorRT(PlanLibrary):
         }
 
     def _give_timings(self, config: Any, timings: bytes) -> Any:
-        # Timings of another version or GPU are refused, and those of a damaged file are not read.
+        # The library refuses timings of another version or GPU, or from a damaged file.
         for content in dict.fromkeys((timings, b"")):
             cache = config.create_timing_cache(content)
             if cache is not None and config.set_timing_cache(cache, False):
@@ -226,10 +225,10 @@ class TensorRT(PlanLibrary):
 
 
 class TensorRTForRTX(PlanLibrary):
-    """TensorRT-RTX; it builds for any GPU that it knows, with or without one.
+    """TensorRT-RTX, which builds plans for all GPUs that it knows, with or without a GPU.
 
-    Kernels are chosen on the GPU that runs the plan, so there are no timings here. The library
-    still has the functions; they do nothing and want a GPU.
+    Kernels are chosen on the GPU that runs the plan, so there are no timings. The library still has
+    the functions for them, which do nothing and need a GPU.
     """
 
     name = "tensorrt-rtx"
@@ -239,7 +238,7 @@ class TensorRTForRTX(PlanLibrary):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """All that the library lists."""
+        """All GPUs that the library lists."""
         members = self._trt.ComputeCapability.__members__
         numbers = [int(name[2:]) for name in members if re.fullmatch(r"SM\d+", name)]
         return tuple(f"sm_{number}" for number in sorted(numbers))
@@ -253,13 +252,13 @@ class TensorRTForRTX(PlanLibrary):
 
     def _context_arguments(self, engine: Any, kernels: bytes) -> tuple[tuple[Any, ...], Any]:
         config = engine.create_runtime_config()
-        # By default a run may take other kernels than the run before, as they come from a compiler
-        # in the background; so what was checked would not be what runs.
+        # By default a compiler in the background may replace kernels between runs; then the kernels
+        # that run would not be those that were checked.
         strategies = self._trt.DynamicShapesKernelSpecializationStrategy
         config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
         store = config.create_runtime_cache()
         if kernels:
-            store.deserialize(kernels)  # those of another version or GPU are refused, and made anew
+            store.deserialize(kernels)  # if of another version or GPU, refused and compiled anew
         config.set_runtime_cache(store)
         return (config,), store
 
@@ -277,8 +276,8 @@ def find_library(name: str | None = None) -> PlanLibrary:
         name: One of `LIBRARIES`; None: the one that is installed.
 
     Raises:
-        ConfigError: Not known, or None and both are installed.
-        BackendUnavailableError: Not installed, or installed without what it needs.
+        ConfigError: The name is unknown, or None and both are installed.
+        BackendUnavailableError: It is not installed, or something that it needs is not.
     """
     if name is None:
         name = _installed()
@@ -304,8 +303,8 @@ def _installed() -> str:
         )
     if len(found) > 1:
         raise ConfigError(
-            f"{_names()} are both installed, and the one does not run the other's plans: say which "
-            "one is to build"
+            f"{_names()} are both installed, and neither runs the other's plans: choose the one "
+            "that is to build"
         )
     return found[0]
 

@@ -1,4 +1,4 @@
-"""The logger of a process: TensorRT has one, the first that it is given."""
+"""The process's logger: TensorRT keeps using the first one that it is given."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import threading
 from collections import deque
 from typing import Any
 
-_MAX_WORDS = 600  # of a library's own, in an error
+_MAX_WORDS = 600  # characters of a library's message in an error
 _MAX_ERRORS = 32
 
 turn = threading.Lock()
-"""Whoever builds or loads a plan holds it: what the logger has then is about that plan."""
+"""Held while a plan is built or loaded, so that the logger's messages are about that plan."""
 
 _loggers: dict[Any, Any] = {}  # by module
 
 
 def emptied_logger(trt: Any) -> Any:
-    """Returns the logger of a module, made if there is none, without the errors of before."""
+    """Returns the logger of a module, without earlier errors; makes it if there is none."""
     if trt not in _loggers:
         _loggers[trt] = _make_logger(trt)
     logger = _loggers[trt]
@@ -25,18 +25,18 @@ def emptied_logger(trt: Any) -> Any:
 
 
 def logged_errors(trt: Any) -> str:
-    """What a library said of errors since its logger was emptied; "" if nothing."""
+    """Returns the errors that a library has logged since `emptied_logger`; "" if none."""
     logger = _loggers.get(trt)
     return "" if logger is None else "; ".join(tuple(logger.errors))
 
 
 def shortened(words: str) -> str:
-    """A library's own words, on one line, as much as an error should have of them."""
+    """Returns a library's message on one line, cut to what an error should quote."""
     return " ".join(words.split())[:_MAX_WORDS] or "it does not say why"
 
 
 def _make_logger(trt: Any) -> Any:
-    """Makes a logger that keeps the last things that the library says of errors, in `errors`."""
+    """Makes a logger that keeps the library's latest errors in `errors`."""
     severity = trt.ILogger.Severity
     grave = (severity.INTERNAL_ERROR, severity.ERROR)
 

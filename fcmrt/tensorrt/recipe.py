@@ -1,4 +1,4 @@
-"""What a plan is made of, and the key that it is kept under."""
+"""What a plan is built from, and the key that it is kept under."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import ConfigError
 Shape = tuple[int, ...]
 
 REVISION = 1
-"""Of the way in which `library.py` builds; another one makes other plans of the same recipe."""
+"""Of how `library.py` builds; to be raised when it would build another plan from a recipe."""
 
 _MAX_LEVEL = 5
 _MAX_WORKSPACE = 1 << 48
@@ -22,7 +22,7 @@ _MAX_WORKSPACE = 1 << 48
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Profile:
-    """Shapes of a graph's inputs, by name, all `[1, C, H, W]`; equal where a size is fixed."""
+    """Shapes of a graph's inputs, by name, `[1, C, H, W]` each; the three are equal if fixed."""
 
     least: Mapping[str, Shape]
     best: Mapping[str, Shape]
@@ -38,17 +38,17 @@ class Profile:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """What the caller chooses about the plans of a build."""
+    """What the caller chooses about how plans are built."""
 
     tf32: bool = False
-    """Let float32 products be of TF32 factors, which have 10 bits of mantissa. Never on the path
-    to means and table indexes."""
+    """Whether float32 products may use TF32, whose factors have 10 bits of mantissa; never on the
+    path to means and table indexes."""
 
     optimization_level: int | None = None
     """0 (builds fast) to 5 (runs fast); None: the library's default."""
 
     workspace_bytes: int | None = None
-    """Most memory that one kernel may work in; None: the library's default."""
+    """Most working memory of one kernel, in bytes; None: the library's default."""
 
     def __post_init__(self) -> None:
         level, workspace = self.optimization_level, self.workspace_bytes
@@ -60,12 +60,12 @@ class BuildOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """All that a plan is made of, but the library."""
+    """Everything that a plan is built from, except the library."""
 
     engine: str
-    """Name of the engine, for errors, "" where it is not known; no part of the key."""
+    """Name of the engine, for errors; "" if unknown; not part of the key."""
     graph: str
-    """Name of the graph in the engine, for errors; no part of the key."""
+    """Name of the graph in the engine, for errors; not part of the key."""
     model: bytes = dataclasses.field(repr=False)
     """The graph, an ONNX model."""
     profiles: tuple[Profile, ...]
@@ -74,7 +74,7 @@ class Recipe:
     options: BuildOptions
 
     def ingredients(self, library: Mapping[str, Any]) -> dict[str, Any]:
-        """Everything that changes the plan, as JSON's plain types.
+        """Returns everything that the plan depends on, as JSON's plain types.
 
         Args:
             library: `PlanLibrary.facts`.
@@ -91,7 +91,7 @@ class Recipe:
 
 
 def takes(profile: Mapping[str, Sequence[Sequence[int]]], shapes: Mapping[str, Shape]) -> bool:
-    """Whether a profile, as `Profile.value` gives it, takes inputs of these shapes."""
+    """Returns whether a profile, as `Profile.value` gives it, takes inputs of these shapes."""
     return profile.keys() == shapes.keys() and all(
         len(shape) == len(profile[name][0])
         and all(
@@ -103,7 +103,7 @@ def takes(profile: Mapping[str, Sequence[Sequence[int]]], shapes: Mapping[str, S
 
 
 def plan_key(ingredients: Mapping[str, Any]) -> str:
-    """The SHA-256 of the ingredients, hexadecimal; equal ingredients make plans that serve alike.
+    """Returns the SHA-256 of ingredients, hexadecimal; plans of one key are interchangeable.
 
     Their bytes may differ all the same: builders choose kernels by timing them.
     """

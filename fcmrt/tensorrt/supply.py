@@ -21,7 +21,7 @@ def find_or_build(
         library: Builds.
         recipe: Its target has passed `PlanLibrary.check_target`.
         cache: Where plans are kept.
-        announce: Is called before building.
+        announce: Called before a plan is built.
 
     Raises:
         PlanError: The library refuses the graph.
@@ -35,7 +35,7 @@ def find_or_build(
 
 
 def build(library: PlanLibrary, recipe: Recipe, cache: PlanCache) -> PlanRecord:
-    """Builds a plan and keeps it in place of what was there; errors as `find_or_build`."""
+    """Builds a plan and caches it in place of an older one; errors as `find_or_build`."""
     facts = library.facts()
     timed = {"library": facts, "target": recipe.target}
     known = cache.timings(timed) if library.keeps_timings else b""
@@ -48,15 +48,15 @@ def build(library: PlanLibrary, recipe: Recipe, cache: PlanCache) -> PlanRecord:
 
 
 class PlanInUse:
-    """A plan of the cache, loaded on the GPU at hand.
+    """A plan of the cache, loaded on this machine's GPU.
 
     Args:
         record: The plan.
         library: Loads it.
-        cache: Where the kernels are kept that were compiled for the GPU.
+        cache: Where kernels compiled for the GPU are kept.
 
     Raises:
-        DeviceError: The library does not take the plan.
+        DeviceError: The library refuses the plan.
         OSError: The plan cannot be read.
     """
 
@@ -68,7 +68,7 @@ class PlanInUse:
         self.loaded: LoadedPlan = library.load(record.path.read_bytes(), self._kept)
 
     def keep_kernels(self) -> None:
-        """Keeps what was compiled since, if anything was; without a word if it cannot be."""
+        """Caches kernels that were compiled since loading, if any; ignores a failure to write."""
         kernels = self.loaded.kernels()
         if kernels and kernels != self._kept:
             self._kept = kernels
@@ -81,17 +81,17 @@ class PlanInUse:
 def plan_in_use(
     library: PlanLibrary, recipe: Recipe, shapes: Mapping[str, Shape], cache: PlanCache
 ) -> PlanInUse:
-    """Loads a plan for inputs of these shapes; builds it if the cache has none that the GPU takes.
+    """Loads a plan for inputs of these shapes; builds it if no cached plan fits or loads.
 
     Args:
         library: Builds and loads.
-        recipe: How the plan is built, if it must be.
+        recipe: How to build the plan if necessary.
         shapes: Of all inputs; one of the recipe's profiles takes them.
         cache: Where plans are kept.
 
     Raises:
         PlanError: The library refuses the graph.
-        DeviceError: There is no GPU, or it does not take a plan that was just built for it.
+        DeviceError: There is no GPU, or a plan just built for it does not load.
         OSError: The cache cannot be written.
     """
     record = cache.serving(recipe.ingredients(library.facts()), shapes)
@@ -99,5 +99,5 @@ def plan_in_use(
         try:
             return PlanInUse(record, library, cache)
         except (DeviceError, OSError):
-            pass  # what made it said it was the same version and GPU; a new one tells for certain
+            pass  # despite the same version and GPU on record; building anew settles it
     return PlanInUse(build(library, recipe, cache), library, cache)

@@ -38,10 +38,10 @@ class Reference(Protocol):
 
     @property
     def identity(self) -> str:
-        """What it is, in words."""
+        """What computes it, in words."""
 
     def encode(self, levels: Sequence[FloatArray], d: int) -> Walk:
-        """Takes one picture, `[1, C, H, W]` by level, through the encoder's schedule."""
+        """Takes one picture, `[1, C, H, W]` per level, through the encoder's schedule."""
 
     def decode(self, encoding: Walk) -> Walk:
         """Takes the integers of a picture through the decoder's schedule."""
@@ -78,7 +78,7 @@ class EngineReference:
 
 
 def _importance(engine: Engine, padded: Size) -> Importance:
-    """One that gives elements of every latent with steps different ones; says nothing if none."""
+    """An importance with several steps in every latent that has steps; `EVEN` if none has."""
     groups = quality_groups(engine.manifest)
     if not groups:
         return EVEN
@@ -100,8 +100,8 @@ def verify(
 ) -> Verification:
     """Compares everything that can run the engine here with the reference.
 
-    Every stage of both schedules is given what the reference had before it, so that a difference
-    shows where it arises and nowhere else. Kernels are given each picture twice: with one step
+    Every stage of both schedules starts from what the reference had before it, so that a difference
+    shows where it arises and nowhere else. Kernels code each picture twice: with one step
     everywhere, and with steps that differ from element to element.
 
     Args:
@@ -112,10 +112,10 @@ def verify(
         reference: What to compare with, such as the PyTorch modules that the engine was made of
             (`fcmrt.export.reference`); None: an `EngineReference`.
         configurations: Ways to run the networks; None: all of `runner_configurations`.
-        progress: Receives a line on each step.
+        progress: Receives a line before each comparison.
 
     Raises:
-        BackendUnavailableError: There is no library to make the reference with.
+        BackendUnavailableError: No library that the reference needs is installed.
         FcmrtError: The reference cannot encode a picture.
     """
     if configurations is None:

@@ -19,7 +19,7 @@ from ..walk import Walk
 from .configurations import REFERENCE
 from .stage import Stages
 
-_LANES = 2  # the least, so that the check has 32 bits
+_LANES = 2  # the fewest that carry a check of 32 bits
 
 
 class CoderStages:
@@ -66,7 +66,7 @@ class CoderStages:
         stage.compare(walk.tensors[step.output], probe.tensors[step.output])
 
     def _encode(self, walk: Walk) -> tuple[int, CodedPayload]:
-        """Codes with both; returns the reference's number of lanes and what it coded."""
+        """Codes with both implementations; returns the reference's lanes and payload."""
         stage = self._stages.of(self.name, "encode", "code", exact=True)
         probe = self._probe(walk)
         lanes, coded = self._coded(self._reference.kernels, self._probe(walk, self._reference))
@@ -97,7 +97,7 @@ class CoderStages:
                 symbols = decoder.step(indexes, tables, wanted.skip)
             except FcmrtError as error:
                 stage.error = str(error)
-                return  # the decoder is of no more use
+                return  # the decoder cannot go on
             stage.times.append(1e3 * (time.perf_counter() - start))
             stage.compare(wanted.indexes, indexes)
             stage.compare(wanted.symbols, symbols)
@@ -109,7 +109,7 @@ class CoderStages:
             stage.error = str(error)
 
     def _probe(self, walk: Walk, machine: Executor | None = None) -> Walk:
-        """A walk that holds what the reference's holds; with this implementation's kernels."""
+        """A walk with a copy of the reference's values, run by this implementation's kernels."""
         machine = machine or self._executor
         probe = Walk(machine, walk.padded, walk.d, StageClock(None), walk.importance)
         probe.tensors, probe.integers = dict(walk.tensors), dict(walk.integers)
@@ -117,6 +117,6 @@ class CoderStages:
 
 
 def _numbers(payload: CodedPayload) -> npt.NDArray[np.uint8]:
-    """All bytes of a payload, the sizes of its parts in front."""
+    """All bytes of a payload, preceded by the sizes of its parts."""
     sizes = np.array([len(payload.escapes), *payload.words], "<u4").tobytes()
     return np.frombuffer(b"".join((sizes, payload.segments, payload.escapes)), np.uint8)

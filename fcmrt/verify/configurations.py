@@ -1,4 +1,4 @@
-"""The ways to run networks that a machine may have."""
+"""The ways to run networks that a machine may offer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ALL = (
 
 
 def runner_configurations() -> list[Configuration]:
-    """Returns those whose library is installed and whose device is there."""
+    """Returns the configurations whose library is installed and whose device is present."""
     return [configuration for configuration in _ALL if _available(configuration.options)]
 
 

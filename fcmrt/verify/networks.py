@@ -1,4 +1,4 @@
-"""The graphs, on one way to run them."""
+"""An engine's graphs in one configuration, compared with the reference."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .stage import Stage, Stages
 
 
 class NetworkStages:
-    """Runs every graph on what the reference gave it.
+    """Runs every graph on the inputs that the reference had.
 
     Args:
         engine: The codec.
@@ -38,15 +38,15 @@ class NetworkStages:
         self._stages = stages
         self._networks: dict[str, Network] = {}
         self._verdicts: dict[tuple[Any, ...], Verdict] = {}
-        self._told: set[tuple[Any, ...]] = set()
+        self._reported: set[tuple[Any, ...]] = set()
 
     def compare(self, encoding: Walk, decoding: Walk) -> None:
         """Compares both schedules for one picture.
 
         Args:
-            encoding: The reference's way through the encoder's schedule. Every tensor is written
-                once, so the walk still holds what each step was given.
-            decoding: The same of the decoder's.
+            encoding: The reference's walk through the encoder's schedule. Every tensor is written
+                once, so it still holds the inputs of every step.
+            decoding: Likewise through the decoder's.
         """
         manifest = self._engine.manifest
         self._compare("encode", manifest.encode, encoding)
@@ -66,7 +66,7 @@ class NetworkStages:
                 self._symbols(step.latent, walk, made)
 
     def _symbols(self, name: str, walk: Walk, made: dict[str, npt.NDArray[Any]]) -> None:
-        """Compares the symbols that follow from what the networks gave here."""
+        """Compares the symbols that follow from the networks' outputs in this configuration."""
         latent = self._engine.manifest.latents[name]
         if not {latent.source, latent.means, latent.indexes} & set(made):
             return
@@ -114,6 +114,6 @@ class NetworkStages:
         if key not in self._verdicts:
             graph, proof = self._engine.exact_graph(step.graph)
             self._verdicts[key] = bring_up(graph, proof, network, shapes, step.outputs)
-        if (stage.side, key) not in self._told:
-            self._told.add((stage.side, key))
+        if (stage.side, key) not in self._reported:
+            self._reported.add((stage.side, key))
             stage.bringup.append(self._verdicts[key])

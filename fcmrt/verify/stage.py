@@ -1,4 +1,4 @@
-"""What is counted of one stage, and all stages together."""
+"""The findings on one stage, and on all stages together."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ bits decide how it is rounded."""
 
 @dataclasses.dataclass(slots=True)
 class Stage:
-    """What one configuration made of one step of the schedule, over all pictures."""
+    """What was found of one configuration at one step of the schedule, over all pictures."""
 
     configuration: str
     side: Side
     step: str
     """Kind and subject of the step, such as `run analysis`."""
     exact: bool
-    """Whether nothing may differ from the reference."""
+    """Whether everything must equal the reference."""
     integers: int = 0
-    """Integers compared; bytes, where the coder wrote."""
+    """Integers compared; for the coder's output, bytes."""
     differing: int = 0
-    """How many of them differ; in an exact stage also floats that do."""
+    """How many of them differ; in an exact stage, differing floats too."""
     ties: int = 0
-    """How many of the differing symbols come of a value within `TIE` of the middle between two
+    """How many of the differing symbols come from a value within `TIE` of the middle between two
     integers, which may round either way."""
     floats: int = 0
     """Floats compared."""
@@ -48,9 +48,9 @@ class Stage:
     relative: float = 0.0
     """The same as a share of the largest absolute value in its tensor."""
     bringup: list[Verdict] = dataclasses.field(default_factory=list)
-    """The bring-up at each shape that came up; only of graphs of the exact path."""
+    """The verdict at each set of shapes that came up; only for graphs of the exact path."""
     error: str | None = None
-    """Why it could not be run."""
+    """Why it could not be run; None: it could."""
     times: list[float] = dataclasses.field(default_factory=list)
     """Milliseconds of each run."""
 
@@ -70,7 +70,7 @@ class Stage:
         return self.exact and bool(self.differing or self.error or self.brought_up is False)
 
     def compare(self, reference: Array, found: Array) -> None:
-        """Counts what differs between two arrays of one shape and type; others are an error."""
+        """Counts what differs between two arrays; another shape or type is noted as an error."""
         if found.shape != reference.shape or found.dtype != reference.dtype:
             self.error = (
                 f"gave {found.dtype} {list(found.shape)}; the reference gave "
@@ -91,7 +91,7 @@ class Stage:
         Args:
             reference: int32 `[n]`.
             found: int32 `[n]`.
-            values: What the reference's were rounded from, float64 `[n]`, in quantiser steps.
+            values: What the reference's symbols were rounded from, float64 `[n]`, in steps.
         """
         self.integers += reference.size
         differ = reference != found
@@ -126,7 +126,7 @@ class Stages:
         return self._stages.setdefault(key, Stage(*key, exact))
 
     def timed(self, stage: Stage, call: Callable[[], _Result]) -> _Result:
-        """Calls repeatedly, books the times, and returns the last result."""
+        """Calls repeatedly, records the times in the stage, and returns the last result."""
         for _ in range(self._repeats):
             start = time.perf_counter()
             result = call()
@@ -139,12 +139,12 @@ class Stages:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """All that was found."""
+    """All findings."""
 
     reference: str
-    """What everything was compared with."""
+    """What everything was compared with, in words."""
     identities: Mapping[str, str]
-    """What each way to run the networks is in full, by configuration."""
+    """The full identity of each configuration's runner, by the configuration's name."""
     stages: tuple[Stage, ...]
 
     @property

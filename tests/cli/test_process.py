@@ -97,7 +97,7 @@ def test_streams_engines_and_packets_come_through_pipes(engine_file, batch, tmp_
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(list((tmp_path / "d").iterdir())) == 2
     bad = fcmrt_process("decode", "/dev/stdin", "-o", tmp_path / "d", *engine, input=b"a" * 50)
-    assert b"/dev/stdin: this is no .fcm file" in bad.stderr
+    assert b"/dev/stdin: this is not an .fcm file" in bad.stderr
     with fcmrt.open(file) as reader:
         packet = bytes(reader[0])
     kinds = {"file": file.read_bytes(), "engine": engine_file.read_bytes(), "packet": packet}

@@ -24,8 +24,8 @@ def decode(run, engine_file, tmp_path):
 
 
 def test_what_is_no_stream_is_told_apart(decode, engine_file, features):
-    assert "no .fcm file, and no packet of the engine either" in decode(b"\xff\xd8\xff a photo")
-    assert "no .fcm file" in decode(b"")
+    assert "not an .fcm file, nor a packet of the engine" in decode(b"\xff\xd8\xff a photo")
+    assert "not an .fcm file" in decode(b"")
     assert "a ZIP, as engines and .npz files are" in decode(engine_file.read_bytes())
     encoder = fcmrt.Encoder(fcmrt.Engine.load(engine_file))
     packet = encoder.encode({name: level[0] for name, level in features.items()})

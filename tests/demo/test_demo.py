@@ -178,5 +178,5 @@ def test_grey_of_16_bits_is_no_white(tmp_path):
     assert (photos.read_photo(tmp_path / "grey.png").pixels == (grey >> 8)[:, :, None]).all()
     for unknown in (grey.astype(np.int32), grey.astype(np.float32)):
         Image.fromarray(unknown).save(tmp_path / "unknown.tiff")
-        with pytest.raises(ConfigError, match="without a known range"):
+        with pytest.raises(ConfigError, match="have no known range"):
             photos.read_photo(tmp_path / "unknown.tiff")

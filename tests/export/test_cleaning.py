@@ -160,7 +160,7 @@ def custom_domain() -> Any:
             ),
             "could be folded into the convolution",
         ),
-        (lambda: model_of([node("Relu", "x", "a"), node("Neg", "a")]), "type of 'a' is not told"),
+        (lambda: model_of([node("Relu", "x", "a"), node("Neg", "a")]), "type of 'a' is not stated"),
         (
             lambda: model_of(
                 [node("Add", "x c", "a"), node("Add", "a d")],
@@ -168,7 +168,7 @@ def custom_domain() -> Any:
             ),
             "constant 'd' is stored as 'c' as well",
         ),
-        (outside, "constant 'c' lies outside of the file"),
+        (outside, "constant 'c' is stored outside the file"),
     ],
 )  # fmt: skip
 def test_the_check_finds_it(make: Callable[[], Any], message: str) -> None:

@@ -88,8 +88,8 @@ def test_options_that_the_codec_does_not_take(refused: Refused) -> None:
 
 
 def test_codecs_that_are_no_functions(refused: Refused) -> None:
-    assert "is no function of a checkpoint" in refused("--codec", "math:pi")
-    assert "gave a int; a Deployment is wanted" in refused("--codec", "builtins:len")
+    assert "is not a function of a checkpoint" in refused("--codec", "math:pi")
+    assert "returned int; it must return a Deployment" in refused("--codec", "builtins:len")
 
 
 def test_features_to_calibrate_on_are_numbers(refused: Refused, tmp_path: Path) -> None:

@@ -167,10 +167,10 @@ def test_memory_of_an_earlier_run_is_not_bound_any_more(ort, options, cuda) -> N
 def test_what_does_not_fit_is_refused(network, cuda, ort) -> None:
     device, stream = network.on_device(), cuda.new_stream()
     inputs, outputs = arrays(cuda)
-    with pytest.raises(EngineError, match="`outputs` was not asked"):
+    with pytest.raises(EngineError, match="`outputs` was not called"):
         device.launch(inputs, outputs, stream.ptr)
     device.outputs({"f": SHAPE})
-    with pytest.raises(EngineError, match="`outputs` was not asked"):
+    with pytest.raises(EngineError, match="`outputs` was not called"):
         device.launch({}, outputs, stream.ptr)
     with pytest.raises(EngineError, match=r"has the outputs \['y'\]; given: \['z'\]"):
         device.launch(inputs, {"z": outputs["y"]}, stream.ptr)

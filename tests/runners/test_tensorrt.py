@@ -337,7 +337,7 @@ class TestOnTheDevice:
     ) -> None:
         stream = cuda.new_stream()
         inputs, outputs = self.arrays(cuda)
-        with pytest.raises(EngineError, match="`outputs` prepares a run"):
+        with pytest.raises(EngineError, match="`outputs` must be called before"):
             device.launch(inputs, outputs, stream.ptr)
         device.outputs({"f": SHAPE})
         trt.runs.clear()
@@ -350,12 +350,12 @@ class TestOnTheDevice:
             (doubles, "float64"),
             ({"f": type("Gaps", (), {"__cuda_array_interface__": told})()}, "gaps"),
             (features(), "not an array in the device's memory"),
-            ({}, "wants memory for"),
-            ({**inputs, "g": inputs["f"]}, "wants memory for"),
+            ({}, "needs memory for"),
+            ({**inputs, "g": inputs["f"]}, "needs memory for"),
         ):
             with pytest.raises(EngineError, match=message):
                 device.launch(wrong, outputs, stream.ptr)
-        with pytest.raises(EngineError, match=r"wants memory for \['y'\]"):
+        with pytest.raises(EngineError, match=r"needs memory for \['y'\]"):
             device.launch(inputs, {}, stream.ptr)
         assert trt.runs == []
 

@@ -424,7 +424,7 @@ def node(op: str, *inputs: str, outputs: Sequence[str] = ("y0",), **attributes: 
         (node("Conv", "x", "w", auto_pad="SAME_UPPER"), "'auto_pad' is 'SAME_UPPER'; only"),
         (node("Conv", "x", "w", pads=[1, 1]), "strides, dilations and pads do not fit"),
         (node("Conv", "x", "w", pads=[1.0, 1.0, 1.0, 1.0]), "'pads' holds no integers"),
-        (node("Conv", "x", "x"), "kernel_shape is needed"),
+        (node("Conv", "x", "x"), "needs a kernel_shape"),
         (node("Cast", "x", to=TensorProto.DOUBLE), "only casts to float32"),
         (node("Pad", "x", "is", mode="wrap"), "'mode' is 'wrap'"),
         (node("DepthToSpace", "x", blocksize=2, mode="RGB"), "'mode' is 'RGB'"),
@@ -453,4 +453,4 @@ def test_other_operator_sets_are_refused() -> None:
 
 def test_shapes_that_depend_on_values_are_refused() -> None:
     cast = node("Cast", "x", outputs=("shape",), to=TensorProto.INT64)
-    refuse([cast, node("Reshape", "x", "shape")], "'shape' would be a shape that depends")
+    refuse([cast, node("Reshape", "x", "shape")], "'shape' decides a shape")

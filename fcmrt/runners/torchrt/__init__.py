@@ -1,4 +1,4 @@
-"""Networks on PyTorch, on the CPU or on a CUDA device: a second executor of the same graphs."""
+"""Networks on PyTorch, on the CPU or on a CUDA device, by an interpreter of ONNX graphs."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class TorchRunner:
     Graphs of the exact path run in float32 (float64, if that is the precision asked for), without
     TF32 and, on a CUDA device, without cuDNN, whose Winograd and FFT convolutions are not exact.
 
-    Number of threads: PyTorch has one setting for a process. With `threads` given, a run sets it
-    (`torch.set_num_threads`) where it finds another, and leaves it so.
+    PyTorch has one number of threads for the whole process. If `threads` is given, a run sets it
+    (`torch.set_num_threads`) where it differs, and leaves it set.
 
     Args:
-        options: `threads`, `device`, `optimise` and `precision` count here.
+        options: `threads`, `device`, `optimise` and `precision` have an effect here.
 
     Raises:
         BackendUnavailableError: PyTorch is not installed.
@@ -84,7 +84,7 @@ class TorchRunner:
         wide = options.precision == "float64"
         precision = ("float64" if wide else "float32") if exact else options.precision
         cuda = options.device == "cuda"
-        # oneDNN and the tensor cores take the channels innermost; plain convolutions do not.
+        # oneDNN and tensor cores are fastest with the channels innermost; plain convolutions not.
         innermost = options.optimise and (
             precision in ("float16", "bfloat16") or (precision == "float32" and not cuda)
         )

@@ -59,14 +59,14 @@ def _mod(site: Site) -> Function:
 def _pow(site: Site) -> Function:
     exponent = site.known(1)
     if exponent is not None and exponent.numel() == 1 and exponent.ndim == 0:
-        # A number that is known, such as 2, takes a faster way than a tensor.
+        # PyTorch raises to a known number, such as 2, faster than to a tensor.
         number = exponent.item()
         return lambda x, _: torch.pow(x, number).to(x.dtype)
     return lambda x, y: torch.pow(x, y).to(x.dtype)
 
 
 def _folded(name: str, function: Function) -> None:
-    """Enters an operator that takes any number of inputs, two by two."""
+    """Registers an operator that folds any number of inputs, pair by pair."""
     operator(name, 1)(lambda site: lambda *values: functools.reduce(function, values))
 
 
@@ -80,7 +80,7 @@ def _clip(site: Site) -> Function:
     def clip(x: Tensor, low: Any = None, high: Any = None) -> Tensor:
         if low is None and high is None:
             return x
-        if x.is_floating_point():  # limits beyond the type, as of half precision, limit nothing
+        if x.is_floating_point():  # limits beyond a type's range, as float16's, limit nothing
             finite = torch.finfo(x.dtype).max
             low = None if low is None else max(low, -finite)
             high = None if high is None else min(high, finite)
@@ -133,10 +133,10 @@ def _reduction(name: str, reduce: Function) -> None:
     @operator(name, 1, 2, plain=(1,))
     def _make(site: Site) -> Function:
         keep, none = bool(site.integer("keepdims", 1)), site.integer("noop_with_empty_axes", 0)
-        told = site.integers("axes")
+        fixed = site.integers("axes")
 
         def reduced(x: Tensor, axes: Any = None) -> Tensor:
-            axes = axes or told
+            axes = axes or fixed
             if not axes and none:
                 return x
             return reduce(x, list(axes or range(x.ndim)), keepdim=keep)

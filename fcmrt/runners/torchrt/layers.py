@@ -1,4 +1,4 @@
-"""Convolutions and products of matrices."""
+"""Convolutions and matrix products."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ simple("MatMul", 2, torch.matmul)
 
 
 def _spatial_rank(site: Site) -> int:
-    """Gives the number of spatial dimensions of a convolution: 1, 2 or 3."""
+    """Returns the number of spatial dimensions of a convolution: 1, 2 or 3."""
     kernel, weights = site.integers("kernel_shape"), site.known(1)
     rank = len(kernel) or (0 if weights is None else weights.ndim - 2)
     if rank not in (1, 2, 3):
-        raise site.error("a convolution's kernel_shape is needed where its weights are computed")
+        raise site.error("a convolution whose weights are computed needs a kernel_shape")
     return rank
 
 
 def _window(site: Site) -> tuple[int, Any, Any, tuple[int, ...], tuple[int, ...]]:
-    """Gives spatial rank, strides, dilations, and padding before and after."""
+    """Returns spatial rank, strides, dilations, and padding before and after."""
     rank = _spatial_rank(site)
     site.only("auto_pad", "NOTSET")
     strides = site.integers("strides", (1,) * rank)
@@ -34,7 +34,7 @@ def _window(site: Site) -> tuple[int, Any, Any, tuple[int, ...], tuple[int, ...]
 
 
 def _innermost_first(before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
-    """Gives padding as PyTorch lists it."""
+    """Returns padding in PyTorch's order: innermost dimension first, before and after."""
     return [pad for pair in zip(reversed(before), reversed(after), strict=True) for pad in pair]
 
 

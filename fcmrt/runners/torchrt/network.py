@@ -15,8 +15,8 @@ from .operator import Tensor
 from .program import Placement, Program
 from .settings import Settings
 
-# TensorProto.DataType: what goes in and comes out; None: floating point, of the runner's choice
-_PORT_TYPES = {1: None, 6: torch.int32, 7: torch.int64, 9: torch.bool}
+# By TensorProto.DataType; float32 ports are float32 outside, whatever type the runner computes in.
+_PORT_TYPES = {1: torch.float32, 6: torch.int32, 7: torch.int64, 9: torch.bool}
 
 
 class TorchNetwork:
@@ -70,7 +70,7 @@ class TorchNetwork:
 
     def _port_type(self, name: str) -> Any:
         """The `torch.dtype` in which a port's values come in or go out."""
-        return _PORT_TYPES[self._types[name]] or torch.float32
+        return _PORT_TYPES[self._types[name]]
 
     def _check(self, inputs: Mapping[str, Any], outputs: Sequence[str]) -> None:
         if inputs.keys() != self._program.inputs.keys():
@@ -82,7 +82,7 @@ class TorchNetwork:
                 raise EngineError(f"{self._place} has no output {name!r}")
 
     def _take(self, name: str, array: npt.NDArray[Any]) -> Tensor:
-        # PyTorch shares memory with arrays, but only with those that may be written.
+        # PyTorch shares an array's memory only if it is writeable.
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         if tensor.dtype != self._port_type(name):
             raise EngineError(f"{self._place}: input {name!r} is {array.dtype}")
@@ -92,7 +92,7 @@ class TorchNetwork:
         tensor = registers[self._program.outputs[name]]
         tensor = tensor.to("cpu", self._port_type(name)).contiguous()
         if _memory(tensor) in taken or _memory(tensor) in self._program.constants:
-            tensor = tensor.clone()  # it is the caller's own, and no part of something else
+            tensor = tensor.clone()  # what the caller gets must share memory with nothing else
         taken.add(_memory(tensor))
         array: npt.NDArray[Any] = tensor.numpy()
         return array
@@ -102,6 +102,6 @@ class TorchNetwork:
 
 
 def _memory(tensor: Tensor) -> int:
-    """Gives the address of what a tensor may share with others."""
+    """Returns the address of a tensor's storage, which other tensors may share."""
     address: int = tensor.untyped_storage().data_ptr()
     return address

@@ -1,4 +1,4 @@
-"""One graph in PyTorch that reads and writes arrays of another library in a device's memory."""
+"""One graph in PyTorch on arrays in a device's memory that another library owns."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 class DeviceTorchNetwork(TorchNetwork):
     """A `TorchNetwork` that is a `fcmrt.runner.DeviceNetwork` as well.
 
-    What PyTorch allocates on the way comes from a pool of this network's own, and within it from
-    the part of the stream. So the memory of a recording is its alone, if its stream is.
+    PyTorch allocates from a pool of this network's own, and within it separately for each stream.
+    So if a recording has a stream to itself, it has its memory to itself.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -39,7 +39,7 @@ class DeviceTorchNetwork(TorchNetwork):
 
     @property
     def capturable(self) -> bool:
-        """See `DeviceNetwork`. A copy of the host's values on the way cannot be recorded."""
+        """See `DeviceNetwork`; a run that copies values from the host cannot be recorded."""
         return not self._program.reads_host
 
     @property
@@ -61,8 +61,8 @@ class DeviceTorchNetwork(TorchNetwork):
             self._outputs[key] = {
                 name: (array.shape, array.dtype) for name, array in zip(names, found, strict=True)
             }
-        told: Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]] = self._outputs[key]
-        return told
+        ports: Mapping[str, tuple[tuple[int, ...], npt.DTypeLike]] = self._outputs[key]
+        return ports
 
     def launch(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], stream: int) -> None:
         """See `DeviceNetwork.launch`."""
@@ -73,8 +73,8 @@ class DeviceTorchNetwork(TorchNetwork):
             except torch.OutOfMemoryError:
                 if not self._cuda or self._recorded(stream):
                     raise
-                # For a pool of its own, not every PyTorch gives back what lies idle in others
-                # before it gives up.
+                # Not every version of PyTorch frees idle memory of other pools before it fails to
+                # allocate from one.
                 torch.cuda.empty_cache()
                 self._launch(inputs, outputs, stream)
         except torch.OutOfMemoryError as error:
@@ -97,14 +97,14 @@ class DeviceTorchNetwork(TorchNetwork):
             yield
 
     def _recorded(self, stream: int) -> bool:
-        """Whether launches into a stream are recorded."""
+        """Whether launches into a stream are being recorded."""
         with torch.cuda.stream(self._stream(stream)):
             return bool(torch.cuda.is_current_stream_capturing())
 
     def _stream(self, address: int) -> Any:
         device = self._placement.device
-        # Both are the default stream. To PyTorch an external stream at 0 is any of its own, and
-        # one at 1 is an error.
+        # Both addresses are the default stream, but PyTorch takes an external stream at 0 for one
+        # of its own, and refuses one at 1.
         if address in (0, 1):
             return torch.cuda.default_stream(device)
         return torch.cuda.ExternalStream(address, device)

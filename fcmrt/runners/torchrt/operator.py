@@ -1,6 +1,6 @@
 """What an ONNX operator is to the interpreter, and the table of all that it knows.
 
-Where the text of an operator is not clear, ONNX's reference evaluator is followed.
+Where an operator's specification is unclear, ONNX's reference evaluator decides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...errors import EngineError
 from ...onnxgraph import BFLOAT16, Node
 
 Tensor = Any
-"""`torch.Tensor`; the library's types are not followed."""
+"""`torch.Tensor`; PyTorch's own types are not checked."""
 Function = Callable[..., Any]
 """One operator of one graph: tensors in, one tensor out, or a sequence of them."""
 
@@ -29,12 +29,12 @@ def tensor_of(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 class Site:
-    """One node when its graph is loaded: all that does not depend on the values.
+    """One node, while its graph is loaded: everything about it that no run changes.
 
     Args:
         node: The node.
-        known: For each input its value, if that is known already, on the host.
-        kind: Gives the type in which values run that the graph declares to be of a type.
+        known: Each input's value, on the host, if it is constant; else None.
+        kind: Maps a type that the graph declares to the type that is computed in.
         error: Makes an error that names graph and node.
     """
 
@@ -52,30 +52,30 @@ class Site:
         self._asked: set[str] = set()
 
     def known(self, position: int) -> Tensor | None:
-        """Gives an input's value, on the host, if it is known; None also if it is not there."""
+        """Returns an input's value, on the host; None if it is not constant, or left out."""
         return self._known[position] if position < len(self._known) else None
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """Gives an attribute; without a default it has to be there."""
+        """Returns an attribute; one without a default must be present."""
         return cast(int, self._attribute(name, int, default))
 
     def number(self, name: str, default: float) -> float:
-        """Gives an attribute."""
+        """Returns an attribute."""
         return cast(float, self._attribute(name, float, default))
 
     def text(self, name: str, default: str) -> str:
-        """Gives an attribute."""
+        """Returns an attribute."""
         return cast(str, self._attribute(name, str, default))
 
     def integers(self, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """Gives an attribute."""
+        """Returns an attribute."""
         value = cast("tuple[int, ...]", self._attribute(name, tuple, default))
         if not all(isinstance(item, int) for item in value):
             raise self.error(f"attribute {name!r} holds no integers")
         return value
 
     def array(self, name: str, default: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Gives an attribute."""
+        """Returns an attribute."""
         return cast("np.ndarray[Any, Any]", self._attribute(name, np.ndarray, default))
 
     def only(self, name: str, value: int | str) -> None:
@@ -85,11 +85,11 @@ class Site:
             raise self.error(f"attribute {name!r} is {found!r}; only {value!r} is taken")
 
     def ignore(self, *names: str) -> None:
-        """Names attributes that say nothing about the result."""
+        """Names attributes that have no effect on the result."""
         self._asked.update(names)
 
     def close(self) -> None:
-        """Refuses attributes that nobody has asked for."""
+        """Refuses attributes that were never asked for."""
         for name in self.node.attributes:
             if name not in self._asked:
                 raise self.error(f"attribute {name!r} is not known")
@@ -108,15 +108,16 @@ class Operator:
 
     make: Callable[[Site], Function]
     fewest: int
-    """Inputs it has at the least."""
+    """Least number of inputs."""
     most: int
-    """And at the most."""
+    """Greatest number of inputs."""
     plain: frozenset[int]
-    """Inputs that the function takes as Python numbers and lists; they depend on shapes only."""
+    """Positions of inputs that the function takes as Python numbers and lists; their values depend
+    on shapes only."""
     of_shape: bool
-    """It looks at its input's shape only."""
+    """Whether it reads only the shape of its input."""
     several: bool
-    """Its function gives a sequence of tensors."""
+    """Whether its function returns a sequence of tensors."""
 
 
 OPERATORS: dict[str, Operator] = {}
@@ -133,7 +134,7 @@ def operator(
     of_shape: bool = False,
     several: bool = False,
 ) -> Callable[[Callable[[Site], Function]], Callable[[Site], Function]]:
-    """Enters the maker of an operator's functions into the table."""
+    """Registers the maker of an operator's functions; arguments as the fields of `Operator`."""
 
     def enter(make: Callable[[Site], Function]) -> Callable[[Site], Function]:
         OPERATORS[name] = Operator(make, fewest, most, frozenset(plain), of_shape, several)
@@ -143,5 +144,5 @@ def operator(
 
 
 def simple(name: str, inputs: int, function: Function) -> None:
-    """Enters an operator without attributes that PyTorch has as it is."""
+    """Registers an operator without attributes that is a single PyTorch function."""
     operator(name, inputs, inputs)(lambda site: function)

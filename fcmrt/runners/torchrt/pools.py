@@ -1,8 +1,8 @@
-"""Pools of PyTorch's memory, which may not die wherever the collector happens to come by.
+"""Pools of PyTorch's memory, which must not be destroyed at an arbitrary moment.
 
-While any thread allocates from a pool, or PyTorch records, no pool may die: its destructor fails,
-and that ends the process. Networks lie in reference cycles, so they die when Python collects, which
-may be in the middle of another one's launch, or of another thread's.
+While any thread allocates from a pool, or PyTorch records, destroying a pool fails, and ends the
+process. Networks are in reference cycles, so they die when Python's collector runs, which may be in
+the middle of a launch, of this thread or another.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ...kernels.cuda.recordings import no_recording
 from .settings import Settings
 
 _left: deque[Any] = deque()
-"""Pools whose networks are gone. No new network is given one: in a stream that has the address of
-one that is gone, it would find memory that kernels of the old one may still work on."""
+"""Pools whose networks are gone. New networks do not reuse them: a new stream may have the address
+of one that is gone, and would be given memory that the old one's kernels may still be using."""
 
 
 def make_pool(owner: object) -> Any:
@@ -29,7 +29,7 @@ def make_pool(owner: object) -> Any:
 
 
 def drop_pools() -> None:
-    """Gives back the memory of networks that are gone, unless a network runs or is recorded."""
+    """Frees the memory of networks that are gone, unless a network runs or is being recorded."""
     with Settings.held() as idle, no_recording() as quiet:
         while idle and quiet and _left:
             _left.popleft()

@@ -1,9 +1,9 @@
-"""A graph as a list of PyTorch calls: whatever can be done once is done when it is made.
+"""A graph as a list of PyTorch calls; whatever can be done once is done when the list is made.
 
-Every value lies in a numbered register. Arithmetic on shapes stays on the host, so that a device
-never waits for it; everything else is on the device. What the graph has in float32 is in the type
-of floating point that was asked for; what it has in float16 or bfloat16 stays so, but in float64,
-in which nothing is rounded to less.
+Every value is in a numbered register. Arithmetic on shapes stays on the host, so that a device
+never waits for it; everything else is on the device. What the graph has in float32 is computed in
+the floating-point type that was asked for. What it has in float16 or bfloat16 stays that, unless
+float64 was asked for, which then holds everything.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ class Placement:
     floats: Any
     """`torch.dtype` of what the graph has in float32."""
     channels_last: bool
-    """Maps lie in memory with the channels innermost, which is what fast convolutions want."""
+    """Whether feature maps have their channels innermost in memory, for faster convolutions."""
 
     def kind(self, dtype: Any) -> Any:
-        """Gives the type in which values run that the graph declares to be of a type."""
+        """Maps a type that the graph declares to the type that is computed in."""
         if not dtype.is_floating_point:
             return dtype
         half = dtype in (torch.float16, torch.bfloat16)
         return dtype if half and self.floats != torch.float64 else self.floats
 
     def put(self, value: Tensor) -> Tensor:
-        """Brings a tensor there; it stays the same one if nothing is to be done."""
+        """Moves a tensor there; returns the same one if there is nothing to do."""
         value = value.to(self.device, self.kind(value.dtype))
         if self.channels_last and value.ndim == 4:
             return value.contiguous(memory_format=torch.channels_last)
@@ -56,7 +56,7 @@ class _Call:
     function: Function
     reads: tuple[int, ...]
     writes: int | tuple[int, ...]
-    """A function with one output gives a tensor, one with several a sequence."""
+    """One register for a function that returns a tensor; several for one that returns several."""
     drops: tuple[int, ...] = ()
     """Registers that nothing reads any more."""
 
@@ -64,9 +64,9 @@ class _Call:
 class Program:
     """A graph ready to run.
 
-    `inputs` and `outputs` tell the registers of the graph's ports, `constants` the addresses of
-    memory that no caller may get, `reads_host` whether values that a run finds on the host, such as
-    a shape, become tensors on the device.
+    `inputs` and `outputs` have the registers of the graph's ports; `constants` the addresses of
+    memory that no caller may be given; `reads_host` says whether a run copies values from the host,
+    such as a shape, into tensors on the device.
 
     Args:
         graph: The graph.
@@ -74,8 +74,7 @@ class Program:
         place: What it is, for messages.
 
     Raises:
-        EngineError: An operator, attribute or type that is not known, or a shape that depends on
-            values.
+        EngineError: An operator, attribute or type is not known, or a shape depends on values.
     """
 
     def __init__(self, graph: Graph, placement: Placement, place: str) -> None:
@@ -94,7 +93,7 @@ class Program:
         self._drop_early()
 
     def _drop_early(self) -> None:
-        """Lets every register go after its last reader, so that memory can be used again."""
+        """Clears every register after its last use, so that its memory can be reused."""
         kept = {i for i, value in enumerate(self._registers) if value is not None}
         kept |= {_NOTHING, *self.outputs.values()}
         for call in reversed(self._calls):
@@ -106,10 +105,10 @@ class Program:
         """Runs the graph.
 
         Args:
-            inputs: By name, where and as `Placement.put` leaves them.
+            inputs: By name, as `Placement.put` returns them.
 
         Returns:
-            The registers; `outputs` says which of them are the graph's.
+            The registers; `outputs` says which of them hold the graph's outputs.
 
         Raises:
             EngineError: A node fails.
@@ -145,7 +144,7 @@ class _Builder:
         self._placement = placement
         self._place = place
         self._calls = calls
-        # What is known now is computed on the host, in the wider of the two.
+        # Constants are folded on the host, in float32 unless float64 was asked for.
         folding = torch.float64 if placement.floats == torch.float64 else torch.float32
         self._host = Placement(torch.device("cpu"), folding, channels_last=False)
         self._known = {
@@ -153,7 +152,7 @@ class _Builder:
         }
         self._on_device = {port.name: self._register() for port in graph.inputs}
         self._on_host: dict[str, int] = {}
-        # Copies of known values, and of values on the host, for those who want them elsewhere.
+        # Registers of copies: of constants and host values on the device, and as Python numbers.
         self._moved: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         self.reads_host = False
@@ -170,11 +169,11 @@ class _Builder:
 
         operator = OPERATORS.get(node.op)
         if operator is None:
-            raise error("PyTorch's runner does not know this operator")
+            raise error("the PyTorch runner does not know this operator")
         if not operator.fewest <= len(node.inputs) <= operator.most:
             raise error(f"it has {len(node.inputs)} inputs")
         if len(node.outputs) > 1 and not operator.several:
-            raise error("only its first output is known")
+            raise error("only its first output is supported")
         named = [(i, name) for i, name in enumerate(node.inputs) if name]
         known = [self._known.get(name) for name in node.inputs]
         values = [name for i, name in named if i not in operator.plain]
@@ -188,7 +187,7 @@ class _Builder:
             return
         for i, name in named:
             if i in operator.plain and name in self._on_device:
-                raise error(f"{name!r} would be a shape that depends on values")
+                raise error(f"{name!r} decides a shape, but depends on values")
         at_home = on_host or operator.of_shape
         reads = tuple(
             self._plain(name) if i in operator.plain else self._tensor(name, at_home)
@@ -222,7 +221,7 @@ class _Builder:
             raise error(f"fails in PyTorch: {problem}") from problem
 
     def _plain(self, name: str) -> int:
-        """Gives the register that holds a value as Python numbers."""
+        """Returns the register that holds a value as Python numbers."""
         if not name:
             return _NOTHING
         if name not in self._numbers:
@@ -234,7 +233,7 @@ class _Builder:
         return self._numbers[name]
 
     def _tensor(self, name: str, at_home: bool) -> int:
-        """Gives the register that holds a value as a tensor, on the host or on the device."""
+        """Returns the register that holds a value as a tensor, on the host or on the device."""
         if not name:
             return _NOTHING
         if name in self._on_device:
@@ -256,10 +255,10 @@ class _Builder:
         self._calls.append(_Call("a move", function, (read,), write))
 
     def input(self, name: str) -> int:
-        """Gives the register in which an input of the graph is expected."""
+        """Returns the register in which an input of the graph is expected."""
         return self._on_device[name]
 
     def output(self, name: str) -> int:
-        """Gives the register that holds an output of the graph."""
+        """Returns the register that holds an output of the graph."""
         self.reads_host |= name in self._on_host
         return self._tensor(name, at_home=name in self._on_host)

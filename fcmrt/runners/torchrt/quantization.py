@@ -10,7 +10,7 @@ from .operator import Function, Site, Tensor, operator
 
 
 def _along(value: Tensor, x: Tensor, axis: int) -> Tensor:
-    """Lays a scale or zero point along an axis; one number stays one."""
+    """Reshapes a scale or zero point to broadcast along an axis; a scalar stays a scalar."""
     if value.ndim == 0:
         return value
     return value.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])

@@ -1,4 +1,4 @@
-"""PyTorch's settings, of which a process has one set, held as a run needs them."""
+"""PyTorch's process-wide settings, held as a run needs them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _OLD = not hasattr(torch.backends, "fp32_precision")  # before PyTorch 2.9
 class Settings:
     """A context in which float32 means float32, and only the wanted libraries compute.
 
-    cuDNN takes algorithms that add up in one order, and by its rules: timing them would wait, which
-    launches must not, and may choose others the next day.
+    cuDNN uses deterministic algorithms, chosen by its heuristics. Timing them instead would block,
+    which launches must not, and could choose others the next day.
 
-    Runs with equal settings go side by side; a run with others waits until they are through. What
-    was set before is set again after the last one.
+    Runs with equal settings may overlap; a run with other settings waits until they are over. The
+    last one to end restores what was set before.
 
     Args:
         onednn: Convolutions and products on the CPU may use oneDNN.
@@ -54,7 +54,7 @@ class Settings:
     @staticmethod
     @contextlib.contextmanager
     def held() -> Iterator[bool]:
-        """Tells whether nothing runs; as long as the context lasts, nothing begins or ends."""
+        """Yields whether nothing runs; while the context lasts, no run begins or ends."""
         with Settings._turn:
             yield not Settings._running
 
