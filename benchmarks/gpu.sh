@@ -14,7 +14,7 @@
 #   --limit N           no part may take longer
 #   --dry-run           prints the parts' commands and seconds, and runs nothing
 #
-# One call does it all, within ten minutes. Parts that are not timed (peer to racecheck) run at the
+# One call runs it all and ends within ten minutes. Parts that are not timed (peer to racecheck) run at the
 # same time where they are named one after another; each of the others has the machine for itself.
 # coder and identity take the time that is left: on a machine that is still there, a second call with
 # --parts coder,identity takes them further, and its parts replace those of the first.

@@ -46,6 +46,9 @@ def trace(
         output_names: Names of its outputs.
         scalars: Names of inputs that are always `[1, 1, 1, 1]`.
 
+    Returns:
+        The model; all but scalars have free batch, height and width.
+
     Raises:
         ExportError: The trace would be wrong for other inputs: the module branches on their values,
             or is fixed to the size of the examples; the text says where.

@@ -37,10 +37,7 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
         mode = stat.S_IMODE(there)
     target = Path(os.path.realpath(path))
     partial = target.with_name(f".fcmrt-{secrets.token_hex(8)}")
-    try:
-        file = _opened(partial, path, "xb")
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    file = _opened(partial, path, "xb")
     try:
         with file:
             if mode is not None:
@@ -68,16 +65,22 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 class _NamedFile(io.FileIO):
-    """A file whose write errors name a given path, which need not be its own."""
+    """A file whose errors of opening and writing name a given path, which need not be its own."""
 
     def __init__(self, path: Path, named: Path, mode: str) -> None:
-        super().__init__(str(path), mode)
         self._named = named
+        with self._naming():
+            super().__init__(str(path), mode)
 
     def write(self, data: Any) -> int:
         """As `io.FileIO.write`."""
-        try:
+        with self._naming():
             return super().write(data)
+
+    @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             error.filename = str(self._named)
             raise

@@ -157,6 +157,7 @@ BINARY = [
     Case("LayerNormalization", [floats(2, 9, 12)], [floats(9, 12)], {"axis": 1, "epsilon": 0.01}),
     Case("InstanceNormalization", [floats(2, 3, 20)], [floats(3), floats(2 + 1)]),
     Case("InstanceNormalization", [floats(2, 3, 4, 5)], [floats(3), floats(3)], {"epsilon": 0.01}),
+    Case("InstanceNormalization", [floats(1, 3, 1, 1)], [floats(3), floats(2 + 1)]),
 ]  # fmt: skip
 
 

@@ -126,7 +126,10 @@ def _layer_normalization(site: Site) -> Function:
 @operator("InstanceNormalization", 3, 3)
 def _instance_normalization(site: Site) -> Function:
     epsilon = site.number("epsilon", 1e-5)
-    return lambda x, scale, bias: functional.instance_norm(x, weight=scale, bias=bias, eps=epsilon)
+    # `functional.instance_norm` refuses channels of a single value, which become their bias.
+    return lambda x, scale, bias: torch.instance_norm(
+        x, scale, bias, None, None, True, 0.0, epsilon, False
+    )
 
 
 def _reduction(name: str, reduce: Function) -> None:
