@@ -173,6 +173,12 @@ def _compressai(name: str, **options: Any) -> Deployment:
     return find_family(name)(loud(name).state_dict(), **options)
 
 
+def _elic_jiang() -> Deployment:
+    from .compressai_samples import loud_elic_of_ten_groups
+
+    return find_family("elic2022-jiang")(loud_elic_of_ten_groups().state_dict())
+
+
 def _mosaic(picture: Callable[[], Deployment], *channels: int) -> Deployment:
     ranges = {}
     for k, count in enumerate(channels):
@@ -243,6 +249,13 @@ SAMPLES = [
             scale=1.0,
         )
         for name in MODELS
+    ),
+    Sample(
+        "elic2022-jiang",
+        _elic_jiang,
+        codec="elic2022-jiang",
+        summary="the public ELIC of ten groups, with networks of its own for anchors",
+        scale=1.0,
     ),
     Sample(
         "mbt2018-mean-vbr-rate",

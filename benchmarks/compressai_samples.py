@@ -1,4 +1,4 @@
-"""Small models of CompressAI, with seeded weights that nobody trained."""
+"""Small models of CompressAI, and over it, with seeded weights that nobody trained."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from fcmrt.export.compressai.families import MODELS
+from fcmrt.export.compressai.jiang import ElicOfTenGroups
 
+from .compressai_alone import import_compressai
 from .compressai_models import SIDE, make
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -33,11 +35,24 @@ def loud(name: str) -> Any:
     """Make a model that is not trained, but whose latents of noise are not all 0."""
     model = untrained(name).eval()
     hyper = model.latent_codec["hyper"] if hasattr(model, "latent_codec") else model
-    with torch.no_grad():
-        y = _louder(model.g_a, torch.randn(1, 3, 2 * SIDE, 2 * SIDE))
-        if hasattr(hyper, "h_a"):
-            _louder(hyper.h_a, y)
+    _make_loud(model.g_a, getattr(hyper, "h_a", None))
     return model
+
+
+def loud_elic_of_ten_groups() -> ElicOfTenGroups:
+    """Make a small one, in the same way."""
+    import_compressai()
+    torch.manual_seed(1)
+    model = ElicOfTenGroups(12, [1, 1, 1, 1, 2, 2, 2, 2, 4, 4]).eval()
+    _make_loud(model.g_a, model.h_a)
+    return model
+
+
+@torch.no_grad()
+def _make_loud(g_a: nn.Sequential, h_a: nn.Sequential | None) -> None:
+    y = _louder(g_a, torch.randn(1, 3, 2 * SIDE, 2 * SIDE))
+    if h_a is not None:
+        _louder(h_a, y)
 
 
 def _louder(network: nn.Sequential, x: Tensor) -> Tensor:

@@ -86,6 +86,10 @@ FAMILIES: dict[str, Family] = {
         "was made of",
         _compressai("elic2022-chandelier"),
     ),
+    "elic2022-jiang": Family(
+        "the public ELIC of ten groups (JiangWeibeta/ELIC), its checkpoints",
+        "fcmrt.export.compressai.jiang:deploy",
+    ),
     **{
         name: Family(
             "CompressAI's model of that name, its own checkpoints; those that it publishes make "

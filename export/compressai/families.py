@@ -15,15 +15,12 @@ from fcmrt.errors import ExportError
 
 from ..checkpoint import state_of
 from ..deployment import Deployment
-from ..foreign_state import COMPRESSAI_DERIVED
-from ..scale_index import check_scale_table
 from .chandelier import with_names_of_compressai
+from .checkerboard import deploy_checkerboard
 from .factorized import deploy_factorized
 from .hyperprior import deploy_hyperprior
-from .spacechannel import deploy_spacechannel
+from .loading import State, filled
 from .vbr import deploy_vbr
-
-State = Mapping[str, Tensor]
 
 _STEP_OF_HYPER = "gayn2zqstep.0.weight"
 """A weight of the network that gives the quantiser's step of a variable-rate model's `z`."""
@@ -69,18 +66,6 @@ def _without_tables_of_vbr(state: State) -> dict[str, Tensor]:
     }
 
 
-def _with_constants_of(model: nn.Module, state: State) -> dict[str, Tensor]:
-    """The weights, with a model's own constants where a checkpoint has none.
-
-    Constants and tables do not come from training. Versions of CompressAI differ in which they
-    have, and some do not save them.
-    """
-    known = model.state_dict()
-    own = {key: value for key, value in known.items() if COMPRESSAI_DERIVED.search(key)}
-    kept = {k: v for k, v in state.items() if k in known or not COMPRESSAI_DERIVED.search(k)}
-    return own | kept
-
-
 def _elic_sizes(state: State) -> dict[str, Any]:
     spatial = "latent_codec.y.latent_codec.y{}.context_prediction.weight"
     groups: list[int] = []
@@ -95,11 +80,11 @@ MODELS: Mapping[str, Model] = {
     "bmshj2018-hyperprior": Model("ScaleHyperprior", _two_widths, deploy_hyperprior),
     "mbt2018-mean": Model("MeanScaleHyperprior", _two_widths, deploy_hyperprior),
     "cheng2020-anchor-checkerboard": Model(
-        "Cheng2020AnchorCheckerboard", _one_width, deploy_spacechannel
+        "Cheng2020AnchorCheckerboard", _one_width, deploy_checkerboard
     ),
-    "elic2022-official": Model("Elic2022Official", _elic_sizes, deploy_spacechannel),
+    "elic2022-official": Model("Elic2022Official", _elic_sizes, deploy_checkerboard),
     "elic2022-chandelier": Model(
-        "Elic2022Chandelier", _elic_sizes, deploy_spacechannel, with_names_of_compressai
+        "Elic2022Chandelier", _elic_sizes, deploy_checkerboard, with_names_of_compressai
     ),
     "bmshj2018-hyperprior-vbr": Model("ScaleHyperpriorVbr", _vbr_sizes, deploy_vbr),
     "mbt2018-mean-vbr": Model("MeanScaleHyperpriorVbr", _vbr_sizes, deploy_vbr),
@@ -136,18 +121,9 @@ def load(name: str, checkpoint: Mapping[str, Any]) -> nn.Module:
     state = made.names(zoo.load_state_dict(state_of(checkpoint)))
     if "context_prediction.weight" in state:
         raise ExportError(f"the checkpoint is not of {name}: {_refusal('what it is of')}")
-    for key, value in state.items():
-        if key.endswith("gaussian_conditional.scale_table"):
-            check_scale_table(value)
     if _STEP_OF_HYPER in state:
         state = _without_tables_of_vbr(state)
-    try:
-        model: nn.Module = getattr(models, made.kind)(**made.sizes(state))
-        model.load_state_dict(_with_constants_of(model, state))
-    except (KeyError, RuntimeError) as error:
-        why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ExportError(f"the checkpoint is not of {name}: {why}") from error
-    return model.float().requires_grad_(False).eval()
+    return filled(name, lambda state: getattr(models, made.kind)(**made.sizes(state)), state)
 
 
 def deploy(name: str, checkpoint: Mapping[str, Any], /, **options: Any) -> Deployment:

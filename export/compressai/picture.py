@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fcmrt.spec import FeatureSpec, Padding
 
@@ -25,16 +25,17 @@ PRIOR_RANGE = 2047
 """Integers of a factorised prior that have a place in tables, to either side of the median."""
 
 
-def picture_builder(multiple: int) -> DeploymentBuilder:
+def picture_builder(
+    multiple: int, align: Literal["start", "center"] = "center"
+) -> DeploymentBuilder:
     """Begins a schedule from picture to picture.
 
-    Pictures lie in the middle of zeros, as where CompressAI evaluates its models
-    (`compressai.utils.eval_model`).
-
     Args:
-        multiple: What height and width are brought to a multiple of.
+        multiple: What height and width are brought to a multiple of, with zeros.
+        align: Where the picture lies; in the middle where CompressAI evaluates its models
+            (`compressai.utils.eval_model`).
     """
-    build = DeploymentBuilder([FeatureSpec(PICTURE, 3, 1)], Padding(multiple, "zero", "center"))
+    build = DeploymentBuilder([FeatureSpec(PICTURE, 3, 1)], Padding(multiple, "zero", align))
     build.tensor(DECODED, 3, 1)
     return build
 
