@@ -26,13 +26,14 @@
 # be among the parts of each call; python -m benchmarks.gpu_result RESULT --join FILE ... joins what
 # several calls wrote.
 #
-# Needs no network. PYTHON is the Python to use (python3), with NumPy, CuPy, PyTorch, onnx, pytest and
-# hypothesis, and to build with CMake, ninja, nanobind and scikit-build-core. FCMRT_WHEELS names a
-# folder of wheels that are put in front of what is installed, the build's own tools among them: the
-# build asks for scikit-build-core 1.1 and nanobind 3.1 or newer. With a wheel of CompressAI 1.2.8
-# among them, the published part has CompressAI's own coder; with those of pytest-xdist and execnet the
-# tests share out among eight processes. CUDA_HOME is where nvcc and its headers
-# are; if it is not set, /usr/local/cuda or where nvcc is.
+# Needs no network. PYTHON is the Python to use (python3), with NumPy, CuPy, PyTorch, ONNX Runtime
+# (that for the CPU suffices), onnx, onnxscript, tqdm, Pillow, pytest and hypothesis, and to build with
+# CMake, ninja, nanobind and scikit-build-core. FCMRT_WHEELS names a folder of wheels that are put in
+# front of what is installed, the build's own tools among them: the build asks for scikit-build-core
+# 1.1 and nanobind 3.1 or newer. With a wheel of CompressAI 1.2.8 among them, the published part has
+# CompressAI's own coder; with those of pytest-xdist and execnet the tests share out among eight
+# processes. CUDA_HOME is where nvcc and its headers are; if it is not set, /usr/local/cuda or where
+# nvcc is.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 

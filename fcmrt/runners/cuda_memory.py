@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BackendUnavailableError, DeviceError, EngineError
-from ..kernels.cuda.cupy_device import allocated
+from ..kernels.cuda.cupy_device import allocated, in_stream
 
 _DEVICE = 0
 
@@ -60,12 +60,12 @@ class CudaMemory:
         Raises:
             DeviceError: There is not enough memory.
         """
-        with stream:
+        with in_stream(self._cupy, stream):
             return allocated(self._cupy, self._cupy.empty, shape, dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike, stream: Any) -> Any:
         """As `empty`, with zeros; other streams may use it once this one has been waited for."""
-        with stream:
+        with in_stream(self._cupy, stream):
             return allocated(self._cupy, self._cupy.zeros, shape, dtype)
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

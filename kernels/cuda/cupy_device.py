@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ class CupyDevice:
             stream = self._idle.pop()
         except IndexError:
             stream = self._cupy.cuda.Stream(non_blocking=True)
-        with stream, recording():
+        with in_stream(self._cupy, stream), recording():
             stream.begin_capture()
             try:
                 launches()
@@ -141,6 +141,21 @@ class CapturedGraph:
 
     def replay(self) -> None:
         self._graph.launch()
+
+
+@contextlib.contextmanager
+def in_stream(cupy: Any, stream: Any) -> Iterator[None]:
+    """Makes a stream CuPy's current one while the context lasts, and then again the one before.
+
+    `with stream` would go back to the stream of the `with` block around it, and forget one that the
+    caller has chosen by `Stream.use`.
+    """
+    before = cupy.cuda.get_current_stream()
+    stream.use()
+    try:
+        yield
+    finally:
+        before.use()
 
 
 def allocated(

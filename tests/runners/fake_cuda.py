@@ -45,10 +45,13 @@ class FakeCuda:
         """Of memory of either kind, so far."""
 
     @property
-    def current(self) -> list[Stream]:
-        """This thread's current streams, the last one in truth."""
-        streams: list[Stream] = self._thread.__dict__.setdefault("streams", [])
-        return streams
+    def current(self) -> Stream:
+        """This thread's current stream."""
+        return self._thread.__dict__.get("stream", self.default)
+
+    @current.setter
+    def current(self, stream: Stream) -> None:
+        self._thread.stream = stream
 
     def allocate(self, size: int, kind: str) -> Bytes:
         """Memory of the "device" or "pinned"; there as long as it, or a view of it, is."""
@@ -109,6 +112,7 @@ class FakeCuda:
             Device=self._device,
             Event=self.event,
             Stream=self._stream_for_cupy,
+            get_current_stream=lambda: self.current,
             memory=types.SimpleNamespace(OutOfMemoryError=MemoryError),
             alloc_pinned_memory=lambda size: self.allocate(size, "pinned"),
             runtime=types.SimpleNamespace(
@@ -123,12 +127,12 @@ class FakeCuda:
         return module
 
     def _empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        return DeviceArray(self, shape, dtype, self.current[-1] if self.current else self.default)
+        return DeviceArray(self, shape, dtype, self.current)
 
     def _zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> DeviceArray:
-        assert self.current, "filled in the default stream"
+        assert self.current is not self.default, "filled in the default stream"
         array = self._empty(shape, dtype)
-        self.current[-1].put(functools.partial(array.data.memory.fill, 0))
+        self.current.put(functools.partial(array.data.memory.fill, 0))
         return array
 
     @contextlib.contextmanager
@@ -176,12 +180,9 @@ class Stream:
         self.work = Work()
         self._recorded: list[Callable[[], None]] | None = None
 
-    def __enter__(self) -> Stream:
-        self._cuda.current.append(self)
+    def use(self) -> Stream:
+        self._cuda.current = self
         return self
-
-    def __exit__(self, *error: object) -> None:
-        assert self._cuda.current.pop() is self
 
     def put(self, work: Callable[[], None]) -> None:
         if self._recorded is None:

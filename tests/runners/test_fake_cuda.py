@@ -65,6 +65,13 @@ def test_zeros_are_there_when_the_stream_is_waited_for(memory: CudaMemory) -> No
     assert not array.data.memory.any()
 
 
+def test_the_callers_stream_stays_the_current_one(cuda: FakeCuda, memory: CudaMemory) -> None:
+    chosen, stream = memory.stream().use(), memory.stream()
+    memory.empty((2, 3), np.float32, stream)
+    memory.zeros((2, 3), np.float32, stream)
+    assert cuda.current is chosen
+
+
 def test_zeros_in_the_default_stream(cuda: FakeCuda) -> None:
     with pytest.raises(AssertionError, match="default stream"):
         cuda.cupy().zeros((2, 3), np.float32)

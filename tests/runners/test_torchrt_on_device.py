@@ -70,6 +70,24 @@ def test_the_stream_that_is_asked_for(cuda: StrictTorchCuda, stream: int, wanted
     assert cuda.events == ["pool", f"stream {wanted}", "no pool"]
 
 
+@pytest.mark.parametrize("offset", [0, 1, 4, 8])
+def test_where_a_picture_begins_is_not_seen(cuda: StrictTorchCuda, offset: int) -> None:
+    """Algorithms are chosen by the alignment of addresses, so it is the same for all pictures."""
+    memory = np.zeros(80, np.float32)
+    first = -memory.ctypes.data % 64 // 4 + offset
+    picture = memory[first : first + 48].reshape(1, 12, 2, 2)
+    picture[:] = np.arange(48).reshape(picture.shape)
+    network, found = load(), np.zeros((1, 8, 2, 2), np.float32)
+    call = network._program._calls[0]
+    right, seen = call.function, []
+    call.function = lambda *arguments: (seen.append(arguments[0]), right(*arguments))[1]
+    network.launch({"y_hat": picture}, {"p4_hat": found}, 4712)
+    assert seen[0].data_ptr() % 32 == 0
+    in_place = seen[0].data_ptr() == picture.ctypes.data
+    assert in_place == (offset in (0, 8))
+    assert np.array_equal(seen[0].numpy(), picture)
+
+
 def test_networks_have_a_pool_each(cuda: StrictTorchCuda) -> None:
     one, other = load(), load()
     seen: list[Any] = []

@@ -16,6 +16,8 @@ from .pools import drop_pools, make_pool
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+_ALIGNMENT = 32  # bytes; up to here PyTorch tells cuDNN how an address is aligned
+
 
 class DeviceTorchNetwork(TorchNetwork):
     """A `TorchNetwork` that is a `fcmrt.runner.DeviceNetwork` as well.
@@ -117,4 +119,7 @@ class DeviceTorchNetwork(TorchNetwork):
         return tensor
 
     def _placed(self, name: str, array: Any) -> Tensor:
-        return self._placement.put(self._view(name, array))
+        value = self._placement.put(self._view(name, array))
+        # A picture of a batch may begin anywhere. If cuDNN chose an algorithm by that, the last
+        # bits would depend on the picture's place in the batch.
+        return value if value.data_ptr() % _ALIGNMENT == 0 else value.clone()

@@ -105,10 +105,17 @@ class FakeStream:
 
     def __enter__(self) -> FakeStream:
         self._cupy.streams.append(self)
+        self._cupy.stream = self
         return self
 
     def __exit__(self, *_: object) -> None:
+        """As CuPy's, it forgets a stream that was chosen by `use`."""
         assert self._cupy.streams.pop() is self
+        self._cupy.stream = self._cupy.streams[-1]
+
+    def use(self) -> FakeStream:
+        self._cupy.stream = self
+        return self
 
     def begin_capture(self) -> None:
         assert not gc.isenabled(), "a collection may wait for the device"
@@ -176,7 +183,8 @@ class FakeCupy(types.ModuleType):
         self.found: list[str] = []  # kernels that were looked up
         self.kept: list[Any] = []  # memory that work under way may point to
         self.queues: dict[int, Queue] = {}
-        self.streams = [FakeStream(self, 0)]
+        self.streams = [FakeStream(self, 0)]  # of `with` blocks, one within another
+        self.stream = self.streams[0]  # the current one
         self.foreign: set[int] = set()
         self._pointers = itertools.count(1000)
         self._events: weakref.WeakValueDictionary[int, FakeEvent] = weakref.WeakValueDictionary()
@@ -206,10 +214,6 @@ class FakeCupy(types.ModuleType):
         if devices is None:
             raise FakeRuntimeError("cudaErrorInsufficientDriver")
         return devices
-
-    @property
-    def stream(self) -> FakeStream:
-        return self.streams[-1]
 
     def event(self, *, disable_timing: bool) -> FakeEvent:
         event = FakeEvent(self, next(self._pointers))

@@ -115,6 +115,25 @@ def test_a_recording_that_fails_ends_the_capture(fake: FakeCupy, device: CupyDev
     device.download(doubled(device, device.upload(maps())))
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_stream_chosen_by_use_stays_the_current_one(
+    fake: FakeCupy, device: CupyDevice, fails: bool
+) -> None:
+    """A `with` block would forget it, and replay the recording in the null stream."""
+    chosen = FakeStream(fake, 42).use()
+    source, target = device.upload(maps()), device.zeros((1, 2, 4, 4), np.float32)
+
+    def launches() -> None:
+        planes.place_planes(device, source, target)
+        if fails:
+            raise RuntimeError("planted")
+
+    with pytest.raises(RuntimeError) if fails else contextlib.nullcontext():
+        device.capture(launches).replay()
+    assert fake.stream is chosen
+    assert bool(device.download(target).any()) != fails
+
+
 def test_no_collection_comes_by_while_launches_are_recorded(device: CupyDevice) -> None:
     """What it finds may wait for the device when it dies."""
     count = device.upload(np.array([5], np.uint32))
