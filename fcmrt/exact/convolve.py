@@ -10,6 +10,8 @@ agree with them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +23,8 @@ from .values import F64, I64
 F32 = npt.NDArray[np.float32]
 
 _APART = 27  # bits between the two sums
-_COPIED = 1 << 17  # most elements laid out for one matrix product: they stay in the cache
+_COPIED = 1 << 22  # most elements laid out for one matrix product
+_PIECE = 1 << 15  # elements worked on one by one, which stay in the cache
 
 
 def matrices_of(weights: npt.NDArray[np.floating], group: int, transposed: bool) -> F64:
@@ -51,7 +54,7 @@ def convolve(
     x: F32,
     matrices: F64,
     bias: F64,
-    kernel: tuple[int, int],
+    kernel: tuple[int, ...],
     form: Convolution,
     units: I64 | None,
 ) -> F32:
@@ -60,7 +63,7 @@ def convolve(
     Args:
         x: `[C, H, W]`.
         matrices: `matrices_of` its weights.
-        bias: `[outputs of all groups, 1]`.
+        bias: `[outputs of all groups, 1, 1]`.
         kernel: Rows and columns of the weights.
         form: Its attributes.
         units: `Proof.units` of the layer, for two sums in one; None: each sum by itself.
@@ -82,28 +85,57 @@ def convolve(
     if rows < 1 or columns < 1:
         raise ValueError("the kernel is larger than the picture")
     sums = np.empty((len(bias), rows, columns), np.float32)
-    upper = rows if units is None else -(-rows // 2)
+    halved = units is not None
+    upper = -(-rows // 2) if halved else rows
     lower = rows - upper  # where the lower half begins; the middle row may be in both
     most = max(1, _COPIED // (len(x) * math.prod(kernel) * columns))
     height = -(-upper // -(-upper // most))
     for start in range(0, upper, height):
         stop = min(start + height, upper)
         part = slice(start * down, (stop - 1) * down + spans[0])
-        if units is None:
-            found = matrices @ _seen(x[:, part].astype(np.float64), form, kernel)
-            _store(_cells(found, bias, columns), sums[:, start:stop])
-            continue
-        other = slice(part.start + lower * down, part.stop + lower * down)
-        both = np.multiply(x[:, other], 2.0**_APART, dtype=np.float64)
-        both += x[:, part]
-        found = matrices @ _seen(both, form, kernel)
-        far = _taken_apart(found, units)
-        _store(_cells(found, bias, columns), sums[:, start:stop])
-        _store(_cells(far, bias, columns), sums[:, start + lower : stop + lower])
+        if halved:
+            both = _put_together(x[:, part], x[:, part.start + lower * down :])
+        else:
+            both = x[:, part].astype(np.float64)
+        found = (matrices @ _seen(both, form, kernel)).reshape(len(sums), -1, columns)
+        for some in _pieces(found):
+            near = found[some]
+            if units is not None:
+                far = _taken_apart(near, units[some])
+                far += bias[some]
+                _store(far, sums[some, start + lower : stop + lower])
+            near += bias[some]
+            _store(near, sums[some, start:stop])
     return sums
 
 
-def _seen(x: F64, form: Convolution, kernel: tuple[int, int]) -> F64:
+def _pieces(x: npt.NDArray[Any]) -> Iterator[slice]:
+    """Cuts channels into pieces that stay in the cache."""
+    step = max(1, _PIECE // x[0].size)
+    return (slice(start, start + step) for start in range(0, len(x), step))
+
+
+def _put_together(near: F32, far: F32) -> F64:
+    """Adds as many rows, multiplied."""
+    both = np.empty(near.shape)
+    for some in _pieces(both):
+        np.multiply(far[some, : near.shape[1]], 2.0**_APART, out=both[some])
+        both[some] += near[some]
+    return both
+
+
+def _taken_apart(both: F64, units: I64) -> F64:
+    """Leaves the upper half's sums in place, and returns the lower half's."""
+    exponents = units.reshape(-1, 1, 1)
+    far = both * np.ldexp(1.0, exponents - _APART)
+    np.rint(far, out=far)
+    far *= np.ldexp(1.0, _APART - exponents)
+    both -= far
+    far *= 2.0**-_APART
+    return far
+
+
+def _seen(x: F64, form: Convolution, kernel: tuple[int, ...]) -> F64:
     """What each output cell sees: `[groups, inputs * taps, cells]`."""
     if (kernel, form.strides) == ((1, 1), (1, 1)):
         return x.reshape(form.group, len(x) // form.group, -1)
@@ -113,26 +145,8 @@ def _seen(x: F64, form: Convolution, kernel: tuple[int, int]) -> F64:
     return windows.reshape(form.group, len(x) // form.group * math.prod(kernel), -1)
 
 
-def _taken_apart(found: F64, units: I64) -> F64:
-    """Leaves the upper half's sums in `found`, and returns the lower half's."""
-    exponents = units.reshape(*found.shape[:2], 1)
-    far = found * np.ldexp(1.0, exponents - _APART)
-    np.rint(far, out=far)
-    far *= np.ldexp(1.0, _APART - exponents)
-    found -= far
-    far *= 2.0**-_APART
-    return far
-
-
-def _cells(sums: F64, bias: F64, columns: int) -> F64:
-    """Sums with the bias, `[outputs of all groups, rows, columns]`."""
-    sums = sums.reshape(len(bias), -1)
-    sums += bias
-    return sums.reshape(len(bias), -1, columns)
-
-
 def convolve_transposed(
-    x: F32, matrices: F64, bias: F64, kernel: tuple[int, int], form: Convolution
+    x: F32, matrices: F64, bias: F64, kernel: tuple[int, ...], form: Convolution
 ) -> F32:
     """Computes a ConvTranspose; arguments and errors as for `convolve`."""
     rows, columns = x.shape[1:]
@@ -149,5 +163,5 @@ def convolve_transposed(
         into += products[:, *tap]
     top, left, bottom, right = form.pads
     kept = sums[:, top : full_height - bottom, left : full_width - right]
-    kept += bias[..., None]
+    kept += bias
     return narrow(kept)

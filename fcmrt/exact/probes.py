@@ -133,7 +133,7 @@ class _Field:
             for start, side, period in zip(place, size, signs.shape[1:], strict=True)
         )
         ends = np.where(signs > 0, self._high, self._low)
-        values = ends.take(rows, 1).take(columns, 2)
+        values: F32 = ends.take(rows, 1).take(columns, 2)
         loose = (signs == 0).any((1, 2))
         where = (signs[loose] == 0).take(rows, 1).take(columns, 2)
         values[loose] = np.where(where, self._uniform(rng, loose, size), values[loose])

@@ -24,6 +24,7 @@ from .values import F64, I64
 
 _Array = npt.NDArray[Any]
 
+_NO_LIMITS = np.array([0, -np.inf, np.inf], np.float32)  # for a Clip that lacks inputs 1 and 2
 _BLOCK = 1 << 16  # elements rounded together: they stay in the cache
 
 
@@ -107,8 +108,12 @@ class Reference:
         if node.op == "Split":
             values.update(zip(node.outputs, self._split(node, values), strict=True))
             return
-        if node.op in _ONE_BY_ONE:
-            operands = [self._input(node, k, values) for k in range(len(node.inputs))]
+        if node.op == "Round" or node.op in _ONE_BY_ONE:
+            names = (*node.inputs, "", "")[:3] if node.op == "Clip" else node.inputs
+            operands = [
+                self._input(node, k, values) if name else _NO_LIMITS[k]
+                for k, name in enumerate(names)
+            ]
             tensors = [name for name in node.inputs if name in values]
             into = values[tensors[0]] if len(tensors) == 1 and tensors[0] in free else None
             if node.op == "Round":
@@ -137,10 +142,10 @@ class Reference:
         return self._constants[node.inputs[1]].size * math.prod(cells.shape[2:])
 
     def _bias(self, node: Node, outputs: int) -> F64:
-        """The bias as a column; zeros if there is none."""
+        """The bias, `[outputs, 1, 1]`; zeros if there is none."""
         if len(node.inputs) > 2 and node.inputs[2]:
-            return self._constants[node.inputs[2]].astype(np.float64).reshape(outputs, 1)
-        return np.zeros((outputs, 1))
+            return self._constants[node.inputs[2]].astype(np.float64).reshape(outputs, 1, 1)
+        return np.zeros((outputs, 1, 1))
 
     def _conv(self, node: Node, values: Mapping[str, _Array]) -> F32:
         x, form = values[node.inputs[0]], attributes.convolution(node)
@@ -158,7 +163,9 @@ class Reference:
         weights = self._constants[node.inputs[1]].astype(np.float64)
         if node.attributes.get("transB"):
             weights = weights.T
-        return narrow(values[node.inputs[0]] @ weights + self._bias(node, weights.shape[1]).T)
+        return narrow(
+            values[node.inputs[0]] @ weights + self._bias(node, weights.shape[1])[..., 0].T
+        )
 
     def _add(self, node: Node, values: Mapping[str, _Array]) -> F32:
         x, y = self._input(node, 0, values), self._input(node, 1, values)
@@ -235,14 +242,23 @@ def _rounded(x: F32, into: F32 | None) -> tuple[F32, int]:
     return found, ties
 
 
-def _clip(operands: Sequence[F32 | None], into: F32 | None) -> F32:
-    x, low, high = (*operands, None, None)[:3]
-    assert x is not None, "Clip reads a tensor"
-    return x if low is high is None else np.clip(x, low, high, out=into)
+def _clip(operands: Sequence[F32], into: F32 | None) -> F32:
+    x, low, high = operands
+    return np.clip(x, low, high, out=into)
 
 
 def _relu(operands: Sequence[F32], into: F32 | None) -> F32:
     return np.maximum(operands[0], np.float32(0), out=into)
+
+
+def _max(operands: Sequence[F32], into: F32 | None) -> F32:
+    x, y = operands
+    return np.maximum(x, y, out=into)
+
+
+def _min(operands: Sequence[F32], into: F32 | None) -> F32:
+    x, y = operands
+    return np.minimum(x, y, out=into)
 
 
 def _mul(operands: Sequence[F32], into: F32 | None) -> F32:
@@ -253,13 +269,12 @@ def _mul(operands: Sequence[F32], into: F32 | None) -> F32:
     return narrow(np.multiply(x, y, dtype=np.float64))
 
 
-_ONE_BY_ONE: dict[str, Callable[..., Any]] = {
+_ONE_BY_ONE: dict[str, Callable[[Sequence[F32], F32 | None], F32]] = {
     "Clip": _clip,
-    "Max": lambda operands, into: np.maximum(*operands, out=into),
-    "Min": lambda operands, into: np.minimum(*operands, out=into),
+    "Max": _max,
+    "Min": _min,
     "Mul": _mul,
     "Relu": _relu,
-    "Round": _rounded,
 }
 
 _SUMS = frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul", "Sub"})
