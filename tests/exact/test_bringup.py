@@ -291,6 +291,43 @@ def test_probes_are_reproducible_and_in_range() -> None:
         np.testing.assert_array_equal(one["z"], other["z"])
         assert one["z"].dtype == np.float32
         assert one["z"].shape == (1, 8, 20, 40)
+        assert one["z"].flags.c_contiguous
         assert np.abs(one["z"]).max() > 60  # the range is 255 / 4
     other = next(make_probes(graph, proof, shapes, 4))
     assert (first[0]["z"] != other["z"]).any()
+
+
+def test_probes_have_tiles_and_pictures_of_every_kind() -> None:
+    graph, proof = proved(two_layers())
+    shapes = {"z": (1, 8, 64, 64)}
+    first, uniform_or_driven, *later = (
+        probe["z"][0] * 4 for probe in islice(make_probes(graph, proof, shapes, 3), 8)
+    )
+
+    def kinds(x: Array) -> set[str]:
+        found = {"ties"} if (x % 1 == 0.5).any() else set()
+        found |= {"beyond"} if np.abs(x).max() > 255 else set()
+        found |= {"ends"} if (np.abs(x) == 255).all() else set()
+        return found | ({"whole"} if (x % 1 == 0).all() else set())
+
+    tiles = [
+        kinds(first[:, row : row + 16, column : column + 16])
+        for row in range(0, 64, 16)
+        for column in range(0, 64, 16)
+    ]
+    # Four drives, then uniform, ties, ends and beyond; and all of them once more.
+    assert tiles[:8] == tiles[8:]
+    assert all("ends" in tile for tile in tiles[:4])
+    assert tiles[4:8] == [{"whole"}, {"ties"}, {"ends", "whole"}, {"beyond", "whole"}]
+    assert kinds(uniform_or_driven) == {"ends", "whole"}
+    assert [kinds(x) for x in later[::2]] == [{"ties"}, {"ends", "whole"}, {"beyond", "whole"}]
+
+
+def test_drives_reach_the_bound_of_the_heaviest_channel_in_every_cell() -> None:
+    graph, proof = proved(one_layer())
+    probes = make_probes(graph, proof, {"z": (1, 8, 12, 12)}, 0)
+    driven = next(islice(probes, 1, None))["z"]
+    (found,) = Reference(graph).run({"z": driven}, [graph.outputs[0].name])
+    (bound,) = proof.layers.values()
+    # The pattern repeats every three cells, and so does the largest sum.
+    assert (found[0, 3, 1::3, 1::3] == bound).all()
