@@ -31,8 +31,6 @@ from .picture import (
     picture_builder,
 )
 
-_HALVES: tuple[Parity, Parity] = ("even", "odd")
-
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -64,7 +62,7 @@ class Group:
     @property
     def parities(self) -> tuple[Parity, Parity]:
         """In the order of coding."""
-        return _HALVES if self.anchors == "even" else ("odd", "even")
+        return ("even", "odd") if self.anchors == "even" else ("odd", "even")
 
     @property
     def halves(self) -> list[str]:

@@ -5,6 +5,8 @@ Written from the paper and the names in the public code, and apart from what it 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
@@ -40,6 +42,36 @@ def attention(state: dict[str, Tensor], x: Tensor, name: str) -> Tensor:
             for one, branch in ((a, "conv_a"), (b, "conv_b"))
         )
     return x + a * conv(state, b, f"{name}.conv_b.3").sigmoid()
+
+
+def halved(state: dict[str, Tensor], x: Tensor, name: str) -> Tensor:
+    return conv(state, x, name, stride=2)
+
+
+def transform(
+    state: dict[str, Tensor],
+    x: Tensor,
+    name: str,
+    unit: Sequence[str],
+    sample: Callable[[dict[str, Tensor], Tensor, str], Tensor],
+) -> Tensor:
+    """An analysis or a synthesis.
+
+    Args:
+        state: Weights.
+        x: What it reads.
+        name: Its own.
+        unit: Names of the convolutions of a residual unit.
+        sample: Computes a layer that changes the grid.
+    """
+    for layer in (f"{name}.{i}" for i in range(15)):
+        if f"{layer}.{unit[0]}.weight" in state:
+            x = residual(state, x, [f"{layer}.{part}" for part in unit])
+        elif f"{layer}.conv_a.0.conv.0.weight" in state:
+            x = attention(state, x, layer)
+        else:
+            x = sample(state, x, layer)
+    return x
 
 
 def holds(deployment: Deployment, x: Tensor, wanted: dict[str, Tensor]) -> None:

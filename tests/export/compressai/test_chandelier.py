@@ -13,7 +13,7 @@ from benchmarks.compressai_samples import SIZES, loud
 from fcmrt.errors import ExportError
 from fcmrt.export import find_family
 
-from .elic import attention, conv, deconv, holds, in_turn, residual
+from .elic import conv, deconv, halved, holds, in_turn, transform
 
 NAME = "elic2022-chandelier"
 GROUPS = SIZES[NAME]["groups"]
@@ -56,22 +56,10 @@ def state() -> dict[str, Tensor]:
     return renamed
 
 
-def analysis(state: dict[str, Tensor], x: Tensor) -> Tensor:
-    for i in range(15):
-        name = f"g_a.{i}"
-        if f"{name}.conv1.weight" in state:
-            x = residual(state, x, [f"{name}.conv{k}" for k in (1, 2, 3)])
-        elif f"{name}.conv_a.0.conv.0.weight" in state:
-            x = attention(state, x, name)
-        else:
-            x = conv(state, x, name, stride=2)
-    return x
-
-
 @torch.no_grad()
 def symbols(state: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
     """All that is rounded, by our names of the latents; of a half of the cells the rest is 0."""
-    y = analysis(state, x)
+    y = transform(state, x, "g_a", ("conv1", "conv2", "conv3"), halved)
     z = conv(state, conv(state, y, "h_a.0").relu(), "h_a.2", 2).relu()
     z = conv(state, z, "h_a.4", 2)
     medians = state["entropy_bottleneck.quantiles"][:, 0, 1].reshape(1, -1, 1, 1)

@@ -19,13 +19,14 @@ from fcmrt.errors import ExportError
 from fcmrt.export import find_family, write
 from fcmrt.export.exact.path import convert_path
 
-from .elic import attention, conv, deconv, holds, in_turn, residual
+from .elic import conv, deconv, halved, holds, in_turn, transform
 
 NAME = "elic2022-jiang"
 N, GROUPS = 12, [1, 1, 1, 1, 2, 2, 2, 2, 4, 4]
 M = sum(GROUPS)
 G_A, G_S = "g_a.analysis_transform", "g_s.synthesis_transform"
 H_A, H_S = "h_a.reduction", "h_s.increase"
+UNIT = ("branch.0", "branch.2", "branch.4")
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
@@ -105,32 +106,12 @@ def state() -> dict[str, Tensor]:
 
 
 def analysis(state: dict[str, Tensor], x: Tensor) -> Tensor:
-    for i in range(15):
-        name = f"{G_A}.{i}"
-        if f"{name}.branch.0.weight" in state:
-            x = residual(state, x, [f"{name}.branch.{k}" for k in (0, 2, 4)])
-        elif f"{name}.conv_a.0.conv.0.weight" in state:
-            x = attention(state, x, name)
-        else:
-            x = conv(state, x, name, stride=2)
-    return x
+    return transform(state, x, G_A, UNIT, halved)
 
 
 def hyper_analysis(state: dict[str, Tensor], y: Tensor) -> Tensor:
     z = conv(state, conv(state, y, f"{H_A}.0").relu(), f"{H_A}.2", 2).relu()
     return conv(state, z, f"{H_A}.4", 2)
-
-
-def synthesis(state: dict[str, Tensor], y: Tensor) -> Tensor:
-    for i in range(15):
-        name = f"{G_S}.{i}"
-        if f"{name}.branch.0.weight" in state:
-            y = residual(state, y, [f"{name}.branch.{k}" for k in (0, 2, 4)])
-        elif f"{name}.conv_a.0.conv.0.weight" in state:
-            y = attention(state, y, name)
-        else:
-            y = deconv(state, y, name)
-    return y
 
 
 @torch.no_grad()
@@ -160,7 +141,7 @@ def compress(state: dict[str, Tensor], x: Tensor) -> tuple[dict[str, Tensor], Te
             found[f"y{k}_{parity}"] = (part - mean).round() * cells
             whole = whole + (found[f"y{k}_{parity}"] + mean) * cells
         decoded.append(whole)
-    return found, synthesis(state, torch.cat(decoded, 1)).clamp(0, 1)
+    return found, transform(state, torch.cat(decoded, 1), G_S, UNIT, deconv).clamp(0, 1)
 
 
 def test_it_codes_the_symbols_of_its_forward_pass(state: dict[str, Tensor]) -> None:
