@@ -43,7 +43,7 @@ def loud_elic_of_ten_groups() -> ElicOfTenGroups:
     """Make a small one, in the same way."""
     import_compressai()
     torch.manual_seed(1)
-    model = ElicOfTenGroups(12, [1, 1, 1, 1, 2, 2, 2, 2, 4, 4]).eval()
+    model = ElicOfTenGroups(12, [2, 2, 2, 2, 2, 2, 2, 2, 4, 4]).eval()
     _make_loud(model.g_a, model.h_a)
     return model
 
